@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -170,7 +171,12 @@ func (a *app) dispatch(dir, verb string, raw json.RawMessage) (json.RawMessage, 
 		if !errors.Is(err, socket.ErrNoNode) {
 			return out, failed, err
 		}
+		untrusted := errors.Is(err, socket.ErrUntrusted)
+		noNode := err
 		out, failed, err = a.callLocal(dir, verb, raw)
+		if errors.Is(err, ledger.ErrInUse) && untrusted { // by a node that is not to be talked to
+			return nil, nil, &failure{Code: "in_use", Exit: exitNetwork, Message: noNode.Error(), Next: "petname doctor"}
+		}
 		if !errors.Is(err, ledger.ErrInUse) || time.Now().After(deadline) || a.ctx.Err() != nil {
 			return out, failed, err
 		}
@@ -302,6 +308,9 @@ func (a *app) askPassphrase(of string) (string, error) {
 	fmt.Fprintln(a.stderr)
 	if err != nil {
 		return "", classify(err)
+	}
+	if !utf8.Valid(b) {
+		return "", usage("the passphrase is not UTF-8 text: set the terminal to UTF-8")
 	}
 	return string(b), nil
 }

@@ -71,6 +71,11 @@ func classify(err error) *failure {
 		argument  *agent.ArgumentError
 		address   *agent.AddressError
 		mismatch  *agent.MismatchError
+		header    *home.HeaderError
+		next      *agent.NextError
+		lacking   *home.IncompleteError
+		unsaved   *agent.UnsavedError
+		replaced  *agent.SupersededError
 		norecord  *agent.NoRecordError
 		nickless  *agent.NoNicknameError
 		nocard    *agent.NoCardError
@@ -115,7 +120,12 @@ func classify(err error) *failure {
 		if errors.As(err, &at) {
 			e.Message = at.Error()
 		}
+		if errors.As(err, &unsaved) {
+			e.Message = (&agent.UnsavedError{Sequence: unsaved.Sequence, Err: errors.New(e.Message)}).Error()
+		}
 		return set("disk_full", exitFailure, "make room on the disk and try again")
+	case errors.Is(err, ledger.ErrReadOnly), errors.Is(err, syscall.EROFS):
+		return set("read_only", exitFailure, "copy the home to where it can be written, and give that with --home")
 	case errors.As(err, &argument):
 		next := map[string]string{"path": "a content path starts with /ipfs/ or /ipns/"}[argument.Name]
 		return set("usage", exitUsage, next)
@@ -131,6 +141,22 @@ func classify(err error) *failure {
 		return set("usage", exitUsage, next)
 	case errors.As(err, &mismatch):
 		return set("damaged", exitFailure, "put the files that belong together back into "+mismatch.Dir)
+	case errors.As(err, &header):
+		return set("damaged", exitFailure, header.Next())
+	case errors.As(err, &next):
+		return set("damaged", exitFailure, "to compare it with the keys:\npetname doctor --passphrase-file FILE")
+	case errors.As(err, &replaced):
+		return set("superseded", exitChoose, "with the path that is to stand:\npetname publish PATH")
+	case errors.As(err, &lacking):
+		switch {
+		case errors.Is(err, home.ErrExists):
+			return set("home_exists", exitConflict, lacking.Next())
+		case errors.Is(err, fs.ErrExist):
+			return set("exists", exitConflict, lacking.Next())
+		case errors.Is(err, home.ErrNoHome):
+			return set("no_home", exitNotFound, lacking.Next())
+		}
+		return set("damaged", exitFailure, lacking.Next())
 	case errors.As(err, &norecord):
 		return set("not_found", exitNotFound, "petname resolve "+norecord.Pointer.String())
 	case errors.As(err, &nickless), errors.Is(err, agent.ErrSameContact):

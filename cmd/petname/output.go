@@ -114,7 +114,7 @@ func (a *app) printError(failed *failure) {
 	for line := range strings.SplitSeq(e.Next, "\n") {
 		switch {
 		case line == "":
-		case isCommand(line):
+		case isCommand(line), strings.HasPrefix(line, "# "): // to be copied; the latter is a line of a file
 			fmt.Fprintf(&step, "\n  %s", name.Clean(line))
 		default:
 			fmt.Fprintf(&step, " %s", name.Clean(line))

@@ -15,15 +15,19 @@ import (
 const tableLifetimes = "lifetimes"
 
 // reserve durably records the sequence of a record before anyone else receives it,
-// with the lifetime that it was published with: the record has its end alone.
-func (s *state) reserve(record pointer.Record, life time.Duration) error {
+// with the lifetime that it was published with (the record has its end alone), and
+// whether it is unsent: see markUnsent.
+func (s *state) reserve(record pointer.Record, life time.Duration, changed, renewing bool) error {
 	return s.book.Update(func(book *petname.Book, local *ledger.View) error {
 		if err := book.ReserveSequence(petname.Published{Value: record.Value(), Sequence: record.Sequence()}); err != nil {
 			return err
 		}
 		row := binary.BigEndian.AppendUint64(nil, record.Sequence())
 		row = binary.BigEndian.AppendUint64(row, uint64(max(life/time.Second, 1)))
-		return local.Put(tableLifetimes, record.Pointer().Bytes(), row)
+		if err := local.Put(tableLifetimes, record.Pointer().Bytes(), row); err != nil {
+			return err
+		}
+		return markUnsent(local, record, changed, renewing)
 	})
 }
 

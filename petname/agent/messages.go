@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/hpke"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/petnames-go/petnames/dht"
@@ -106,14 +107,15 @@ func queued(sent Delivery, err error) error {
 
 // Fetched is the result of [Agent.Fetch]. It is a plain value.
 type Fetched struct {
-	Network  string // "ok", "off" or "unreachable"
-	Polled   int    // contacts that were asked for messages
-	Fresh    int    // suggestions that are new
-	Refused  int    // messages that were not accepted
-	Waiting  int    // messages of this home that their recipients have not fetched yet
-	Requests int    // contact requests of this home that are stored again until they expire
-	Lost     uint64 // messages to this home that can no longer arrive
-	Problem  error  // why the fetch is incomplete; nil: it is complete
+	Network  string   // "ok", "off" or "unreachable"
+	Polled   int      // contacts that were asked for messages
+	Fresh    int      // suggestions that are new
+	Refused  int      // messages that were not accepted
+	Reasons  []string // of Refused, each once, for people; at most 4
+	Waiting  int      // messages of this home that their recipients have not fetched yet
+	Requests int      // contact requests of this home that are stored again until they expire
+	Lost     uint64   // messages to this home that can no longer arrive
+	Problem  error    // why the fetch is incomplete; nil: it is complete
 }
 
 // Fetch fetches the messages for this home, and sends those that wait here. With
@@ -152,6 +154,9 @@ func (a *Agent) Fetch(ctx context.Context, unknownSenders bool) (Fetched, error)
 	}
 	for _, r := range report.Refused {
 		a.log.Info("message refused", "by", r.By, "reason", r.Err)
+		if reason := r.Err.Error(); len(out.Reasons) < 4 && !slices.Contains(out.Reasons, reason) {
+			out.Reasons = append(out.Reasons, reason)
+		}
 	}
 	if out.Problem = errors.Join(append(report.Errs, err)...); out.Problem != nil {
 		a.log.Info("not all messages could be looked for", "error", out.Problem)

@@ -105,11 +105,18 @@ func (a *Agent) Publish(ctx context.Context, edit func(*Draft) error) (dht.Recei
 //
 // It fails with [home.ErrLocked], with an [*ArgumentError] for a draft that
 // cannot be published, with a [*CopiedError], with a [*home.UnfinishedError] while
-// an interrupted rotation cannot be finished, or with what edit returns, before
-// anything has changed.
+// an interrupted rotation cannot be finished, with what edit returns, or with a
+// [*SupersededError] when edit keeps the value and there are two, before anything has
+// changed; and with an [*UnsavedError] when the home cannot store the record.
 // After that the record is in the home, whatever the error: [ErrNotJoined] before
 // Join, [dht.ErrUnreachable] when no store responded, or a [*dht.ShortError].
 func (a *Agent) PublishDraft(ctx context.Context, edit func(*Draft) error) (Published, error) {
+	return a.publishDraft(ctx, edit, false)
+}
+
+// publishDraft is PublishDraft; renewing, the newest value stays whatever the owner has
+// to decide.
+func (a *Agent) publishDraft(ctx context.Context, edit func(*Draft) error, renewing bool) (Published, error) {
 	if err := ctx.Err(); err != nil {
 		return Published{}, err
 	}
@@ -152,7 +159,11 @@ func (a *Agent) PublishDraft(ctx context.Context, edit func(*Draft) error) (Publ
 	if last, other, err = a.newestOwn(ctx, stores, offline); err != nil {
 		return Published{}, err
 	}
-	if last.Value != base {
+	if err := a.superseded(last); err != nil && !renewing {
+		if draft, err = decide(err, edit); err != nil {
+			return Published{}, err
+		}
+	} else if last.Value != base {
 		if draft, err = drafted(last.Value, edit); err != nil {
 			return Published{}, err
 		}
@@ -164,7 +175,7 @@ func (a *Agent) PublishDraft(ctx context.Context, edit func(*Draft) error) (Publ
 	if err != nil {
 		return Published{}, err
 	}
-	if err := a.reserve(record, draft.Lifetime); err != nil {
+	if err := a.reserve(record, draft.Lifetime, draft.Value != last.Value, renewing); err != nil {
 		return Published{}, err
 	}
 	out := Published{OtherCopy: other, Pointer: record.Pointer(), Value: record.Value(), Sequence: record.Sequence(), Expires: record.Expires(), TTL: record.TTL()}
@@ -173,7 +184,7 @@ func (a *Agent) PublishDraft(ctx context.Context, edit func(*Draft) error) (Publ
 	}
 	slices.Sort(out.Edges)
 	if _, err := a.records.Put(ctx, record.Pointer(), record.Bytes()); err != nil {
-		return Published{}, err
+		return Published{}, &UnsavedError{record.Sequence(), err}
 	}
 	a.takeFinished() // the owner continues with the new pointer
 	if draft.Wait == WaitNone {
@@ -190,6 +201,7 @@ func (a *Agent) PublishDraft(ctx context.Context, edit func(*Draft) error) (Publ
 		put = resolver.PublishAll
 	}
 	out.Receipt, err = put(ctx, record)
+	a.clearUnsent(record, out.Receipt, err)
 	a.setLastPut(record, out.Receipt, draft.Wait == WaitAll, err)
 	out.Took = time.Since(began)
 	out.Former, out.FormerNotStored = a.putFormer(ctx, identity, stores)
@@ -243,6 +255,7 @@ func (a *Agent) storeLater(record pointer.Record, id home.Identity) {
 		if err == nil {
 			var receipt dht.Receipt
 			receipt, err = a.resolver(stores...).Publish(ctx, record)
+			a.clearUnsent(record, receipt, err)
 			a.setLastPut(record, receipt, false, err)
 			a.putFormer(ctx, id, stores)
 		}

@@ -25,7 +25,8 @@ type CreateOptions struct {
 // Create creates a home in dir, which must be empty or missing. It fails with
 // [ErrExists] when dir contains a home, with [ErrRecoveryInHome] when the recovery
 // file would be in dir, and with [fs.ErrExist] when dir is not empty or the
-// recovery file exists. After an error it removes what it created. The identity
+// recovery file exists; the error wraps an [*IncompleteError] when dir has some files
+// of a home and lacks others. After an error it removes what it created. The identity
 // key is written last: [Open] finds no home without it.
 func Create(dir string, o CreateOptions) (h Home, err error) { return createOn(nil, dir, o) }
 
@@ -170,11 +171,17 @@ func (h Home) claimDir() (made []string, err error) {
 		}
 		return nil, fmt.Errorf("home %q: %w", h.Dir, err)
 	}
+	incomplete := h.incomplete(vital)
 	if _, err := os.Lstat(h.path(identityFile)); err == nil {
+		if incomplete != nil {
+			incomplete.also = ErrExists
+			return nil, incomplete
+		}
 		return nil, fmt.Errorf("%w at %q", ErrExists, h.Dir)
 	}
-	if _, err := os.Lstat(h.path(deviceFile)); err == nil {
-		return nil, fmt.Errorf("%w: %q contains files of an init that was cut short, and no identity: remove the folder", fs.ErrExist, h.Dir)
+	if incomplete != nil {
+		incomplete.also = fs.ErrExist
+		return nil, incomplete
 	}
 	for _, e := range entries {
 		if e.Name() != "lost+found" { // in the root of a file system

@@ -93,6 +93,20 @@ func parseJournal(b []byte) (j journal, err error) {
 	return j, nil
 }
 
+// readJournal fails with [fs.ErrNotExist] when no rotation is under way.
+func (h Home) readJournal() (journal, error) {
+	name := h.path(journalFile)
+	text, err := readText(name)
+	if err != nil {
+		return journal{}, err
+	}
+	j, err := parseJournal([]byte(text))
+	if err != nil {
+		return journal{}, fmt.Errorf("journal of a rotation %q: %w; remove it, and rotate the key if that is still to be done", name, err)
+	}
+	return j, nil
+}
+
 // writeJournal writes the journal of the rotation.
 func (r *Rotation) writeJournal() (journal, error) {
 	j := journal{from: r.Old.Pointer(), to: r.New.Pointer(), next: r.Next, recovery: r.recoveryPath}
@@ -110,16 +124,12 @@ func (r *Rotation) writeJournal() (journal, error) {
 // changed, and undoes one that was interrupted before. It returns nil if none was
 // interrupted. The caller has the book open, so that no rotation is under way.
 func (h Home) FinishRotation(now time.Time) (*Interrupted, error) {
-	b, err := readSmall(h.path(journalFile))
+	j, err := h.readJournal()
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
-	}
-	j, err := parseJournal(b)
-	if err != nil {
-		return nil, fmt.Errorf("journal of a rotation %q: %w; remove it, and rotate the key if that is still to be done", h.path(journalFile), err)
 	}
 	id, err := h.Identity()
 	if err != nil {

@@ -120,11 +120,11 @@ func recoveryHeader(current pointer.Pointer, next pointer.Commitment) string {
 // readRecovery reads a recovery file, and verifies that each field agrees with the
 // keys in it.
 func readRecovery(name, passphrase string) (recovery, error) {
-	b, err := readUpTo(name, maxRecovery)
+	text, err := readTextUpTo(name, maxRecovery)
 	if err != nil {
 		return recovery{}, fmt.Errorf("recovery file: %w", err)
 	}
-	r, err := parseRecovery(b, passphrase)
+	r, err := parseRecovery(text, passphrase)
 	if errors.Is(err, ErrLocked) {
 		return recovery{}, err
 	}
@@ -134,9 +134,9 @@ func readRecovery(name, passphrase string) (recovery, error) {
 	return r, nil
 }
 
-func parseRecovery(b []byte, passphrase string) (recovery, error) {
-	at := bytes.Index(b, []byte(armor.Header))
-	header := string(b[:max(at, 0)])
+func parseRecovery(text, passphrase string) (recovery, error) {
+	at := strings.Index(text, armor.Header)
+	header := text[:max(at, 0)]
 	of1, version1 := strings.CutPrefix(header, recoveryMagic1)
 	if !version1 && !strings.HasPrefix(header, recoveryMagic+"\n") {
 		return recovery{}, errors.New("is not one of this version, or damaged")
@@ -144,7 +144,7 @@ func parseRecovery(b []byte, passphrase string) (recovery, error) {
 	if passphrase == "" {
 		return recovery{}, ErrLocked
 	}
-	plain, err := decryptUpTo(b[at:], passphrase, maxRecovery)
+	plain, err := decryptUpTo([]byte(text[at:]), passphrase, maxRecovery)
 	if err != nil {
 		return recovery{}, err
 	}
@@ -256,6 +256,10 @@ func sameSteps(a, b []pointer.Succession) bool {
 // encrypt encrypts with a passphrase; work is the work factor of scrypt, log2, or 0
 // for the default of age.
 func encrypt(plain []byte, passphrase string, work int) ([]byte, error) {
+	passphrase, err := newPassphrase(passphrase)
+	if err != nil {
+		return nil, err
+	}
 	recipient, err := age.NewScryptRecipient(passphrase)
 	if err != nil {
 		return nil, err
@@ -278,6 +282,8 @@ func encrypt(plain []byte, passphrase string, work int) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
+// decrypt decrypts with a passphrase in any of its forms. It fails with
+// [ErrPassphrase] when none is right.
 func decrypt(locked []byte, passphrase string) ([]byte, error) {
 	plain, err := decryptUpTo(locked, passphrase, maxKeyFile)
 	if err != nil && !errors.Is(err, ErrPassphrase) {
@@ -288,17 +294,19 @@ func decrypt(locked []byte, passphrase string) ([]byte, error) {
 
 // decryptUpTo decrypts at most a number of bytes.
 func decryptUpTo(locked []byte, passphrase string, most int64) ([]byte, error) {
-	identity, err := age.NewScryptIdentity(passphrase)
-	if err != nil {
-		return nil, err
+	for _, form := range passphraseForms(passphrase) {
+		identity, err := age.NewScryptIdentity(form)
+		if err != nil {
+			return nil, err
+		}
+		r, err := age.Decrypt(armor.NewReader(bytes.NewReader(locked)), identity)
+		if errors.As(err, new(*age.NoIdentityMatchError)) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		return io.ReadAll(io.LimitReader(r, most))
 	}
-	r, err := age.Decrypt(armor.NewReader(bytes.NewReader(locked)), identity)
-	var wrong *age.NoIdentityMatchError
-	if errors.As(err, &wrong) {
-		return nil, ErrPassphrase
-	}
-	if err != nil {
-		return nil, err
-	}
-	return io.ReadAll(io.LimitReader(r, most))
+	return nil, ErrPassphrase
 }

@@ -30,8 +30,9 @@ import (
 // The checksum is the first 4 bytes of the sha2-256 of the line up to the key and
 // the key: a flipped bit must not yield another valid key.
 //
-// Former keys are erased [SealingRetention] after they were replaced. Until then,
-// they decrypt messages that were encrypted before the replacement.
+// Former keys are erased [SealingRetention] after they were replaced, or after a clock
+// first showed that the time of the replacement was ahead. Until then, they decrypt
+// messages that were encrypted before the replacement.
 type Sealing struct {
 	Made    time.Time         // creation of Current; zero: unknown, by an older version
 	Current []hpke.PrivateKey // the keys in the card
@@ -87,17 +88,27 @@ func (s Sealing) PrivateKeys() []hpke.PrivateKey {
 // creates them. The caller has the book open, so that no other process creates
 // keys at the same time.
 func (h Home) Sealing() (Sealing, error) {
-	name := h.path(sealingFile)
-	b, err := readSmall(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		if b, err = newSealing(time.Now()); err == nil {
-			err = h.replace(sealingFile, b)
-		}
+	s, err := h.readSealing()
+	if !errors.Is(err, fs.ErrNotExist) {
+		return s, err
+	}
+	b, err := newSealing(time.Now())
+	if err == nil {
+		err = h.replace(sealingFile, b)
 	}
 	if err != nil {
 		return Sealing{}, err
 	}
-	s, err := parseSealing(string(b))
+	return h.readSealing()
+}
+
+func (h Home) readSealing() (Sealing, error) {
+	name := h.path(sealingFile)
+	text, err := readText(name)
+	if err != nil {
+		return Sealing{}, err
+	}
+	s, err := parseSealing(text)
 	if err != nil {
 		return Sealing{}, fmt.Errorf("sealing keys %q: %w", name, err)
 	}
@@ -125,7 +136,7 @@ func (h Home) updateSealing(now time.Time, maxAge *time.Duration) (Sealing, erro
 	if err != nil {
 		return Sealing{}, err
 	}
-	changed := false
+	changed := s.boundReplaced(now)
 	s.former = slices.DeleteFunc(s.former, func(f formerSealing) bool {
 		expired := now.Sub(f.replaced) >= SealingRetention
 		changed = changed || expired
@@ -148,6 +159,24 @@ func (h Home) updateSealing(now time.Time, maxAge *time.Duration) (Sealing, erro
 		return Sealing{}, err
 	}
 	return s, h.replace(sealingFile, b)
+}
+
+// plausible is before the first version: a clock that is behind it was never set.
+var plausible = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// boundReplaced sets the times of replacement that are after now to now, and reports
+// whether there were any. A clock that was ahead wrote them, and would put off the
+// erasure until its own time. A clock that was never set proves nothing about them.
+func (s *Sealing) boundReplaced(now time.Time) (changed bool) {
+	if now.Before(plausible) {
+		return false
+	}
+	for i := range s.former {
+		if s.former[i].replaced.After(now) {
+			s.former[i].replaced, changed = now.UTC().Truncate(time.Second), true
+		}
+	}
+	return changed
 }
 
 // newSealing returns the content of a sealing.key with new keys.

@@ -26,3 +26,22 @@ func TestSealingKeysFromTheFutureAreReplaced(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, right.PublicKeys(), same.PublicKeys())
 }
+
+// Keys that were made and replaced under a clock that ran ahead are replaced once it is
+// right, and all of them are erased after the retention from then.
+func TestKeysOfAClockThatRanAheadAreReplacedAndErased(t *testing.T) {
+	h := create(t, CreateOptions{})
+	first, err := h.Sealing()
+	require.NoError(t, err)
+	right := first.Made.Add(time.Hour)
+	_, err = h.RenewSealing(right.AddDate(10, 0, 0), 0)
+	require.NoError(t, err)
+	renewed, err := h.RenewSealing(right, 365*24*time.Hour)
+	require.NoError(t, err)
+	require.Equal(t, right, renewed.Made)
+	require.Len(t, renewed.PrivateKeys(), 6)
+	kept, err := h.EraseSealing(right.Add(SealingRetention))
+	require.NoError(t, err)
+	require.Len(t, kept.PrivateKeys(), 2)
+	require.Equal(t, keyTexts(t, renewed)[:2], keyTexts(t, kept))
+}
