@@ -29,6 +29,7 @@ var elapsed = map[string]struct {
 	"petname/pair/step.go":                  {1, "the clock of Run, which removes the reading"},
 	"petname/request/verifier.go":           {1, "the clock of NewVerifier, which removes the reading"},
 	"petname/home/create.go":                {2, "written to a file"},
+	"petname/home/recovery.go":              {1, "compared with the end of a record"},
 	"petname/home/sealing.go":               {1, "written to a file"},
 	"dht/republish/schedule.go":             {1, "the monotonic clock, to detect a jump of the wall clock"},
 	"dht/republish/state.go":                {1, "how often the file is written"},
