@@ -4,7 +4,7 @@
 // it in a Read:
 //
 //	// id and dev are Ed25519 keys of the owner and of this device, each a crypto.Signer.
-//	// fold is the application's [Fold]: it writes each entry to the view.
+//	// fold is the application's Fold: it writes each application entry to the view.
 //	genesis := ledger.Genesis{Identity: id, Device: dev, DeviceName: "laptop"}
 //	l, err := ledger.Create("ledger.db", genesis, fold, ledger.Options{})
 //	…
