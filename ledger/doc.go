@@ -1,8 +1,10 @@
 // Package ledger stores a book as signed, hash-chained logs, one for each
-// device of its owner, and the view that a Fold derives from the logs, in one
+// device of its owner, and the view that a [Fold] derives from the logs, in one
 // bbolt file. Start with Create or Open, change the book in an Update, and read
 // it in a Read:
 //
+//	// id and dev are Ed25519 keys of the owner and of this device, each a crypto.Signer.
+//	// fold is the application's Fold: it writes each application entry to the view.
 //	genesis := ledger.Genesis{Identity: id, Device: dev, DeviceName: "laptop"}
 //	l, err := ledger.Create("ledger.db", genesis, fold, ledger.Options{})
 //	…

@@ -247,8 +247,9 @@ func (r *Republisher) Run(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// Wake makes Run read the contacts again and end a pause of the network. Call it
-// after a change of either.
+// Wake makes Run read the contacts again, end a pause of the network and retry a
+// failed put of the owner's record. Call it after a change of the contacts or the
+// network.
 func (r *Republisher) Wake() {
 	r.mu.Lock()
 	r.contactsRead, r.pausedUntil, r.failures = time.Time{}, time.Time{}, 0

@@ -36,8 +36,8 @@ func (a *Agent) Share(names []string, label string) ([]string, error) {
 }
 
 // ShareWith shares contacts with one other contact, under labels as in [Agent.Share],
-// and sends it the edges. It returns the new labels. If the edges cannot be sealed for
-// the contact, nothing is changed.
+// and sends it the edges. It returns the new labels. If the edges can be neither sent
+// nor queued, nothing is changed and no labels are returned.
 func (a *Agent) ShareWith(ctx context.Context, to string, names []string, label string) ([]string, Delivery, error) {
 	audience, err := a.Lookup(to)
 	if err != nil {
@@ -56,7 +56,7 @@ func (a *Agent) ShareWith(ctx context.Context, to string, names []string, label 
 		}
 	}
 	sent, err := a.sendEdges(ctx, audience, undo, func() error {
-		before := make(map[string]bool)
+		before := make(map[string]bool) // keys of the labels that are shared already
 		for edge, err := range a.book.EdgesWith(audience.ID) {
 			if err != nil {
 				return err
@@ -76,6 +76,9 @@ func (a *Agent) ShareWith(ctx context.Context, to string, names []string, label 
 		}
 		return nil
 	})
+	if sent == "" {
+		added = nil // undone
+	}
 	return added, sent, err
 }
 
