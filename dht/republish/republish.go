@@ -9,7 +9,7 @@
 //	err := r.Run(ctx) // until ctx ends
 //
 // A [Republisher] is a scheduler: the caller supplies the network, the book and
-// the clock. For each record it first queries the 20 peers closest to the
+// the clock. For each contact's record it first queries the 20 peers closest to the
 // record, and puts it only if fewer than 10 of them hold the newest record. A
 // newer record that the query returns replaces the stored one. The next query
 // is due when half of the holders are expected to have left, by the measured
