@@ -94,10 +94,12 @@ type floorRecord struct {
 	confirmed time.Time
 }
 
-// floorStore stores the floor of a Resolver. Dir is the durable implementation.
+// floorStore stores the floor of a Resolver: for each pointer the newest record known,
+// so that a network that returns an older one is not believed. Dir is the durable
+// implementation.
 type floorStore interface {
 	// load returns the floor of p; ok is false if there is none.
-	load(p pointer.Pointer, now time.Time) (k floorRecord, ok bool, err error)
+	load(p pointer.Pointer, now time.Time) (stored floorRecord, ok bool, err error)
 	// store stores rec unless there is a newer record. If rec is already stored,
 	// it sets the time of the confirmation, unless that is zero. It returns the
 	// stored record.

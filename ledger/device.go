@@ -94,7 +94,8 @@ func deviceFromKey(key crypto.PublicKey) (id DeviceID, err error) {
 	return id, nil
 }
 
-// admit returns a signed admission.
+// admit returns an admission of the device, signed by the identity, and the
+// identity's pointer.
 func admit(book BookID, identity crypto.Signer, rand io.Reader, device DeviceID, name string) ([]byte, pointer.Pointer, error) {
 	p, err := pointer.FromPublicKey(identity.Public())
 	if err != nil {

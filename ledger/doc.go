@@ -1,8 +1,10 @@
 // Package ledger stores a book as signed, hash-chained logs, one for each
-// device of its owner, and the view that a Fold derives from the logs, in one
+// device of its owner, and the view that a [Fold] derives from the logs, in one
 // bbolt file. Start with Create or Open, change the book in an Update, and read
 // it in a Read:
 //
+//	// id and dev are Ed25519 keys of the owner and of this device, each a crypto.Signer.
+//	// fold is the application's Fold: it writes each application entry to the view.
 //	genesis := ledger.Genesis{Identity: id, Device: dev, DeviceName: "laptop"}
 //	l, err := ledger.Create("ledger.db", genesis, fold, ledger.Options{})
 //	…
@@ -57,8 +59,8 @@
 // statement with an empty signature. The hash covers the book's id, so an entry
 // is valid in its own book only. The clock is for display. It increases from entry
 // to entry of a device, or returns by more than 24 hours when a clock that ran
-// ahead was corrected. The field seen, and not the clock, distinguishes concurrent entries from later ones: see
-// Entry.Saw.
+// ahead was corrected. The field seen, and not the clock, distinguishes concurrent
+// entries from later ones: see Entry.Saw.
 //
 // # Guarantees
 //

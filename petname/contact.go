@@ -77,6 +77,7 @@ type Conflict struct {
 	Pointers []pointer.Pointer
 }
 
+// add adds another contact of the conflict, unless it is listed or maxRivals are.
 func (c *Conflict) add(other pointer.Pointer) {
 	if len(c.Pointers) < maxRivals && !slices.Contains(c.Pointers, other) {
 		c.Pointers = append(c.Pointers, other)

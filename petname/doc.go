@@ -4,6 +4,8 @@
 // contact, and [Book.Resolve] resolves a path such as "alice/bob" over verified
 // records:
 //
+//	// identity and device are crypto.Signers, as pointer.NewKey returns them;
+//	// package home stores both.
 //	book, err := petname.Create("ledger.db", identity, device, petname.Options{})
 //	…
 //	alice, err := name.Parse("alice")

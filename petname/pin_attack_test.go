@@ -266,3 +266,94 @@ func TestAnActAboutPinsIsChecked(t *testing.T) {
 		require.Error(t, err, name)
 	}
 }
+
+// A true link that the owner enters agrees with the card, and settles a third
+// party's contradiction.
+func TestALinkThatAgreesWithTheCardSettlesAThirdPartysClaim(t *testing.T) {
+	b := newTestBook(t)
+	introducedBob(t, b, mustCommit("evil"))
+	require.ErrorAs(t, b.learnCard(pointerOf("b"), pointer.Card{Next: commitment("b")}), new(*ContradictionError))
+	require.Len(t, must(b.Find("bob")).Contradictions, 1)
+	c := must(b.Add(mustName("bob"), pointer.Link{Pointer: pointerOf("b"), Next: commitment("b")}, Source{}))
+	require.Empty(t, c.Contradictions)
+	require.Equal(t, commitment("b"), c.Next)
+	require.Equal(t, Confirmed, c.Pin)
+}
+
+// The attack: a thief of a retired key shows its cards. They are not recorded, so
+// they contradict nothing.
+func TestACardOfARetiredKeyContradictsNothing(t *testing.T) {
+	b := newTestBook(t)
+	confirmedAlice(t, b)
+	require.NoError(t, b.applySuccession(pointerOf("a"), chain(step(t, "a")), "test"))
+	n := entries(b)
+	require.NoError(t, b.learnCard(pointerOf("a"), pointer.Card{Next: mustCommit("thief")}))
+	require.Equal(t, n, entries(b))
+	require.Empty(t, must(b.byName(mustName("alice"))).Contradictions)
+}
+
+// A contradiction at an earlier pointer leaves no pin at the current one, and is
+// settled with it.
+func TestConfirmSettlesEarlierPointers(t *testing.T) {
+	books := testDevices(t, 2)
+	must(books[0].Add(mustName("alice"), link("a"), Source{}))
+	pull(t, books[1], books[0])
+	require.NoError(t, books[0].learnCard(pointerOf("a"), pointer.Card{Next: commitment("a")}))
+	require.NoError(t, books[0].applySuccession(pointerOf("a"), chain(step(t, "a")), "test"))
+	require.NoError(t, books[1].learnCard(pointerOf("a"), pointer.Card{Next: mustCommit("thief")}))
+	syncBooks(t, books...)
+	c := must(books[1].byName(mustName("alice")))
+	require.Len(t, c.Contradictions, 1)
+	require.Equal(t, pointerOf("next a"), c.Pointer)
+	require.True(t, c.Next.IsZero())
+	must(books[1].Confirm(pointerOf("a"), nil))
+	syncBooks(t, books...)
+	for _, b := range books {
+		c := must(b.byName(mustName("alice")))
+		require.Empty(t, c.Contradictions)
+		require.Equal(t, pointerOf("next a"), c.Pointer)
+		require.Equal(t, commitment("next a"), c.Next)
+	}
+}
+
+// A confirmed claim does not move a contact to a pointer that became another
+// contact's since.
+func TestConfirmAdvancesToNoOtherContact(t *testing.T) {
+	b := newTestBook(t)
+	introducedBob(t, b, mustCommit("c"))
+	require.NoError(t, b.applySuccession(pointerOf("b"), chain(unsigned(t, "b", "c", commitment("c"))), "test"))
+	require.Equal(t, pointerOf("c"), must(b.Find("bob")).Unproven)
+	must(b.Add(mustName("carol"), link("c"), Source{}))
+	n := entries(b)
+	_, err := b.Confirm(pointerOf("b"), nil)
+	require.ErrorAs(t, err, new(*ConflictError))
+	require.Equal(t, n, entries(b))
+}
+
+// A third party's claim about a contact with a confirmed pin is stored with its
+// source, and changes nothing.
+func TestAFalseClaimOfAConfirmedContactIsKept(t *testing.T) {
+	b := newTestBook(t)
+	confirmedAlice(t, b)
+	require.NoError(t, addAll(b, []Naming{{mustName("alice"), pointer.Link{Pointer: pointerOf("a"), Next: mustCommit("evil")},
+		Source{Kind: string(Introduced), By: pointerOf("eve").String()}}}))
+	c := must(b.byName(mustName("alice")))
+	require.Equal(t, commitment("a"), c.Next)
+	require.Equal(t, Confirmed, c.Pin)
+	require.Empty(t, c.Contradictions)
+	require.Equal(t, mustCommit("evil"), c.Provenance[len(c.Provenance)-1].Next)
+}
+
+// A commitment that both keys signed is confirmed: a lost key after it is
+// followed, also when its card has no commitment.
+func TestASignedStepConfirmsTheNextOne(t *testing.T) {
+	w := newWorld(t)
+	confirmedAlice(t, w.book)
+	w.put("a", &pointer.Card{Successor: pointerOf("next a")})
+	w.put("next a", &pointer.Card{Successor: pointerOf("next next a"), Succession: chain(step(t, "a"))})
+	w.put("next next a", &pointer.Card{Succession: chain(unsigned(t, "next a", "next next a", commitment("next next a")))})
+	res, err := w.resolve("alice")
+	require.NoError(t, err)
+	require.Equal(t, pointerOf("next next a"), res.Last().Pointer)
+	require.Equal(t, pointerOf("next next a"), must(w.book.byName(mustName("alice"))).Pointer)
+}

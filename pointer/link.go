@@ -32,8 +32,8 @@ const (
 	maxLink      = 2048 // bytes; a QR code holds little more
 )
 
-// String returns the text of the link. It omits a nickname over the bounds of a
-// card's, because such a link could not be parsed.
+// String returns the text of the link. It omits a nickname that no card may have:
+// ParseLink would refuse the link with it.
 func (l Link) String() string {
 	var b strings.Builder
 	b.WriteString(linkScheme)
@@ -52,9 +52,9 @@ func (l Link) String() string {
 	return b.String()
 }
 
-// linkSeparator returns the separator before the next parameter. The checksum
-// does not cover the one before itself, so only one of the two is accepted
-// there.
+// linkSeparator returns the separator between the text so far and the next
+// parameter. The checksum does not cover the separator before itself: ParseLink
+// accepts only the one that this function returns.
 func linkSeparator(before string) byte {
 	if strings.Contains(before, "?") {
 		return '&'

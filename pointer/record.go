@@ -394,7 +394,7 @@ func sign(key crypto.Signer, f Fields) (Record, error) {
 	if len(b) > MaxRecord {
 		return Record{}, fmt.Errorf("it would be %d bytes long, over %d: shorten the card, the payload or the value", len(b), MaxRecord)
 	}
-	if !isKey {
+	if !isKey { // the signature of a foreign signer is verified
 		return open(p, b)
 	}
 	// The result is parsed from the bytes, as every reader will parse them;

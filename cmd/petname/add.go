@@ -64,15 +64,25 @@ a confirmation on the terminal; without a terminal the exit status is 5.`,
 	return cmd
 }
 
-// confirmLookalike asks on the terminal, after a failure with the code lookalike,
-// whether to use the name anyway. Only the line "yes" confirms.
+// confirmLookalike asks whether to use a name that looks like another.
 func (a *app) confirmLookalike(err error) bool {
+	return a.confirm(err, "lookalike", ".\nUse it anyway? Type yes: ")
+}
+
+// confirm asks a question on the terminal after a failure with the given code, behind
+// the message of the failure. Only the line "yes" confirms. After another answer the
+// message, which was shown, is replaced.
+func (a *app) confirm(err error, code, question string) bool {
 	var e *failure
-	if !errors.As(err, &e) || e.Code != "lookalike" || a.json || a.noInput || !isTerminal(a.stdin) || !isTerminal(a.stderr) {
+	if !errors.As(err, &e) || e.Code != code || a.json || a.noInput || !isTerminal(a.stdin) || !isTerminal(a.stderr) {
 		return false
 	}
-	_ = writeRows(a.stderr, name.Clean(e.Message)+".\nUse it anyway? Type yes: ", terminalWidth(a.stderr))
-	return readYes(a.stdin)
+	_ = writeRows(a.stderr, cleanLines(e.Message)+question, terminalWidth(a.stderr))
+	if readYes(a.stdin) {
+		return true
+	}
+	e.Message = "not confirmed"
+	return false
 }
 
 // readYes reports whether the next line is "yes". An unterminated line at the end of

@@ -75,7 +75,7 @@ type evidence struct {
 	Suggested  string `json:"suggested,omitempty"`  // the name that was suggested, cleaned
 	State      string `json:"state,omitempty"`      // of a suggestion: what became of it
 	Retracted  bool   `json:"retracted,omitempty"`  // it was withdrawn
-	OfReplaced bool   `json:"instead,omitempty"`    // about a contact that gave way to this one
+	OfReplaced bool   `json:"instead,omitempty"`    // about a contact that this contact replaced
 	Transcript []byte `json:"transcript,omitempty"` // what was signed
 }
 
@@ -138,6 +138,7 @@ func asContact(c petname.Contact) contact {
 	return out
 }
 
+// collectContacts returns the contacts with the petnames that each could be confused with.
 func (v *verbs) collectContacts(contacts iter.Seq2[petname.Contact, error]) (*contactList, error) {
 	out := &contactList{Contacts: []contact{}}
 	for c, err := range contacts {

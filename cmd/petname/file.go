@@ -73,9 +73,11 @@ func checkNewFile(file string) error {
 // writeFile creates or replaces a file atomically and durably.
 func writeFile(name string, b []byte) error { return writeFileOn(nil, name, b) }
 
+// writeFileOn is writeFile on a file system; nil is that of the operating system. It
+// writes to a device or a pipe directly.
 func writeFileOn(files durable.FS, name string, b []byte) error {
 	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
-		return os.WriteFile(name, b, 0o600) // a device or a pipe: /dev/stdout
+		return os.WriteFile(name, b, 0o600) // such as /dev/stdout
 	}
 	return durable.Replace(files, name, ".record-", time.Time{}, bytes.NewReader(b))
 }

@@ -41,6 +41,13 @@ func TestHelp(t *testing.T) {
 		for _, line := range strings.Split(help.String(), "\n") {
 			require.LessOrEqual(t, len([]rune(line)), 130, "%s --help", verb.CommandPath())
 		}
+		_, flags, found := strings.Cut(help.String(), "\nFlags:\n")
+		require.True(t, found, verb.CommandPath())
+		for _, line := range strings.Split(flags, "\n") {
+			require.LessOrEqual(t, len([]rune(line)), helpColumns, "%s --help", verb.CommandPath())
+		}
+		verb.LocalFlags().VisitAll(func(f *pflag.Flag) { require.Contains(t, flags, "--"+f.Name) })
+		verb.InheritedFlags().VisitAll(func(f *pflag.Flag) { require.Contains(t, flags, "--"+f.Name) })
 		verb.Flags().VisitAll(func(f *pflag.Flag) {
 			require.NotEmpty(t, f.Usage, "%s --%s", verb.CommandPath(), f.Name)
 		})

@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -48,7 +47,7 @@ another record. It ends with petname unkeep, or when you remove the contact.`,
 				}
 				err = a.call("keep", request, &out)
 			}
-			if a.confirmKeepAll(err) {
+			if a.confirm(err, "keep_all", "\nRepublish the records of all contacts? Type yes: ") {
 				request.Yes = true
 				err = a.call("keep", request, &out)
 			}
@@ -58,17 +57,6 @@ another record. It ends with petname unkeep, or when you remove the contact.`,
 	cmd.Flags().BoolVar(&request.All, "all", false, "all contacts in the book now, and none that is added later")
 	cmd.Flags().BoolVar(&request.Yes, "yes", false, "with --all: accept that it reveals your contacts")
 	return cmd
-}
-
-// confirmKeepAll asks on the terminal, after a failure with the code keep_all,
-// whether to keep all contacts. Only the line "yes" confirms.
-func (a *app) confirmKeepAll(err error) bool {
-	var e *failure
-	if !errors.As(err, &e) || e.Code != "keep_all" || a.json || a.noInput || !isTerminal(a.stdin) || !isTerminal(a.stderr) {
-		return false
-	}
-	fmt.Fprintf(a.stderr, "%s\nRepublish the records of all contacts? Type yes: ", cleanLines(e.Message))
-	return readYes(a.stdin)
 }
 
 func (a *app) unkeepVerb() *cobra.Command {
@@ -119,10 +107,7 @@ func timeText(t time.Time) string { return t.Local().Format(time.DateTime) }
 
 // printKeepStatus prints the status of the republisher.
 func printKeepStatus(w *bufio.Writer, k keepStatus) {
-	text := fmt.Sprintf("%d contacts", k.Kept)
-	if k.Kept == 1 {
-		text = "1 contact"
-	}
+	text := countText(k.Kept, "contact")
 	if k.Next != nil {
 		text += ", next look-up " + timeText(*k.Next)
 	}

@@ -14,13 +14,6 @@ import (
 	"github.com/petnames-go/petnames/petname/name"
 )
 
-func recordsText(n int) string {
-	if n == 1 {
-		return "1 record"
-	}
-	return fmt.Sprintf("%d records", n)
-}
-
 func withPid(out json.RawMessage) json.RawMessage {
 	var s nodeStatus
 	if err := json.Unmarshal(out, &s); err != nil {
@@ -57,11 +50,11 @@ func (a *app) nodeStatusVerb() *cobra.Command {
 				if s.Problem != "" {
 					printField(w, "problem", name.Clean(s.Problem))
 				}
-				printField(w, "stores", fmt.Sprintf("%s, %s of %s", recordsText(s.Held.Records), sizeText(s.Held.Bytes), sizeText(s.Held.Limit)))
+				printField(w, "stores", fmt.Sprintf("%s, %s of %s", countText(s.Held.Records, "record"), sizeText(s.Held.Bytes), sizeText(s.Held.Limit)))
 				for _, c := range s.CutOff {
 					printField(w, "cut off", fmt.Sprintf("%s until %s: %s", c.Peer, c.Until.Local().Format(time.DateTime), name.Clean(c.Reason)))
 				}
-				printField(w, "book", fmt.Sprintf("%d names", s.Names))
+				printField(w, "book", countText(s.Names, "name"))
 				printField(w, "running", fmt.Sprintf("for %s, with %s of memory", time.Duration(s.Uptime*float64(time.Second)).Round(time.Second), sizeText(int(s.Memory))))
 				if p := s.Put; p != nil {
 					confirmed := "not looked up yet"

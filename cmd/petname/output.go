@@ -42,7 +42,8 @@ func (a *app) printResult(result any, err error, tell bool, text func(w *bufio.W
 	text(w)
 	werr := w.Flush()
 	if werr == nil {
-		werr = writeRows(a.stdout, out.String(), terminalWidth(a.stdout))
+		wide := terminalWidth(a.stdout)
+		werr = writeRows(a.stdout, pointersBelow(out.String(), wide), wide)
 	}
 	if werr != nil && err == nil {
 		return classify(werr)

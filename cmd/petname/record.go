@@ -142,6 +142,8 @@ of a contact can be stored again until it expires.`,
 
 func (a *app) readRecord(name string) ([]byte, error) { return a.readUpTo(name, pointer.MaxRecord+1) }
 
+// printRecord prints whether a record is valid, what it states, and where it was
+// stored.
 func printRecord(w *bufio.Writer, s name.Style, r recordInfo) {
 	if r.Valid {
 		fmt.Fprintf(w, "valid, %d bytes\n", r.Size)
@@ -151,7 +153,7 @@ func printRecord(w *bufio.Writer, s name.Style, r recordInfo) {
 	if r.Pointer != "" {
 		printField(w, "pointer", r.Pointer)
 	}
-	if r.Expires == nil {
+	if r.Expires == nil { // without its pointer a record cannot be opened
 		return
 	}
 	if r.Nickname != "" {

@@ -50,6 +50,22 @@ func writeRows(w io.Writer, text string, wide int) error {
 	return err
 }
 
+// pointersBelow moves a pointer that does not fit beside its label to a line of its
+// own, so that it can be copied: see printCopied.
+func pointersBelow(text string, wide int) string {
+	var b strings.Builder
+	for line := range strings.SplitAfterSeq(text, "\n") {
+		for _, label := range []string{"pointer", "succeeds"} {
+			value, is := strings.CutPrefix(line, fmt.Sprintf("  %-12s  ", label))
+			if _, err := pointer.Parse(strings.TrimSuffix(value, "\n")); is && err == nil && wide > 0 && width(line) > wide {
+				line = fmt.Sprintf("  %s\n    %s", label, value)
+			}
+		}
+		b.WriteString(line)
+	}
+	return b.String()
+}
+
 // wrapLine writes one line as rows. It does not break pointers and what [isCopied].
 func wrapLine(b *strings.Builder, line string, wide int) {
 	if text := strings.TrimSuffix(line, "\n"); isCopied(text) {

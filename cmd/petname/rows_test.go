@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -66,6 +67,23 @@ func TestAValueToCopyIsWholeAtAnyWidth(t *testing.T) {
 		}
 	}
 	require.Equal(t, "  petname pair 742-tunnel-orbit-candy", code)
+}
+
+// A pointer that does not fit beside its label is on a line of its own. Other fields,
+// which another party may choose, do not move to a line of their own.
+func TestAPointerIsNotBrokenBesideItsLabel(t *testing.T) {
+	key := hostileKey(t, "below").Pointer().String()
+	const wide = 16 + 62
+	for _, label := range []string{"pointer", "succeeds"} {
+		line := fmt.Sprintf("  %-12s  %s\n", label, key)
+		require.Equal(t, "a\n"+line+"b", pointersBelow("a\n"+line+"b", wide))
+		require.Equal(t, "a\n  "+label+"\n    "+key+"\nb", pointersBelow("a\n"+line+"b", wide-1))
+		require.Equal(t, "  "+label+"\n    "+key+"\n", pointersBelow(line, minColumns))
+		require.Equal(t, line, pointersBelow(line, 0), "no terminal")
+	}
+	for _, line := range []string{"  note          " + key + "\n", "  pointer       " + key + " alice\n", "  pointer       x\n", "pointer       " + key + "\n"} {
+		require.Equal(t, line, pointersBelow(line, minColumns))
+	}
 }
 
 // A content path of another party that is broken by the terminal is followed by a row

@@ -244,12 +244,15 @@ func secondsText(s float64) string {
 	return time.Duration(s * float64(time.Second)).Round(time.Millisecond).String()
 }
 
-func peersText(n int) string {
+// countText formats a number of things, such as "1 peer" and "2 peers".
+func countText(n int, thing string) string {
 	if n == 1 {
-		return "1 peer"
+		return "1 " + thing
 	}
-	return fmt.Sprintf("%d peers", n)
+	return fmt.Sprintf("%d %ss", n, thing)
 }
+
+func peersText(n int) string { return countText(n, "peer") }
 
 // maxPath is the maximum size of a path in text for people, in bytes.
 const maxPath = 2048

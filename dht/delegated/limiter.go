@@ -48,8 +48,8 @@ type bucket struct {
 }
 
 // allow uses a token of the client. If there is none, it returns false and the
-// time until there is one. A bucket holds burst tokens, at least 1, and gains
-// perSecond tokens a second.
+// time until there is one. A bucket holds burst tokens and gains perSecond tokens a
+// second. burst must be at least 1: a smaller bucket never has a whole token.
 func (l *limiter) allow(client netip.Prefix, now time.Time, perSecond, burst float64) (ok bool, wait time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -94,6 +94,9 @@ func (l *limiter) bucket(client netip.Prefix) *bucket {
 		l.buckets = map[netip.Prefix]*list.Element{}
 	}
 	if len(l.buckets) >= maxClients {
+		// A removed client starts again with all of its tokens and active requests. That
+		// needs requests from maxClients others while its own ones are under way, whose
+		// own accounts allow as much; Server.slots bounds the active requests of all.
 		oldest := l.recent.Back()
 		delete(l.buckets, oldest.Value.(*bucket).client)
 		l.recent.Remove(oldest)

@@ -272,6 +272,9 @@ func goroutines() map[string]string {
 	return found
 }
 
+// checkConcurrent puts records of one key at the same time, beside gets and puts
+// of another key: the newest record stays, gets return only records that were put,
+// and puts of one key do not disturb the other.
 func checkConcurrent(t tb, s dht.Store) {
 	const writers = 8
 	k := newKey(t)

@@ -81,9 +81,10 @@ func (p position) next(message []byte) position {
 	return position{Counter: p.Counter + 1, Chain: sha256.Sum256(append(b, message...))}
 }
 
-// signedBytes returns the bytes that the identity key signs.
-func signedBytes(batch []byte) []byte {
-	sum := sha256.Sum256(batch)
+// signedBytes returns what the sender's identity key signs of an encoded batch. The
+// domain has the format's older word for a batch.
+func signedBytes(encoded []byte) []byte {
+	sum := sha256.Sum256(encoded)
 	return append([]byte("petnames/drop/letter/v1\x00"), sum[:]...)
 }
 

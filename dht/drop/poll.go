@@ -108,9 +108,12 @@ func (c *Channel) applyBatch(opened openedBatch, newest bool) (lost uint64) {
 		lost = opened.batch.Base.Counter - c.processed.Counter
 		c.processed, c.unsaved = opened.batch.Base, true
 	}
-	shorter := len(pending) <= len(c.pending) && slices.EqualFunc(pending, c.pending[:len(pending)], sameID)
-	longer := len(pending) >= len(c.pending) && slices.EqualFunc(pending[:len(c.pending)], c.pending, sameID)
-	if !forked && !shorter && (newest || longer) {
+	// An older batch may extend the pending messages, and never replaces or shortens
+	// them. The newest one may replace them, unless it only lacks messages that are
+	// pending here.
+	isPrefix := len(pending) <= len(c.pending) && slices.EqualFunc(pending, c.pending[:len(pending)], sameID)
+	extends := len(pending) >= len(c.pending) && slices.EqualFunc(pending[:len(c.pending)], c.pending, sameID)
+	if !forked && !isPrefix && (newest || extends) {
 		c.pending = pending
 	}
 	if !newest {

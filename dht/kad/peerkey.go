@@ -24,7 +24,8 @@ func readKey(k crypto.Signer) (ic.PrivKey, peer.ID, error) {
 	return key, id, nil
 }
 
-// hostKey converts an Ed25519 signer to a libp2p key.
+// hostKey converts an Ed25519 signer to a libp2p key. A signer that does not reveal its
+// private key, such as hardware, becomes a signerKey.
 func hostKey(k crypto.Signer) (ic.PrivKey, error) {
 	if private, ok := k.(ed25519.PrivateKey); ok {
 		if len(private) != ed25519.PrivateKeySize {

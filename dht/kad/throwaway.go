@@ -37,7 +37,7 @@ type throwAwayHost struct {
 // The caller closes it; it also ends when the node does. It costs a host, and its
 // own connection to each peer that it asks.
 func (n *Node) UnlinkableClient(ctx context.Context) (republish.Client, error) {
-	_, leave, err := n.begin(ctx)
+	_, leave, err := n.begin(ctx) // Close waits for leave; the host outlives the call's context
 	if err != nil {
 		return nil, err
 	}

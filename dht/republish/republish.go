@@ -9,7 +9,7 @@
 //	err := r.Run(ctx) // until ctx ends
 //
 // A [Republisher] is a scheduler: the caller supplies the network, the book and
-// the clock. For each record it first queries the 20 peers closest to the
+// the clock. For each contact's record it first queries the 20 peers closest to the
 // record, and puts it only if fewer than 10 of them hold the newest record. A
 // newer record that the query returns replaces the stored one. The next query
 // is due when half of the holders are expected to have left, by the measured
@@ -247,8 +247,9 @@ func (r *Republisher) Run(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// Wake makes Run read the contacts again and end a pause of the network. Call it
-// after a change of either.
+// Wake makes Run read the contacts again, end a pause of the network and retry a
+// failed put of the owner's record. Call it after a change of the contacts or the
+// network.
 func (r *Republisher) Wake() {
 	r.mu.Lock()
 	r.contactsRead, r.pausedUntil, r.failures = time.Time{}, time.Time{}, 0

@@ -37,6 +37,12 @@ func byKey(a, b *item) int { return a.key.compare(b.key) }
 const (
 	startChurn = math.Ln2 / 4 // per hour: the second query is due after 4 h
 	churnShare = 0.25         // weight of one query in the estimate
+
+	// A comparison of two queries changes the estimate only if the earlier one was
+	// answered by minSample peers, since the share of fewer is left to chance, and if
+	// minElapsed passed between them, since a peer that leaves sooner may only be slow
+	// to answer.
+	minSample  = 5
 	minElapsed = 30 * time.Minute
 )
 
@@ -72,9 +78,11 @@ func (r *Republisher) interval() time.Duration {
 }
 
 // updateChurn updates the estimate with the peers that answered two consecutive
-// queries for one record.
+// queries for one record. Too few peers (minSample), or a time between the queries
+// that is too short (minElapsed) or longer than twice maxInterval, change nothing.
+// The caller holds r.mu.
 func (r *Republisher) updateChurn(before, after sample, elapsed time.Duration) {
-	if len(before) < 5 || elapsed < minElapsed || elapsed > 2*maxInterval {
+	if len(before) < minSample || elapsed < minElapsed || elapsed > 2*maxInterval {
 		return
 	}
 	stayed := 0
@@ -83,6 +91,7 @@ func (r *Republisher) updateChurn(before, after sample, elapsed time.Duration) {
 			stayed++
 		}
 	}
+	// At least half a peer counts as having stayed: the logarithm of 0 is infinite.
 	share := max(float64(stayed)/float64(len(before)), 1/float64(2*replication))
 	r.churn += churnShare * (-math.Log(share)/elapsed.Hours() - r.churn)
 	r.churn = min(max(r.churn, minChurn), maxChurn)

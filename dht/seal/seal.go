@@ -75,8 +75,8 @@ func encapsulatedSize(kem uint16) int {
 	return 0
 }
 
-// Capacity returns the size of the content that fits into a payload of a size, in
-// bytes.
+// Capacity returns how many bytes of content fit into a payload of size bytes, for a
+// supported KEM. It is negative if not even empty content fits.
 func Capacity(kem uint16, size int) int {
 	return size - HeaderSize - encapsulatedSize(kem) - tagSize - lengthSize
 }

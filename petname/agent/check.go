@@ -38,6 +38,14 @@ func (c *checks) add(name, good string, problems ...error) {
 	*c = append(*c, check)
 }
 
+// counted returns a number of things in words, such as "1 peer" and "2 peers".
+func counted(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}
+
 // Check checks everything in the home, and whether the networks that were joined
 // respond.
 func (a *Agent) Check(ctx context.Context) []Check {
@@ -63,7 +71,7 @@ func (s *state) checkBook(ctx context.Context, out *checks, others ...error) {
 		out.add("book", "", err)
 		return
 	}
-	out.add("book", fmt.Sprintf("%d names, every entry verified", names), append(s.Verify(ctx), others...)...)
+	out.add("book", counted(names, "name")+", every entry verified", append(s.Verify(ctx), others...)...)
 }
 
 // checkIdentity compares the header of the identity key with the keys, as far as they
@@ -211,7 +219,7 @@ func (s *state) checkNetwork(ctx context.Context, out *checks) {
 		case node.Peers() == 0:
 			out.add("network", "", errors.New("none of the peers to join by answered"))
 		default:
-			out.add("network", fmt.Sprintf("%d peers", node.Peers()))
+			out.add("network", counted(node.Peers(), "peer"))
 		}
 	}
 	if len(c.Routers) > 0 {

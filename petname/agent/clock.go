@@ -122,8 +122,9 @@ func (s *state) clockNotice() error {
 	return nil
 }
 
-// checkClock adds the check of the clock if something contradicts it. It fails only if two sources agree that the
-// clock is ahead, or behind: one router alone can cause no more than a hint.
+// checkClock adds the check of the clock if something contradicts it. It fails only
+// if two sources agree that the clock is ahead, or behind: one router alone can
+// cause no more than a hint.
 func (a *Agent) checkClock(out *checks) {
 	hints, now := a.clockHints(), a.now()
 	ahead, behind := 0, 0

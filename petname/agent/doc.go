@@ -15,9 +15,13 @@
 //	res, err := a.Resolve(ctx, "bob", dht.LevelAny)
 //
 // Nothing leaves the machine before Join. What methods return are plain values.
-// A method that needs the identity key asks Options.Passphrase when the key is
-// locked: Publish, Rotate, Introduce, Share with one contact, Invite, Pair,
-// AcceptMutual, Dispute, Deny, RequestContact.
+// A method that signs for the owner, to publish, to pair or to send a message,
+// asks Options.Passphrase when the identity key is locked, and fails with
+// [home.ErrLocked] without an answer.
+//
+// [Agent.Publish] suffices for an application that sets a value.
+// [Agent.PublishDraft] also returns the sequence, the end of the validity and the
+// rest of [Published], which a program needs to report them.
 //
 // [Agent.Run] does what continues in the background: it is reached by others,
 // fetches messages, and republishes. A short-lived program leaves it out, and uses

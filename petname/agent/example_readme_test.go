@@ -20,7 +20,8 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// folderOf returns where the folder of the link's owner is now.
+// folderOf returns where the folder of the link's owner is now. network is as in
+// "petname join": ipfs, lan, /ip4/… or http://….
 func folderOf(ctx context.Context, dir, network, link string) (string, error) {
 	a, err := agent.Open(ctx, dir, agent.Options{
 		Create: &agent.Profile{}, Transport: libp2p.New(libp2p.Options{})})

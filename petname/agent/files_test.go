@@ -151,7 +151,7 @@ func TestAHomeWithoutItsIdentityKeyIsChecked(t *testing.T) {
 	require.False(t, found["files"].OK)
 	require.Contains(t, found["identity"].Detail, "identity.key is missing")
 	require.True(t, found["book"].OK, found["book"].Detail)
-	require.Contains(t, found["book"].Detail, "1 names")
+	require.Contains(t, found["book"].Detail, "1 name,")
 }
 
 // Sealing keys that are not those of the owner's card, and a folder of records that is

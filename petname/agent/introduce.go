@@ -199,15 +199,16 @@ type Statements struct {
 	Signed   []introduce.Statement
 }
 
-// Dispute signs a question to a contact about each key that was introduced as the
-// contact's and then replaced by the contact's own, and sends the questions unless
-// signOnly is set. It fails with [ErrNothingToDispute].
+// Dispute asks a contact about the keys that an introducer stated as the contact's
+// and that the owner has since replaced by another key: whether they are its own.
+// It signs one question for each key, and sends the questions unless signOnly is
+// set. It fails with [ErrNothingToDispute] if there is no such key.
 func (a *Agent) Dispute(ctx context.Context, text string, signOnly bool) (Statements, error) {
 	c, err := a.Lookup(text)
 	if err != nil {
 		return Statements{}, err
 	}
-	stated, err := a.book.Evidence(c.ID)
+	all, err := a.book.Evidence(c.ID)
 	if err != nil {
 		return Statements{}, err
 	}
@@ -216,19 +217,19 @@ func (a *Agent) Dispute(ctx context.Context, text string, signOnly bool) (Statem
 		return Statements{}, err
 	}
 	out := Statements{To: c}
-	for _, s := range stated {
-		subject, introduced, err := s.Subject()
+	for _, e := range all {
+		subject, introduced, err := e.Subject()
 		if err != nil {
 			return Statements{}, err
 		}
-		if !introduced || !s.OfReplaced {
+		if !introduced || !e.OfReplaced {
 			continue
 		}
 		signed, err := introduce.Question{To: c.Pointer, Subject: subject}.Sign(key, a.now())
 		if err != nil {
 			return Statements{}, err
 		}
-		out.Pointers, out.Signed = append(out.Pointers, s.Pointer), append(out.Signed, signed)
+		out.Pointers, out.Signed = append(out.Pointers, e.Pointer), append(out.Signed, signed)
 	}
 	if len(out.Signed) == 0 {
 		return Statements{To: c}, ErrNothingToDispute
@@ -276,6 +277,8 @@ func (a *Agent) Deny(ctx context.Context, id petname.SuggestionID, signOnly bool
 	return out, err
 }
 
+// sendAll sends the statements in their order, unless signOnly is set, and returns
+// them with Sent set to the delivery of the last one. It stops at the first error.
 func (a *Agent) sendAll(ctx context.Context, key *pointer.Key, s Statements, signOnly bool) (Statements, error) {
 	if signOnly {
 		return s, nil

@@ -12,14 +12,14 @@ import (
 )
 
 // Confirm records that the owner believes the card of a contact about its next
-// key, and settles what contradicts on record: see [petname.Book.Confirm]. text
+// key, and settles the contradictions on record: see [petname.Book.Confirm]. text
 // is a petname, or a pointer in any form. The card is that of the newest record,
 // from the networks that were joined or else from the home. If the card names a
 // successor that it now proves, the contact advances.
 //
-// The context bounds it, to [MaxTimeout] at most. The errors are those of Lookup
-// and of [petname.Book.Confirm]; a network that cannot be reached is none if the
-// home has a record.
+// The context bounds it, to [MaxTimeout] at most; without a deadline it takes at
+// most 30 seconds. The errors are those of Lookup and of [petname.Book.Confirm].
+// That no network can be reached is no error if the home has a record.
 func (a *Agent) Confirm(ctx context.Context, text string) (petname.Contact, error) {
 	c, err := a.Lookup(text)
 	if err != nil {
@@ -35,22 +35,23 @@ func (a *Agent) Confirm(ctx context.Context, text string) (petname.Contact, erro
 	resolver := a.resolver(a.sources(network)...)
 	resolver.Timeout = timeout
 	var newest *pointer.Record
-	result, unreached := resolver.Best(ctx, c.Pointer, dht.LevelFresh)
-	if unreached == nil {
+	result, lookUpErr := resolver.Best(ctx, c.Pointer, dht.LevelFresh)
+	if lookUpErr == nil {
 		newest = &result.Record
 	} else if r, expired, err := a.held(c.Pointer); err == nil && !expired {
 		newest = &r
 	}
-	if ctx.Err() != nil && errors.Is(unreached, context.Canceled) {
-		return c, unreached
+	if ctx.Err() != nil && errors.Is(lookUpErr, context.Canceled) {
+		return c, lookUpErr
 	}
 	confirmed, err := a.book.Confirm(c.ID, newest)
-	if errors.Is(err, petname.ErrNothingToConfirm) && isNetwork(unreached) {
-		err = errors.Join(err, unreached)
+	if errors.Is(err, petname.ErrNothingToConfirm) && isNetwork(lookUpErr) {
+		err = errors.Join(err, lookUpErr)
 	}
 	if err != nil || newest == nil {
 		return confirmed, err
 	}
+	// The contact advances to the successor that the card names.
 	if card, _ := newest.Card(); card.Successor.IsZero() && len(card.Succession) == 0 {
 		return confirmed, nil
 	}

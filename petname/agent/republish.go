@@ -63,7 +63,7 @@ func (s *state) runningRepublisher() *republish.Republisher {
 	return s.republisher
 }
 
-// wakeRepublisher notifies the republisher of a change of the book or the network.
+// wakeRepublisher notifies the republisher, if one runs, of a change of the book or the network.
 func (s *state) wakeRepublisher() {
 	if k := s.runningRepublisher(); k != nil {
 		k.Wake()

@@ -98,8 +98,9 @@ func requestDifficulty(c home.Config) request.Difficulty {
 	return request.Difficulty{Solutions: c.RequestSolutions}
 }
 
-// unknownSenders returns the proof of work that contact requests need, and reports
-// whether each fetch includes contact requests.
+// unknownSenders is that of [exchange.Config]: it returns the proof of work that contact
+// requests need, and reports whether each fetch includes them. It logs an error of the
+// settings, and reports false then.
 func (s *state) unknownSenders() (request.Difficulty, bool) {
 	c, err := s.home.Config()
 	if err != nil {

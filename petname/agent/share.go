@@ -44,9 +44,9 @@ func (a *Agent) Share(names []string, label string) ([]string, error) {
 }
 
 // ShareWith shares contacts with one other contact, under labels as in [Agent.Share],
-// and sends it the edges. It returns the new labels. If the edges cannot be sealed for
-// the contact, nothing is changed. With [Queued], the change is in the book and is sent
-// by a later Fetch.
+// and sends it the edges. It returns the new labels. If the edges can be neither sent
+// nor queued, nothing is changed and no labels are returned. With [Queued], the change
+// is in the book and is sent by a later Fetch.
 func (a *Agent) ShareWith(ctx context.Context, to string, names []string, label string) ([]string, Delivery, error) {
 	audience, err := a.Lookup(to)
 	if err != nil {
@@ -72,7 +72,7 @@ func (a *Agent) ShareWith(ctx context.Context, to string, names []string, label 
 		})
 	}
 	sent, err := a.sendEdges(ctx, audience, undo, func() error {
-		before := make(map[string]bool)
+		before := make(map[string]bool) // keys of the labels that are shared already
 		for edge, err := range a.book.EdgesWith(audience.ID) {
 			if err != nil {
 				return err
@@ -94,7 +94,7 @@ func (a *Agent) ShareWith(ctx context.Context, to string, names []string, label 
 		})
 	})
 	if sent == "" {
-		added = nil
+		added = nil // undone
 	}
 	return added, sent, err
 }

@@ -50,9 +50,9 @@ type Exchange struct {
 	mailbox      *mailbox
 	verifier     *request.Verifier
 
-	sharing   sync.Mutex // one statement of shared edges at a time
-	sessions  sync.Mutex // held from the read of a mutual session to its write
-	resending sync.Mutex // one proof of work at a time
+	sharingLock   sync.Mutex // one statement of shared edges at a time
+	sessionLock   sync.Mutex // held from the read of a mutual session to its write
+	resendingLock sync.Mutex // one proof of work at a time
 }
 
 // ErrNoSealing is returned when neither the card of a contact nor a pairing with it has a

@@ -125,8 +125,8 @@ func (p *person) reopen(t testing.TB) {
 
 // handle and handleMutual run the methods of Exchange in a transaction of their own.
 func (p *person) handle(_ context.Context, by pointer.Pointer, m drop.Message, report *Report) (stop bool, err error) {
-	p.sessions.Lock()
-	defer p.sessions.Unlock()
+	p.sessionLock.Lock()
+	defer p.sessionLock.Unlock()
 	if failed := p.update(func(tx tx) error {
 		if stop, err = p.Exchange.handle(tx, by, m, report); stop {
 			return err

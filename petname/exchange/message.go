@@ -24,6 +24,8 @@ type message struct {
 
 func (m message) encode() ([]byte, error) { return canonical.Marshal(m) }
 
+// decodeMessage decodes a message of a channel. It accepts unknown kinds and any body, which
+// [Exchange.handle] refuses.
 func decodeMessage(b []byte) (message, error) {
 	var m message
 	if err := canonical.Unmarshal(b, &m, canonical.Bounds{Size: drop.MaxMessage}); err != nil {

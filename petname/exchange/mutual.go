@@ -63,8 +63,8 @@ func (e *Exchange) IntroduceBoth(ctx context.Context, key crypto.Signer, a, b mu
 
 // startSession stores a new session, unless too many are active.
 func (e *Exchange) startSession(i *mutual.Introducer, out []mutual.Outgoing) error {
-	e.sessions.Lock()
-	defer e.sessions.Unlock()
+	e.sessionLock.Lock()
+	defer e.sessionLock.Unlock()
 	all, err := e.introducers()
 	if err != nil {
 		return err
@@ -110,8 +110,8 @@ func (e *Exchange) WithdrawMutual(ctx context.Context, key crypto.Signer, sessio
 
 // withdrawSession withdraws a session, and stores it with the messages to both parties.
 func (e *Exchange) withdrawSession(session mutual.Session) (*mutual.Introducer, error) {
-	e.sessions.Lock()
-	defer e.sessions.Unlock()
+	e.sessionLock.Lock()
+	defer e.sessionLock.Unlock()
 	var i *mutual.Introducer
 	err := e.view(func(local *ledger.View) (err error) {
 		i, err = loadIntroducer(local, session)
@@ -177,8 +177,8 @@ func (e *Exchange) DeclineMutual(ctx context.Context, key crypto.Signer, offer p
 // answerOffer calls change on the session of an offer, and decide on the book. It stores the
 // session, its messages and the changes of the book in one transaction.
 func (e *Exchange) answerOffer(offer petname.SuggestionID, change func(*mutual.Invitee) ([]mutual.Outgoing, error), decide func(*petname.Book) error) (Mutual, error) {
-	e.sessions.Lock()
-	defer e.sessions.Unlock()
+	e.sessionLock.Lock()
+	defer e.sessionLock.Unlock()
 	all, err := e.inviteeSessions()
 	if err != nil {
 		return Mutual{}, err
@@ -207,8 +207,8 @@ func (e *Exchange) answerOffer(offer petname.SuggestionID, change func(*mutual.I
 // Mutuals returns the mutual introductions that are stored, those that the owner started and
 // those that were offered to it. They are stored until they expire, in any phase.
 func (e *Exchange) Mutuals() ([]Mutual, error) {
-	e.sessions.Lock()
-	defer e.sessions.Unlock()
+	e.sessionLock.Lock()
+	defer e.sessionLock.Unlock()
 	var all []Mutual
 	introduced, err := e.introducers()
 	if err != nil {

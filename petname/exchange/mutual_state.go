@@ -12,7 +12,7 @@ import (
 )
 
 // inviteeSession is a session that was offered to the owner. A function that reads a session
-// and writes it back holds e.sessions, also for those that the owner started.
+// and writes it back holds e.sessionLock, also for those that the owner started.
 type inviteeSession struct {
 	*mutual.Invitee
 	offer     petname.SuggestionID // in the inbox; zero: not yet

@@ -11,7 +11,7 @@ import (
 )
 
 // handleMutual processes a message of a mutual introduction: see handle. The messages that it
-// causes are in the outbox when it returns. The caller holds e.sessions.
+// causes are in the outbox when it returns. The caller holds e.sessionLock.
 func (e *Exchange) handleMutual(tx tx, by pointer.Pointer, body []byte, report *Report) (stop bool, err error) {
 	session, kind, err := mutual.SessionOf(body)
 	if err != nil {
@@ -137,8 +137,8 @@ func (tx tx) addFresh(id petname.SuggestionID, report *Report) error {
 
 // concludeSessions writes the results of sessions that are over to the book, once for each.
 func (e *Exchange) concludeSessions(report *Report) error {
-	e.sessions.Lock()
-	defer e.sessions.Unlock()
+	e.sessionLock.Lock()
+	defer e.sessionLock.Unlock()
 	all, err := e.inviteeSessions()
 	if err != nil {
 		return err
@@ -212,8 +212,8 @@ func (e *Exchange) concludeSession(tx tx, s inviteeSession, report *Report) erro
 
 // authenticateSessions does the steps that waited for the identity's key.
 func (e *Exchange) authenticateSessions(key crypto.Signer, report *Report) error {
-	e.sessions.Lock()
-	defer e.sessions.Unlock()
+	e.sessionLock.Lock()
+	defer e.sessionLock.Unlock()
 	all, err := e.inviteeSessions()
 	if err != nil {
 		return err
@@ -238,8 +238,8 @@ func (e *Exchange) authenticateSessions(key crypto.Signer, report *Report) error
 // expireSessions ends and deletes sessions that have expired. Their requests cannot be
 // replayed: an expired request is refused.
 func (e *Exchange) expireSessions(report *Report) error {
-	e.sessions.Lock()
-	defer e.sessions.Unlock()
+	e.sessionLock.Lock()
+	defer e.sessionLock.Unlock()
 	now := e.c.Now()
 	introduced, err := e.introducers()
 	if err != nil {

@@ -174,10 +174,10 @@ func (e *Exchange) endAnsweredRequest(by pointer.Pointer) error {
 // resendRequests sends the requests that are not in the mailboxes of the current epoch. It does
 // the work for one request at most, and leaves the others to the next Sync.
 func (e *Exchange) resendRequests(ctx context.Context) error {
-	if !e.resending.TryLock() {
+	if !e.resendingLock.TryLock() {
 		return nil // another Sync does it
 	}
-	defer e.resending.Unlock()
+	defer e.resendingLock.Unlock()
 	type dueRequest struct {
 		to pointer.Pointer
 		w  wireRequest

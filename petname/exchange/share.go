@@ -33,8 +33,8 @@ func (e *Exchange) ShareWith(ctx context.Context, key crypto.Signer, audience po
 // shareWith is ShareWith if always is set. Otherwise it sends the edges only if they have
 // changed since the last statement; changed reports whether it sent them.
 func (e *Exchange) shareWith(ctx context.Context, key crypto.Signer, audience pointer.Pointer, always bool) (sent Delivery, changed bool, err error) {
-	e.sharing.Lock()
-	defer e.sharing.Unlock()
+	e.sharingLock.Lock()
+	defer e.sharingLock.Unlock()
 	contact, err := e.c.Book.ByPointer(audience)
 	if err != nil {
 		return "", false, err

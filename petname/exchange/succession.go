@@ -50,7 +50,8 @@ func (e *Exchange) retireChannel(to, self pointer.Pointer, state []byte) error {
 	})
 }
 
-// formerChannels returns all channels of earlier keys.
+// formerChannels returns all channels of earlier keys: the rows of tableFormer, each with the
+// rest of its state.
 func (e *Exchange) formerChannels() (all []formerChannel, err error) {
 	size := len(e.c.Book.Identity().Bytes()) // the same for every Ed25519 key
 	err = e.view(func(local *ledger.View) error {

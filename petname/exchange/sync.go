@@ -300,8 +300,8 @@ func (e *Exchange) poll(ctx context.Context, party pointer.Pointer, c *channel, 
 // has changed, and that this message and those after it are delivered again. An error is the
 // reason why the message was not accepted.
 func (e *Exchange) receiveOne(party pointer.Pointer, c *channel, m drop.Message, report *Report) (stop bool, refused error) {
-	e.sessions.Lock()
-	defer e.sessions.Unlock()
+	e.sessionLock.Lock()
+	defer e.sessionLock.Unlock()
 	var messageReport Report
 	err := e.updateChannel(c, func(tx tx) error {
 		if stop, refused = e.handle(tx, party, m, &messageReport); stop {
@@ -324,7 +324,7 @@ func (e *Exchange) hasChannel(party pointer.Pointer) bool {
 
 // handle applies a message to the transaction. stop reports that the message and those after
 // it are to be delivered again, always with an error. An error without stop is a refusal. The
-// caller holds e.sessions.
+// caller holds e.sessionLock.
 func (e *Exchange) handle(tx tx, by pointer.Pointer, m drop.Message, report *Report) (stop bool, err error) {
 	msg, err := decodeMessage(m.Bytes)
 	if err != nil {

@@ -34,7 +34,7 @@
 //	  ? 6: about             pointer: the introduced pointer; in a denial the denied key
 //	  ? 7: next              the commitment to the next key of the introduced contact
 //	  ? 8: suggested         text, 1 to 64 bytes: a name for it
-//	  ? 9: note              text, 1 to 512 bytes
+//	  ? 9: note              text, 1 to 512 bytes; in a question reserved: accepted, not read
 //	  ? 10: expires          ms since 1970
 //	  ? 11: edges            {label: [pointer, commitment or null]}
 //	  ? 12: version          of the edges: higher in each newer list

@@ -93,3 +93,16 @@ func (f fields) with(pairs ...any) fields {
 	}
 	return f
 }
+
+// Field 9 of a question is reserved: a note is accepted, and is not in the content.
+func TestTheNoteOfAQuestionIsNotRead(t *testing.T) {
+	f := honest(t)[KindQuestion]
+	plain, err := Open(f.statement(t, carol), KindQuestion)
+	require.NoError(t, err)
+	noted, err := Open(f.with(9, "a note").statement(t, carol), KindQuestion)
+	require.NoError(t, err)
+	want, _ := plain.Question()
+	got, ok := noted.Question()
+	require.True(t, ok)
+	require.Equal(t, want, got)
+}

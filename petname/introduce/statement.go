@@ -119,7 +119,7 @@ var shapes = map[Kind]struct{ must, may fieldSet }{
 	KindIntroduction: {setOf(3, 5, 6, 10), setOf(7, 8, 9, 14)},
 	KindRetraction:   {setOf(3, 5), 0},
 	KindEdges:        {setOf(3, 12), setOf(11)},
-	KindQuestion:     {setOf(3, 13), setOf(9)},
+	KindQuestion:     {setOf(3, 13), setOf(9)}, // 9 is reserved: accepted, not read
 	KindDenial:       {setOf(6, 13), 0},
 }
 

@@ -85,6 +85,10 @@ func leadingApostrophes(text string) (n int) {
 // PathMarks are the arrow between the names of a path, and similar arrows.
 const PathMarks = "\u21d2\u27f9\u21e8\u21db\u2907\u27be\u2970"
 
+// nicknameMarks are tildes and quotation marks. A nickname is shown with them in
+// front, and a name must not start with one.
+const nicknameMarks = "~\u223c\u02dc\uff5e\"\u201c\u201d\u201e\u201f\u00ab\u00bb\uff02\u301d\u301e"
+
 // refusal is the reason why a text is not a name.
 type refusal struct {
 	reason string
@@ -128,7 +132,7 @@ func normalise(s string) (Name, *refusal) {
 		return refuse("has a slash: it reads as a path, not as one name")
 	case strings.ContainsAny(text, PathMarks+"\ufffd"):
 		return refuse("has a character that shows paths or broken text")
-	case strings.ContainsAny(text[:len(string(firstRune(text)))], "~\u223c\u02dc\uff5e\"\u201c\u201d\u201e\u201f\u00ab\u00bb\uff02\u301d\u301e"):
+	case strings.ContainsRune(nicknameMarks, firstRune(text)):
 		return refuse("starts as a nickname is shown, with a quotation mark or a tilde")
 	case strings.HasPrefix(text, "-"):
 		return refuse("starts with a hyphen: it reads as a flag")
@@ -147,6 +151,9 @@ func normalise(s string) (Name, *refusal) {
 			return refuse("reads as a pointer cut short")
 		}
 	}
+	// Other tables may accept these texts. A text with a joiner counts as refused by all
+	// tables: PRECIS does not report whether a misplaced joiner, which is invisible, or
+	// another character is the reason.
 	switch {
 	case unassigned >= 0:
 		return Name{}, &refusal{fmt.Sprintf("has the unassigned character %U", unassigned), !hasJoiner}

@@ -178,6 +178,19 @@ func TestNoNameIsBlankOrStartsAsAnotherLook(t *testing.T) {
 	require.Equal(t, "alice", Clean("al\U0001d159ice\ufffc"))
 }
 
+// A text of the ledger that only these Unicode tables refuse is a name, and one with
+// a misplaced joiner is none by any tables.
+func TestOnlyTextsWithoutJoinersAreNamesByOtherTables(t *testing.T) {
+	for s, want := range map[string]bool{
+		"a\u0378":  true, // unassigned
+		"a\u200db": false, "a\u0378\u200db": false, "\u0645\u06cc\u200c\u062e\u0378": false,
+	} {
+		_, err := Parse(s)
+		require.Error(t, err, "%q", s)
+		require.Equal(t, want, IsName(s), "%q", s)
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	for _, s := range []string{"alice", "Σίσυφος", "ﷺ", "\u0958", "Å", "a\u0301", "\u00a8", "한글", "\U000e0061", strings.Repeat("ﷺ", 42), "ΑΣ ΑΣΑ", "İstanbul"} {
 		f.Add(s)

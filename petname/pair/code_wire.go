@@ -135,7 +135,7 @@ func parseNotice(b []byte) (int64, error) {
 	return w.Period, nil
 }
 
-// parseProof decodes the content of a seal. It verifies nothing.
+// parseProof decodes the content of Sealed, decrypted. It verifies no signature.
 func parseProof(b []byte) (wireProof, error) {
 	var w wireProof
 	if err := decode(b, maxProof, &w); err != nil {
@@ -155,7 +155,7 @@ type session struct {
 	slot             slot
 	inviter, invitee cpaceMessage
 	id               []byte // public session ID
-	isk              []byte
+	isk              []byte // intermediate session key, which both sides share; secret
 }
 
 // newSession derives the session of a slot from the state of this side and the messages:
@@ -164,6 +164,7 @@ func newSession(s slot, side cpaceSide, peer, inviter, invitee cpaceMessage) (se
 	if isReflected(inviter, invitee) {
 		return session{}, errors.New("a message of a side was reflected to it")
 	}
+	// The session ID of the draft is empty: the messages in the transcript distinguish runs.
 	isk, err := side.isk(nil, peer, inviter, invitee)
 	if err != nil {
 		return session{}, err

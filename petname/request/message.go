@@ -20,8 +20,13 @@ const (
 	payloadSize = 4096
 )
 
-// MaxStatement bounds a statement, in bytes. A statement fits beside any stamp.
-const MaxStatement = payloadSize - seal.HeaderSize - (1088 + 32) - 16 - 2 - (1 + 1 + 3 + 3) - MaxStamp
+// MaxStatement bounds a statement, in bytes. A statement fits beside any stamp, with
+// the larger KEM of package seal.
+const MaxStatement = payloadSize - seal.HeaderSize -
+	(1088 + 32) - // encapsulated key: ML-KEM-768, X25519
+	16 - 2 - // authentication tag of the encryption, length of the content
+	(1 + 1 + 3 + 3) - // CBOR heads: array, version, stamp, statement
+	MaxStamp
 
 // wireMessage is the encoding of a Message.
 type wireMessage struct {

@@ -53,7 +53,8 @@ func (b Bounds) decoding() cbor.DecMode {
 	return mode
 }
 
-// build returns a new decoder for the bounds.
+// build returns a new decoder for the bounds, except Size, which Unmarshal checks. It
+// panics as decoding does.
 func (b Bounds) build() cbor.DecMode {
 	if b.Nesting == 0 {
 		b.Nesting = defaultNesting

@@ -35,7 +35,7 @@ func small() bool {
 	asked := os.Getenv("PETNAME_TEST_LONG") == "1"
 	flag.Visit(func(f *flag.Flag) { asked = asked || !strings.HasPrefix(f.Name, "test.") })
 	if !asked {
-		*liveFlag, *deadFlag, *opsFlag, *sybilsFlag, *resolvesFlag = 60, 20, 3, 30, 1
+		*liveFlag, *deadFlag, *opsFlag, *sybilsFlag, *resolvesFlag = 60, 20, 3, 30, 2
 	}
 	return !asked
 }

@@ -1,5 +1,8 @@
 // Package libp2p is the libp2p transport of an agent: a node of the DHT on a host
-// of its own, and streams on which agents hand each other records directly.
+// of its own, and streams on which agents hand each other records directly. Pass it
+// to [agent.Open]:
+//
+//	a, err := agent.Open(ctx, dir, agent.Options{Transport: libp2p.New(libp2p.Options{})})
 package libp2p
 
 import (

@@ -36,8 +36,10 @@ const (
 	// version 6 (41) half.
 	maxTerminal = 46
 
-	maxVersion = 40 // the largest there is
-	pngScale   = 8  // pixels a module
+	maxTerminalVersion = 6  // the largest that fits maxTerminal
+	maxVersion         = 40 // the largest there is
+
+	pngScale = 8 // pixels a module
 )
 
 // Terminal returns a QR code of text, drawn with half blocks. It fits a terminal
@@ -51,13 +53,14 @@ const (
 // Without, the blocks are drawn for light text on a dark ground; on a light
 // ground the code is inverted, and not every scanner reads it.
 func Terminal(text string, colour bool) (string, error) {
-	code, err := encode(text, 6)
+	code, err := encode(text, maxTerminalVersion)
 	if err != nil {
 		return "", fmt.Errorf("qr code for a terminal: %w: make an image instead", err)
 	}
 	size := code.GetMatrix().GetWidth()
 	margin := min(quiet, (maxTerminal-size)/2)
 	side := size + 2*margin
+	// A module is half a character high. The blocks are drawn where the code is light.
 	dark := func(x, y int) bool { return module(code, x-margin, y-margin) }
 	var b strings.Builder
 	for y := 0; y < side; y += 2 {
