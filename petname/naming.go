@@ -61,7 +61,7 @@ func (b *Book) Add(n name.Name, l pointer.Link, s Source) (Contact, error) {
 	var contradiction *ContradictionError
 	err := b.update(func(tx *ledger.Tx) (err error) {
 		if err = b.add(tx, n, l, s); errors.As(err, &contradiction) {
-			return b.addClaim(tx, n, l, s)
+			return b.addClaim(tx, n, l, s, err)
 		}
 		if err == nil {
 			c, err = readByPointer(tx.View(), l.Pointer)
@@ -78,15 +78,16 @@ func (b *Book) Add(n name.Name, l pointer.Link, s Source) (Contact, error) {
 }
 
 // addClaim records a link that contradicts the claims on record about a contact
-// with this name, so that the owner is shown the contradiction from then on.
-func (b *Book) addClaim(tx *ledger.Tx, n name.Name, l pointer.Link, s Source) error {
+// with this name, so that the owner is shown the contradiction from then on. If
+// there is nothing to record it returns refused, so that nothing is written.
+func (b *Book) addClaim(tx *ledger.Tx, n name.Name, l pointer.Link, s Source, refused error) error {
 	c, err := readByPointer(tx.View(), l.Pointer)
 	if err != nil || c.Name.IsZero() || c.Name.Key() != n.Key() {
-		return err
+		return firstError(err, refused)
 	}
 	pl, _, err := placeIn(tx.View(), c, l.Pointer)
 	if _, r := pl.pin(); err != nil || r == confirmed || slices.ContainsFunc(pl.claims, func(known PinClaim) bool { return known.Next == l.Next }) || len(pl.claims) >= maxDiffering/2 {
-		return err
+		return firstError(err, refused)
 	}
 	return appendAct(tx, act{Op: opLearn, Contact: c.ID.Bytes(), Fact: s.fact(l), Of: otherPointer(c.ID, l.Pointer)})
 }

@@ -326,7 +326,11 @@ func TestLawPinsDoNotDependOnTheOrderOfFacts(t *testing.T) {
 			if rapid.Bool().Draw(rt, "unsigned") {
 				s = unsigned(rt, old, to, commitment(to))
 			}
-			h.steps = append(h.steps, chainStep{Succession: s})
+			rests := chainStep{Succession: s}
+			if rapid.Bool().Draw(rt, "rests") {
+				rests.restsOn = []ledger.ID{{Number: uint64(rapid.IntRange(1, 10).Draw(rt, "on"))}}
+			}
+			h.steps = append(h.steps, rests)
 		}
 		first := Contact{ID: pointerOf("a")}
 		first.walkChain(&h)
