@@ -18,23 +18,30 @@ var ErrNothingToConfirm = errors.New("no card of the contact is known, so there 
 // contact:
 //
 //   - at an earlier pointer, the commitment that its successor opens is right;
-//   - at the current pointer, that of the card is right, or without a card that
-//     of the contact's own signature on record, or else that which a step on
-//     record opens. The contact then advances by that step.
+//   - at the current pointer, that of the card is right, or without a card the
+//     only one on record that the contact's own signature carried. With a
+//     successor, that which a step on record to it opens is right, and the
+//     contact advances to it: see [Contact.Unproven].
 //
 // card is the newest verified record of the current pointer; nil: none is
-// known. Confirm changes nothing if all of this is confirmed and nothing
-// contradicts it. The errors are [ErrNotFound], [ErrNothingToConfirm], and those
+// known. A card that contradicts what is on record is recorded first, and the
+// error is a [*DuplicityError] or a [*ContradictionError]: the owner confirms what
+// was shown. Confirm changes nothing if all of this is confirmed and nothing
+// contradicts it. Other errors are [ErrNotFound], [ErrNothingToConfirm], and those
 // of [Book.Resolve] for a step that the contact cannot advance by.
-func (b *Book) Confirm(p pointer.Pointer, card *pointer.Record) (Contact, error) {
+func (b *Book) Confirm(p pointer.Pointer, card *pointer.Record, successor pointer.Pointer) (Contact, error) {
 	var c Contact
+	var isNew error
 	err := b.update(func(tx *ledger.Tx) (err error) {
 		if c, err = readNamed(tx.View(), p); err != nil {
 			return err
 		}
+		if isNew, err = learnNewCard(tx, c, card); err != nil || isNew != nil {
+			return err
+		}
 		decided := make(map[pointer.Pointer]bool)
 		for {
-			at, next, err := c.toConfirm(tx.View(), card, decided)
+			at, next, err := c.toConfirm(tx.View(), card, successor, decided)
 			if err != nil || at.IsZero() {
 				return err
 			}
@@ -50,15 +57,39 @@ func (b *Book) Confirm(p pointer.Pointer, card *pointer.Record) (Contact, error)
 			}
 		}
 	})
-	if err != nil {
+	if err = firstError(err, isNew); err != nil {
 		return Contact{}, err
 	}
 	return c, nil
 }
 
+// learnNewCard records a card with a commitment that the owner was not shown yet,
+// and returns the error for what it contradicts; nil: nothing.
+func learnNewCard(tx *ledger.Tx, c Contact, card *pointer.Record) (isNew, err error) {
+	if card == nil || card.Pointer() != c.Pointer {
+		return nil, nil
+	}
+	shown, _ := card.Card()
+	pl, _, err := placeIn(tx.View(), c, c.Pointer)
+	if err != nil || shown.Next.IsZero() || slices.Contains(pl.all, shown.Next) || len(pl.all) == 0 {
+		return nil, err
+	}
+	a, _, err := learnAct(tx.View(), c.Pointer, shown)
+	if err != nil || a.Op == 0 {
+		return nil, err
+	}
+	if err := appendAct(tx, a); err != nil {
+		return nil, err
+	}
+	if c, _, err = readContact(tx.View(), c.ID); err != nil {
+		return nil, err
+	}
+	return c.Pinned(c.Pointer, shown.Next), nil
+}
+
 // toConfirm returns the first pointer of the chain with something to confirm,
 // and the commitment that is right there; zero if there is none.
-func (c Contact) toConfirm(v *ledger.View, card *pointer.Record, decided map[pointer.Pointer]bool) (pointer.Pointer, pointer.Commitment, error) {
+func (c Contact) toConfirm(v *ledger.View, card *pointer.Record, successor pointer.Pointer, decided map[pointer.Pointer]bool) (pointer.Pointer, pointer.Commitment, error) {
 	none := pointer.Commitment{}
 	h, err := readFacts(v, c.ID)
 	if err != nil {
@@ -72,7 +103,7 @@ func (c Contact) toConfirm(v *ledger.View, card *pointer.Record, decided map[poi
 		if pl.contested == nil || decided[step.Pointer] {
 			continue
 		}
-		if next := pl.openedBy(h.steps, step.Pointer, c.Chain[i+1].Pointer); !next.IsZero() {
+		if next := pl.openedBy(h.standing(), step.Pointer, c.Chain[i+1].Pointer); !next.IsZero() {
 			return step.Pointer, next, nil
 		}
 	}
@@ -83,7 +114,7 @@ func (c Contact) toConfirm(v *ledger.View, card *pointer.Record, decided map[poi
 	if err != nil {
 		return pointer.Pointer{}, none, err
 	}
-	next, err := pl.believed(h.steps, c, card)
+	next, err := pl.believed(h.standing(), c, card, successor)
 	if err != nil && len(decided) > 0 {
 		return pointer.Pointer{}, none, nil // an earlier pointer was all there was to settle
 	}
@@ -94,7 +125,13 @@ func (c Contact) toConfirm(v *ledger.View, card *pointer.Record, decided map[poi
 }
 
 // believed returns the commitment that Confirm chooses for the current pointer.
-func (pl place) believed(steps []pointer.Succession, c Contact, card *pointer.Record) (pointer.Commitment, error) {
+func (pl place) believed(steps []pointer.Succession, c Contact, card *pointer.Record, successor pointer.Pointer) (pointer.Commitment, error) {
+	if !successor.IsZero() {
+		if next := pl.openedBy(steps, c.Pointer, successor); !next.IsZero() {
+			return next, nil
+		}
+		return pointer.Commitment{}, fmt.Errorf("no step from %s to %s is on record: %w", c.Pointer, successor, ErrNothingToConfirm)
+	}
 	if card != nil && card.Pointer() == c.Pointer {
 		if shown, _ := card.Card(); !shown.Next.IsZero() {
 			return shown.Next, nil
@@ -108,9 +145,6 @@ func (pl place) believed(steps []pointer.Succession, c Contact, card *pointer.Re
 	}
 	if len(own) == 1 {
 		return own[0], nil
-	}
-	if next := pl.openedBy(steps, c.Pointer, c.Unproven); len(own) == 0 && !next.IsZero() {
-		return next, nil
 	}
 	return pointer.Commitment{}, fmt.Errorf("%s: %w", c.Pointer, ErrNothingToConfirm)
 }
@@ -138,7 +172,7 @@ func (b *Book) checkAdvance(v *ledger.View, c Contact, at pointer.Pointer, next 
 	if err != nil {
 		return err
 	}
-	for _, s := range h.steps {
+	for _, s := range h.standing() {
 		if s.Old == at && next.Opens(s.New) && at == c.Pointer {
 			return b.checkTarget(v, c, []pointer.Succession{s})
 		}

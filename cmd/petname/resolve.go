@@ -137,7 +137,7 @@ type resolved struct {
 	Verified  bool       `json:"verified"`
 	Clock     string     `json:"clock,omitempty"` // what contradicts this machine's clock
 
-	// of the contact that the path starts at
+	// of the contact because of which the path does not resolve
 	Contradictions []pinContradiction `json:"contradictions,omitempty"`
 }
 
@@ -185,18 +185,12 @@ func (v *verbs) resolve(ctx context.Context, a resolveArgs) (*resolved, error) {
 				out.Pointer = p.String()
 			}
 		}
-		first, _, _ := strings.Cut(a.Path, "/")
-		if c, cerr := v.agent.Lookup(first); cerr == nil {
-			shown := asContact(c)
-			v.nameSources(&shown)
-			out.Contradictions = shown.Contradictions
-			err = withName(err, first)
-		}
+		out.Contradictions = v.contradictions(err)
 		hint := v.agent.ClockHint()
 		if hint == "" && errors.As(err, new(*pointer.ExpiredError)) {
 			hint = "this machine's clock shows " + v.agent.Clock().UTC().Format("2006-01-02 15:04 UTC")
 		}
-		return out, withClock(shortNetworkError(err), hint)
+		return out, withClock(shortNetworkError(v.withName(err)), hint)
 	}
 	out.Verified, out.Clock = true, v.agent.ClockHint()
 	if a.Fresh == "" {
@@ -209,6 +203,30 @@ func (v *verbs) resolve(ctx context.Context, a resolveArgs) (*resolved, error) {
 		}
 	}
 	return out, nil
+}
+
+// contradictions returns those of the contact that an error is about.
+func (v *verbs) contradictions(err error) []pinContradiction {
+	var (
+		duplicity *petname.DuplicityError
+		differing *petname.ContradictionError
+		p         pointer.Pointer
+	)
+	switch {
+	case errors.As(err, &duplicity):
+		p = duplicity.Pointer
+	case errors.As(err, &differing):
+		p = differing.Pointer
+	default:
+		return nil
+	}
+	c, err := v.agent.ByPointer(p)
+	if err != nil {
+		return nil
+	}
+	shown := asContact(c)
+	v.nameSources(&shown)
+	return shown.Contradictions
 }
 
 // pointerOf returns the pointer for a name in the book or for any form of a pointer,

@@ -388,6 +388,9 @@ func (e *Exchange) handleStatement(tx tx, by pointer.Pointer, body []byte, repor
 
 // isRefusal reports whether err is final: the message would be refused again.
 func isRefusal(err error) bool {
+	if errors.Is(err, petname.ErrSenderInDoubt) {
+		return false // until the owner has settled it
+	}
 	for _, final := range []error{introduce.ErrInvalid, mutual.ErrInvalid, mutual.ErrOtherSession, petname.ErrWrongRecipient, petname.ErrUnknownSender, petname.ErrMuted, petname.ErrOwnPointer, petname.ErrDecided} {
 		if errors.Is(err, final) {
 			return true
