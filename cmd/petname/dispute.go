@@ -56,11 +56,7 @@ func (a *app) printDisputed(out disputed, err error, file string) error {
 	}
 	return a.printResult(out, err, out.Sent != "", func(w *bufio.Writer) {
 		st := a.style()
-		to := nickname(st, "", out.To)
-		if out.ToName != "" {
-			to = shownName(st, out.ToName)
-		}
-		fmt.Fprintf(w, "%s %s\n", sentText(out.Sent), to)
+		fmt.Fprintf(w, "%s %s\n", sentText(out.Sent), recipientText(st, out.ToName, out.To))
 		for _, p := range out.Pointers {
 			printField(w, "about", p)
 		}
