@@ -94,8 +94,7 @@ func asDisputed(s agent.Statements, file bool) *disputed {
 func (v *verbs) dispute(ctx context.Context, a disputeArgs) (*disputed, error) {
 	s, err := v.agentWith(a.Passphrase).Dispute(ctx, a.Name, a.File)
 	if errors.Is(err, agent.ErrNothingToDispute) {
-		return nil, &failure{Code: "not_found", Exit: exitNotFound, Message: "no introduced key was replaced by " + s.To.Pointer.String() + ": there is nothing to ask",
-			Next: "petname why " + shellWord(a.Name)}
+		return nil, nothingToDispute(s.To.Pointer)
 	}
 	if len(s.Signed) == 0 {
 		return nil, err

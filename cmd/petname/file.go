@@ -45,7 +45,7 @@ func checkNewFile(file string) error {
 		return nil
 	}
 	if info, err := os.Lstat(file); err == nil && info.Mode().IsRegular() || err == nil && info.IsDir() {
-		return usage("-o %q: there is a file of that name already", file)
+		return usage("-o %q: there is a file of that name already", file).With("choose the name of another file")
 	}
 	return nil
 }
