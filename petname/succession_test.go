@@ -92,6 +92,8 @@ func TestAContactAdvancesToTheKeyItCommittedTo(t *testing.T) {
 		_, err = b.Add(mustName("alice"), pointer.Link{Pointer: pointerOf(seed), Next: commitment("thief")}, Source{})
 		require.Equal(t, &DuplicityError{pointerOf(seed), next, commitment("thief")}, err)
 	}
+	_, err = b.Add(mustName("alice"), link("another"), Source{})
+	require.Equal(t, &TakenError{mustName("alice"), last}, err, "the current pointer")
 	_, err = b.Add(mustName("alice two"), pointer.Link{Pointer: last}, Source{})
 	require.Equal(t, &NamedError{mustName("alice"), last}, err)
 
