@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -171,6 +172,7 @@ func classify(err error) *failure {
 	case errors.As(err, &damaged):
 		return set("damaged", exitFailure, "petname doctor")
 	case errors.As(err, &short), errors.Is(err, dht.ErrUnreachable), errors.Is(err, context.DeadlineExceeded):
+		e.Message = withoutTraces(e.Message)
 		return set("network", exitNetwork, "check the network, and try again:\npetname doctor")
 	case errors.Is(err, context.Canceled):
 		e.Message = "interrupted"
@@ -249,6 +251,14 @@ func classify(err error) *failure {
 		return set("exists", exitConflict, "choose the name of another file")
 	}
 	return e
+}
+
+// withoutTraces returns a message without the lines of libp2p about each address that
+// was dialled.
+func withoutTraces(message string) string {
+	lines := strings.Split(message, "\n")
+	lines = slices.DeleteFunc(lines, func(line string) bool { return strings.HasPrefix(line, "  * ") })
+	return strings.Join(lines, "\n")
 }
 
 // shellWord quotes a word for a POSIX shell where it needs it.

@@ -52,7 +52,7 @@ The exit status is 6 if the proof does not verify.`,
 		Example: `  petname evidence proof.txt`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			text, err := a.readUpTo(args[0], maxStdin+1)
+			text, err := a.readStatements(args[0])
 			if err != nil {
 				return err
 			}

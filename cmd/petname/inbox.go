@@ -38,13 +38,16 @@ and nothing is fetched.`,
   petname inbox from-alice.txt
   petname accept 482133 --as bob`,
 		RunE: func(_ *cobra.Command, args []string) (err error) {
+			if request.Offline && request.ContactRequests {
+				return usage("--offline fetches nothing, and --strangers fetches contact requests: choose one")
+			}
 			if a.passphraseFile != "" { // no prompt: messages can be read without it
 				if request.Passphrase, err = a.passphrase(); err != nil {
 					return err
 				}
 			}
 			for _, file := range args {
-				text, err := a.readUpTo(file, maxStdin+1)
+				text, err := a.readStatements(file)
 				if err != nil {
 					return err
 				}
@@ -74,7 +77,6 @@ and nothing is fetched.`,
 	}
 	cmd.Flags().BoolVar(&request.Offline, "offline", false, "fetch nothing: list what was received before")
 	cmd.Flags().BoolVar(&request.ContactRequests, "strangers", false, "also fetch contact requests of unknown senders, this time")
-	cmd.MarkFlagsMutuallyExclusive("offline", "strangers")
 	return cmd
 }
 
