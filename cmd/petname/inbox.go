@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/name"
 )
@@ -27,6 +28,9 @@ the home has "strangers = true", which your card announces when you publish.
 This is off by default: the peers that receive the queries learn your pointer
 and your IP address. Each request needs a proof of work of some seconds;
 "stranger_puzzles = N" requires more (default 8, at most 64).
+
+If no peer and no router responds, what was received before is listed, and the
+exit status is 7.
 
 With a locked identity, messages are read, and acknowledged when it is
 unlocked: by --passphrase-file, or by a node that has the passphrase.
@@ -63,9 +67,9 @@ and nothing is fetched.`,
 			}
 			warnCopy(a, out.OtherCopy)
 			if err == nil && len(out.Suggestions) == 0 {
-				a.hint("nothing waits for you")
+				a.hint("%s", nothingText(out, len(args) > 0))
 			}
-			err = a.printResult(out, err, err == nil, func(w *bufio.Writer) {
+			err = a.printResult(out, err, out.Suggestions != nil, func(w *bufio.Writer) {
 				printInbox(w, a.style(), out.Suggestions)
 			})
 			if err == nil && len(out.Suggestions) > 0 {
@@ -78,6 +82,21 @@ and nothing is fetched.`,
 	cmd.Flags().BoolVar(&request.Offline, "offline", false, "fetch nothing: list what was received before")
 	cmd.Flags().BoolVar(&request.ContactRequests, "strangers", false, "also fetch contact requests of unknown senders, this time")
 	return cmd
+}
+
+// nothingText describes an empty inbox, and whether messages were looked for.
+func nothingText(out inbox, files bool) string {
+	switch {
+	case files:
+		return "nothing to decide"
+	case out.Fetched == nil:
+		return "nothing to decide; no message was looked for"
+	case out.Fetched.Network == "off":
+		return "nothing to decide; no network is joined, so no message was looked for:\n  petname join --help"
+	case out.Fetched.Problem != "":
+		return "nothing to decide among what could be fetched"
+	}
+	return "nothing waits for you"
 }
 
 // printInbox prints all suggestions, those of unknown senders after the others.
@@ -160,6 +179,9 @@ func (v *verbs) inbox(ctx context.Context, a inboxArgs) (*inbox, error) {
 		if f.Problem != nil {
 			out.Fetched.Problem = name.Clean(classify(f.Problem).Message)
 		}
+		if f.Network == "unreachable" {
+			out.Fetched.Problem = name.Clean(shortNetworkError(f.Problem).Error())
+		}
 	}
 	out.OtherCopy = v.otherCopy(ctx, out.Fetched != nil && out.Fetched.Network == "ok")
 	for s, err := range v.agent.Inbox() {
@@ -171,6 +193,11 @@ func (v *verbs) inbox(ctx context.Context, a inboxArgs) (*inbox, error) {
 			return nil, err
 		}
 		out.Suggestions = append(out.Suggestions, *one)
+	}
+	if out.Fetched != nil && out.Fetched.Network == "unreachable" {
+		c := *classify(dht.ErrUnreachable)
+		c.Message = "no message could be looked for: " + out.Fetched.Problem
+		return out, &c
 	}
 	return out, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/hpke"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/petnames-go/petnames/dht"
@@ -106,7 +107,7 @@ func queued(sent Delivery, err error) error {
 
 // Fetched is the result of [Agent.Fetch]. It is a plain value.
 type Fetched struct {
-	Network  string // "ok", "off" or "unreachable"
+	Network  string // "ok", "off", or "unreachable" if no peer and no router responded
 	Polled   int    // contacts that were asked for messages
 	Fresh    int    // suggestions that are new
 	Refused  int    // messages that were not accepted
@@ -119,7 +120,47 @@ type Fetched struct {
 // Fetch fetches the messages for this home, and sends those that wait here. With
 // unknownSenders it also fetches contact requests once, whatever the configuration.
 // Messages that arrive while the identity is locked are acknowledged later.
+//
+// If no contact has to be asked, or one could not be, Fetch asks whether the network is
+// there, so that Network is true.
 func (a *Agent) Fetch(ctx context.Context, unknownSenders bool) (Fetched, error) {
+	ctx, cancel := context.WithTimeout(ctx, syncTimeout)
+	defer cancel()
+	out, err := a.fetch(ctx, unknownSenders)
+	if err != nil || out.Network != "ok" || out.Polled > 0 && out.Problem == nil {
+		return out, err
+	}
+	if err := a.reachable(ctx); err != nil {
+		out.Network, out.Problem = "unreachable", errors.Join(out.Problem, err)
+	}
+	return out, nil
+}
+
+// reachable returns nil if a peer of the joined network or a joined router responds, and
+// otherwise why not.
+func (a *Agent) reachable(ctx context.Context) error {
+	c, err := a.home.Config()
+	if err != nil {
+		return err
+	}
+	failed := a.tryRouters(ctx, c)
+	if len(failed) < len(c.Routers) {
+		return nil
+	}
+	if c.Network != "off" {
+		node, err := a.network(ctx)
+		if err == nil && node.Peers() > 0 {
+			return nil
+		}
+		if err == nil {
+			err = noPeers(c, node)
+		}
+		failed = append(failed, err)
+	}
+	return fmt.Errorf("%w: %w", dht.ErrUnreachable, errors.Join(failed...))
+}
+
+func (a *Agent) fetch(ctx context.Context, unknownSenders bool) (Fetched, error) {
 	ctx, cancel := context.WithTimeout(ctx, syncTimeout)
 	defer cancel()
 	c, err := a.home.Config()
@@ -155,9 +196,6 @@ func (a *Agent) Fetch(ctx context.Context, unknownSenders bool) (Fetched, error)
 	}
 	if out.Problem = errors.Join(append(report.Errs, err)...); out.Problem != nil {
 		a.log.Info("not all messages could be looked for", "error", out.Problem)
-		if report.Polled == 0 {
-			out.Network = "unreachable"
-		}
 	}
 	return out, nil
 }
@@ -206,7 +244,7 @@ func (a *Agent) runMessages() {
 }
 
 func (a *Agent) fetchQuietly(ctx context.Context) {
-	if _, err := a.Fetch(ctx, false); err != nil && ctx.Err() == nil {
+	if _, err := a.fetch(ctx, false); err != nil && ctx.Err() == nil {
 		a.log.Warn("messages", "error", err)
 	}
 }
