@@ -9,6 +9,8 @@ import (
 
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/agent"
+	"github.com/petnames-go/petnames/petname/introduce"
 	"github.com/petnames-go/petnames/petname/name"
 )
 
@@ -66,11 +68,14 @@ and nothing is fetched.`,
 				warnFetched(a, *out.Fetched)
 			}
 			warnCopy(a, out.OtherCopy)
-			if err == nil && len(out.Suggestions) == 0 {
+			if err == nil && len(out.Suggestions)+len(out.Denials) == 0 {
 				a.hint("%s", nothingText(out, len(args) > 0))
 			}
 			err = a.printResult(out, err, out.Suggestions != nil, func(w *bufio.Writer) {
 				printInbox(w, a.style(), out.Suggestions)
+				for _, d := range out.Denials {
+					a.printDenial(w, d)
+				}
 			})
 			if err == nil && len(out.Suggestions) > 0 {
 				s := out.Suggestions[0]
@@ -144,9 +149,42 @@ type inboxArgs struct {
 // inbox is the result of inbox.
 type inbox struct {
 	Suggestions []suggestion `json:"suggestions"`
-	Fetched     *fetched     `json:"fetched"` // null: nothing was fetched
+	Fetched     *fetched     `json:"fetched"`           // null: nothing was fetched
+	Denials     []denial     `json:"denials,omitempty"` // answers to dispute that were received now
 
 	OtherCopy *otherCopy `json:"other_copy,omitempty"` // evidence that another copy of the home is in use; null: none
+}
+
+// denial is a contact's statement that a key, which the owner asked about, is not its
+// own.
+type denial struct {
+	By      string `json:"by"`      // pointer of the contact
+	ByName  string `json:"by_name"` // its petname
+	Pointer string `json:"pointer"` // the key
+}
+
+// printDenial prints a denial, and how to write the proof that it is a part of.
+func (a *app) printDenial(w *bufio.Writer, d denial) {
+	by := recipientText(a.style(), d.ByName, d.By)
+	fmt.Fprintf(w, "%s answered: the key is not theirs\n", by)
+	printField(w, "  DENIED KEY", d.Pointer)
+	name := d.ByName
+	if name == "" {
+		name = d.By
+	}
+	fmt.Fprintf(w, "to write the proof to a file:\n  %s\n", a.withHomeFlag("petname why "+shellWord(name)+" -o FILE"))
+}
+
+// denials returns the denials in a text that was received.
+func denials(text []byte) (all []agent.Denial) {
+	statements, _ := introduce.Dearmor(text)
+	for _, b := range statements {
+		if s, err := introduce.Open(b, introduce.KindDenial); err == nil {
+			d, _ := s.Denial()
+			all = append(all, agent.Denial{By: d.By, About: d.About})
+		}
+	}
+	return all
 }
 
 // fetched is the result of fetching messages.
@@ -165,16 +203,19 @@ type fetched struct {
 // pending suggestions.
 func (v *verbs) inbox(ctx context.Context, a inboxArgs) (*inbox, error) {
 	out := &inbox{Suggestions: []suggestion{}}
+	var denied []agent.Denial
 	for _, text := range a.Texts {
 		if _, err := v.agent.Receive(text); err != nil {
 			return nil, err
 		}
+		denied = append(denied, denials(text)...)
 	}
 	if !a.Offline && len(a.Texts) == 0 {
 		f, err := v.agentWith(a.Passphrase).Fetch(ctx, a.ContactRequests)
 		if err != nil {
 			return nil, err
 		}
+		denied = f.Denials
 		out.Fetched = &fetched{Network: f.Network, Polled: f.Polled, Fresh: f.Fresh, Refused: f.Refused, Waiting: f.Waiting, Knocking: f.Requests, Lost: f.Lost}
 		if f.Problem != nil {
 			out.Fetched.Problem = name.Clean(classify(f.Problem).Message)
@@ -184,6 +225,13 @@ func (v *verbs) inbox(ctx context.Context, a inboxArgs) (*inbox, error) {
 		}
 	}
 	out.OtherCopy = v.otherCopy(ctx, out.Fetched != nil && out.Fetched.Network == "ok")
+	for _, d := range denied {
+		one := denial{By: d.By.String(), Pointer: d.About.String()}
+		if c, err := v.agent.ByPointer(d.By); err == nil {
+			one.ByName = c.Name.String()
+		}
+		out.Denials = append(out.Denials, one)
+	}
 	for s, err := range v.agent.Inbox() {
 		if err != nil {
 			return nil, err

@@ -47,7 +47,7 @@ func (a *Agent) Check(ctx context.Context) []Check {
 	if id, err := a.Identity(); err != nil {
 		out.add("identity", "", err)
 	} else {
-		out.add("identity", id.Pointer.String()+", the next key "+id.Recovery)
+		out.add("identity", id.Pointer.String()+", the next key "+nextKeyText(id.Recovery))
 	}
 	names, err := a.book.Count()
 	if err != nil {
@@ -60,6 +60,14 @@ func (a *Agent) Check(ctx context.Context) []Check {
 	a.checkCopies(ctx, &out)
 	a.checkClock(&out) // after the routers, which show their times
 	return out
+}
+
+// nextKeyText states where the next key is.
+func nextKeyText(recovery string) string {
+	if recovery == "elsewhere" {
+		return "in the recovery file"
+	}
+	return recovery
 }
 
 // checkMessages reads every message and session in the book's device-local
@@ -96,7 +104,7 @@ func CheckClosed(dir string, reason error) ([]Check, error) {
 	}
 	one("files", h.Dir, errors.Join(h.CheckFiles()...))
 	id, err := h.Identity()
-	one("identity", id.Pointer.String()+", the next key "+id.Recovery(), err)
+	one("identity", id.Pointer.String()+", the next key "+nextKeyText(id.Recovery()), err)
 	one("book", "", reason)
 	c, err := h.Config()
 	one("config", "network "+c.Network, err)

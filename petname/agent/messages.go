@@ -107,14 +107,22 @@ func queued(sent Delivery, err error) error {
 
 // Fetched is the result of [Agent.Fetch]. It is a plain value.
 type Fetched struct {
-	Network  string // "ok", "off", or "unreachable" if no peer and no router responded
-	Polled   int    // contacts that were asked for messages
-	Fresh    int    // suggestions that are new
-	Refused  int    // messages that were not accepted
-	Waiting  int    // messages of this home that their recipients have not fetched yet
-	Requests int    // contact requests of this home that are stored again until they expire
-	Lost     uint64 // messages to this home that can no longer arrive
-	Problem  error  // why the fetch is incomplete; nil: it is complete
+	Network  string   // "ok", "off", or "unreachable" if no peer and no router responded
+	Polled   int      // contacts that were asked for messages
+	Fresh    int      // suggestions that are new
+	Refused  int      // messages that were not accepted
+	Denials  []Denial // denials of contacts that are new
+	Waiting  int      // messages of this home that their recipients have not fetched yet
+	Requests int      // contact requests of this home that are stored again until they expire
+	Lost     uint64   // messages to this home that can no longer arrive
+	Problem  error    // why the fetch is incomplete; nil: it is complete
+}
+
+// Denial is a contact's signed statement that a key is not its own: see
+// [Agent.Dispute]. It is a plain value.
+type Denial struct {
+	By    pointer.Pointer // the contact
+	About pointer.Pointer // the key
 }
 
 // Fetch fetches the messages for this home, and sends those that wait here. With
@@ -188,6 +196,9 @@ func (a *Agent) fetch(ctx context.Context, unknownSenders bool) (Fetched, error)
 		}
 	}
 	out := Fetched{Network: "ok", Polled: report.Polled, Fresh: len(report.Fresh), Refused: len(report.Refused), Requests: report.Requests, Lost: report.Lost}
+	for _, d := range report.Denials {
+		out.Denials = append(out.Denials, Denial{d.By, d.About})
+	}
 	for _, n := range report.Waiting {
 		out.Waiting += n
 	}
