@@ -38,7 +38,7 @@ var (
 // TakenError is returned when the name or the label belongs to another contact.
 type TakenError struct {
 	Name    name.Name
-	Contact pointer.Pointer
+	Contact pointer.Pointer // the current one of that contact
 }
 
 func (e *TakenError) Error() string {

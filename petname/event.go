@@ -13,7 +13,8 @@ import (
 // Event is one entry of the book's history. Op determines which fields are set:
 //
 //   - changes of the owner: "name", "remove", "learn", "share", "unshare", "undo",
-//     "profile", "publish", "keep", "unkeep";
+//     "profile", "publish", "keep", "unkeep", and "pin", a decision on the next key
+//     of a contact;
 //   - successions of contacts: "advance";
 //   - received suggestions and statements, and decisions on them: "suggest", "hear", "decide";
 //   - devices: "genesis", "admit", "retire";
@@ -24,14 +25,16 @@ type Event struct {
 	Op      string
 	Contact pointer.Pointer // name, remove, learn, share, undo, advance, keep, unkeep
 	// the new name; the nickname of a profile; undo: the name of the undone change
-	Name      string
-	Was       []string // the names before the change; several if the contact was in conflict
-	Label     string   // share, unshare
-	Fact      *Fact    // the fact that the entry records; nil: none
-	Lookalike bool     // name: the owner confirmed a name that looks like another
-	Undoes    uint64   // undo: the number of the undone entry of the same device
-	Value     string   // publish
-	Sequence  uint64   // publish
+	Name  string
+	Was   []string // the names before the change; several if the contact was in conflict
+	Label string   // share, unshare
+	// share, unshare, undo: the only contact that the label is for; zero: the label is public
+	Audience  pointer.Pointer
+	Fact      *Fact  // the fact that the entry records; nil: none
+	Lookalike bool   // name: the owner confirmed a name that looks like another
+	Undoes    uint64 // undo: the number of the undone entry of the same device
+	Value     string // publish
+	Sequence  uint64 // publish
 	// name, learn, decide: the suggestion that was decided; undo: the suggestion that is
 	// pending again; zero: none
 	Item    SuggestionID
@@ -77,6 +80,9 @@ func event(e ledger.Entry, a act) Event {
 	ev := Event{ID: e.ID(), At: e.Time(), Op: a.Op.String(), Name: a.Name, Label: a.Label, Undoes: a.Number, Lookalike: a.Lookalike}
 	if a.Contact != nil {
 		ev.Contact, _ = pointer.FromBytes(a.Contact) // decodeAct checked it
+	}
+	if a.Audience != nil {
+		ev.Audience, _ = pointer.FromBytes(a.Audience) // decodeAct checked it
 	}
 	if a.Op == opKeep && a.Keep == keepOff {
 		ev.Op = "unkeep"

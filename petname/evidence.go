@@ -28,8 +28,11 @@ type Evidence struct {
 
 // Evidence returns the evidence about the contact with pointer p and about the
 // contacts that it replaced, and the denials of all their keys, ordered by
-// time.
+// time. The zero pointer has none.
 func (b *Book) Evidence(p pointer.Pointer) ([]Evidence, error) {
+	if p.IsZero() { // its bytes are the prefix of every row
+		return nil, nil
+	}
 	var all []Evidence
 	err := b.read(func(v *ledger.View) error {
 		id, err := contactIDOf(v, p)

@@ -299,7 +299,11 @@ func checkAvailable(v *ledger.View, n name.Name, p pointer.Pointer) error {
 		if len(r) > 1 || cl.inConflict {
 			return conflictOver(v, n)
 		}
-		return &TakenError{n, cl.id}
+		other, _, err := readContact(v, cl.id)
+		if err != nil {
+			return err
+		}
+		return &TakenError{n, other.Pointer}
 	}
 	return nil
 }

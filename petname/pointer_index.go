@@ -18,9 +18,12 @@ import (
 func successorKey(p, contact []byte) []byte { return append(slices.Clone(p), contact...) }
 
 // contactsByLaterPointer yields the contacts that have or had a pointer by
-// succession.
+// succession. The zero pointer has none: its bytes are the prefix of every row.
 func contactsByLaterPointer(v *ledger.View, p pointer.Pointer) iter.Seq2[pointer.Pointer, error] {
 	return func(yield func(pointer.Pointer, error) bool) {
+		if p.IsZero() {
+			return
+		}
 		if n, err := v.Count(tableSuccessors); n == 0 || err != nil {
 			if err != nil {
 				yield(pointer.Pointer{}, err)

@@ -265,14 +265,14 @@ func findEdge(edges map[string]pointer.Edge, label string) (pointer.Edge, error)
 	case 1:
 		return found[0], nil
 	}
-	return pointer.Edge{}, noEdge(fmt.Sprintf("has %d public edges that read like that", len(found)))
+	return pointer.Edge{}, noEdge(fmt.Sprintf("shares %d labels that read like that", len(found)))
 }
 
 // noEdge is [ErrNotFound] with a text of its own, for a label that a card does
 // not have.
 type noEdge string
 
-const errNoEdge = noEdge("has no public edge of that name")
+const errNoEdge = noEdge("shares no label of that name")
 
 func (e noEdge) Error() string { return string(e) }
 

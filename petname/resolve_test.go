@@ -93,7 +93,7 @@ func TestALabelYoungerThanTheCacheIsFound(t *testing.T) {
 
 	_, err = w.book.Resolve(t.Context(), w.resolver, "ana/nobody", dht.LevelAny)
 	require.ErrorIs(t, err, ErrNotFound)
-	require.ErrorContains(t, err, `"ana" has no public edge of that name`)
+	require.ErrorContains(t, err, `"ana" shares no label of that name`)
 	require.NotContains(t, err.Error(), "not in the book")
 
 	// A contradiction in the newer card is reported.
@@ -185,7 +185,7 @@ func TestPathsThatLeadNowhere(t *testing.T) {
 	require.ErrorIs(t, at(t, res, err, "nobody", 1), ErrNotFound)
 	res, err = w.resolve("alice/carol") // two of them read like that: neither is taken
 	require.ErrorIs(t, at(t, res, err, "carol", 1), ErrNotFound)
-	require.ErrorContains(t, err, "2 public edges")
+	require.ErrorContains(t, err, "2 labels")
 	res, err = w.resolve("alice/Carol") // the exact spelling
 	require.ErrorIs(t, at(t, res, err, "Carol", 1), dht.ErrNotFound)
 	res, err = w.resolve("alice/none/bob")

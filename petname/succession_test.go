@@ -94,6 +94,8 @@ func TestAContactAdvancesToTheKeyItCommittedTo(t *testing.T) {
 		require.ErrorAs(t, err, &differs)
 		require.Equal(t, next, differs.Claims[0].Next)
 	}
+	_, err = b.Add(mustName("alice"), link("another"), Source{})
+	require.Equal(t, &TakenError{mustName("alice"), last}, err, "the current pointer")
 	_, err = b.Add(mustName("alice two"), pointer.Link{Pointer: last}, Source{})
 	require.Equal(t, &NamedError{mustName("alice"), last}, err)
 

@@ -81,7 +81,7 @@ func (a *app) suggestionOrFile(arg string, id *string, text *[]byte) error {
 	if _, err := os.Stat(arg); errors.Is(err, fs.ErrNotExist) && arg != "-" {
 		return usage("%q is no number of the inbox, and no file", arg).With("petname inbox")
 	}
-	b, err := a.readUpTo(arg, maxStdin+1)
+	b, err := a.readStatements(arg)
 	if err != nil {
 		return err
 	}

@@ -134,7 +134,7 @@ func parseTarget(text string) (pointer.Link, error) {
 			return pointer.Link{}, usage("%v", werr)
 		}
 		return pointer.Link{}, usage("twelve words are for comparing: they can't be turned back into a pointer").
-			With("ask for the link (petname id), and compare its words with petname whois")
+			With("ask for the link, which petname id prints, and compare its words:\npetname whois LINK")
 	}
-	return pointer.Link{}, usage("%v", err)
+	return pointer.Link{}, usage("%v", err).With("ask the owner for the link, which petname id prints")
 }

@@ -120,6 +120,7 @@ retrying), 8 conflict, 130 interrupted.`,
 	group("Nodes and records:", a.nodeVerb(), a.keepVerb(), a.unkeepVerb(), a.recordVerb())
 	group("Maintenance:", a.keyVerb(), a.doctorVerb(), a.completionVerb(), a.versionVerb())
 	root.SetHelpCommandGroupID("Maintenance:")
+	checkUsage(root)
 	return root
 }
 

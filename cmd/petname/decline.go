@@ -37,7 +37,11 @@ func (a *app) decline(request declineArgs) error {
 	var s suggestion
 	err := a.call("decline", request, &s)
 	return a.printResult(s, err, err == nil, func(w *bufio.Writer) {
-		fmt.Fprintf(w, "declined: %s %s\n", headline(a.style(), s), suggestedName(a.style(), s))
+		subject := suggestedName(a.style(), s)
+		if s.Suggested == "" {
+			subject = nickname(a.style(), s.Nickname, s.Pointer)
+		}
+		fmt.Fprintf(w, "declined: %s %s\n", headline(a.style(), s), subject)
 	})
 }
 

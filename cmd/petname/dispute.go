@@ -58,11 +58,7 @@ func (a *app) printDisputed(out disputed, err error, file string) error {
 	}
 	return a.printResult(out, err, out.Sent != "", func(w *bufio.Writer) {
 		st := a.style()
-		to := nickname(st, "", out.To)
-		if out.ToName != "" {
-			to = shownName(st, out.ToName)
-		}
-		fmt.Fprintf(w, "%s %s\n", sentText(out.Sent), to)
+		fmt.Fprintf(w, "%s %s\n", sentText(out.Sent), recipientText(st, out.ToName, out.To))
 		for _, p := range out.Pointers {
 			printField(w, "about", p)
 		}
@@ -100,8 +96,7 @@ func asDisputed(s agent.Statements, file bool) *disputed {
 func (v *verbs) dispute(ctx context.Context, a disputeArgs) (*disputed, error) {
 	s, err := v.agentWith(a.Passphrase).Dispute(ctx, a.Name, a.File)
 	if errors.Is(err, agent.ErrNothingToDispute) {
-		return nil, &failure{Code: "not_found", Exit: exitNotFound, Message: "no introduced key was replaced by " + s.To.Pointer.String() + ": there is nothing to ask",
-			Next: "petname why " + shellWord(a.Name)}
+		return nil, nothingToDispute(s.To.Pointer)
 	}
 	if len(s.Signed) == 0 {
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -129,7 +130,7 @@ func classify(err error) *failure {
 		}
 		return set("unfinished", exitFailure, next)
 	case errors.As(err, &copied):
-		return set("copied", exitConflict, "use the home of "+copied.Successor.String()+"; if no copy has that key any more: petname key rotate --despite-copy")
+		return set("copied", exitConflict, "use the home of "+copied.Successor.String()+"; if no copy has that key any more:\npetname key rotate --despite-copy")
 	case errors.Is(err, home.ErrRecovery):
 		return set("invalid", exitUnverified, "take another copy of the recovery file")
 	case errors.Is(err, syscall.ENOSPC):
@@ -155,6 +156,8 @@ func classify(err error) *failure {
 			"router": "one looks like http://127.0.0.1:8080, as petname node --http prints it",
 			"peer":   "one looks like /ip4/127.0.0.1/tcp/4001/p2p/12D3Koo…, as petname node prints it",
 			"listen": "petname node --listen /ip4/127.0.0.1/tcp/0",
+
+			"peer ID": "the address ends as one that petname node prints, in /p2p/12D3Koo…",
 		}[address.Kind]
 		return set("usage", exitUsage, next)
 	case errors.As(err, &mismatch):
@@ -213,7 +216,8 @@ func classify(err error) *failure {
 	case errors.As(err, &damaged):
 		return set("damaged", exitFailure, "petname doctor")
 	case errors.As(err, &short), errors.Is(err, dht.ErrUnreachable), errors.Is(err, context.DeadlineExceeded):
-		return set("network", exitNetwork, "check the network and try again: petname doctor")
+		e.Message = withoutTraces(e.Message)
+		return set("network", exitNetwork, "check the network, and try again:\npetname doctor")
 	case errors.Is(err, context.Canceled):
 		e.Message = "interrupted"
 		return set("interrupted", exitInterrupted, "")
@@ -244,7 +248,7 @@ func classify(err error) *failure {
 	case errors.Is(err, pair.ErrTimeout):
 		return set("timeout", exitNetwork, "petname invite")
 	case errors.Is(err, pair.ErrClocks):
-		return set("clock", exitFailure, "set the clock that is wrong, then: petname invite")
+		return set("clock", exitFailure, "set the clock that is wrong, then:\npetname invite")
 	case errors.Is(err, pair.ErrSelf):
 		return set("own_pointer", exitConflict, "send it to another person")
 	case errors.As(err, &refused):
@@ -261,8 +265,12 @@ func classify(err error) *failure {
 		return set("conflict", exitConflict, "petname log")
 	case errors.Is(err, petname.ErrOwnPointer):
 		return set("own_pointer", exitConflict, "petname id")
-	case errors.Is(err, petname.ErrNotFound), errors.Is(err, dht.ErrNotFound), errors.Is(err, petname.ErrNothingToUndo):
-		return set("not_found", exitNotFound, "")
+	case errors.Is(err, petname.ErrNotFound):
+		return set("not_found", exitNotFound, "petname list\npetname find TEXT")
+	case errors.Is(err, petname.ErrNothingToUndo):
+		return set("not_found", exitNotFound, "petname log")
+	case errors.Is(err, dht.ErrNotFound):
+		return set("not_found", exitNotFound, "ask the owner to publish, or try again later")
 	case errors.Is(err, home.ErrNoHome):
 		return set("no_home", exitNotFound, "petname init")
 	case errors.Is(err, home.ErrExists):
@@ -274,7 +282,9 @@ func classify(err error) *failure {
 	case errors.Is(err, home.ErrNextWrong):
 		return set("wrong_key", exitUnverified, "use the recovery file that was written last")
 	case errors.Is(err, home.ErrPassphrase):
-		return set("wrong_passphrase", exitLocked, "")
+		return set("wrong_passphrase", exitLocked, "enter it again, or correct the file of --passphrase-file")
+	case errors.Is(err, home.ErrConfig):
+		return set("failure", exitFailure, "correct the file, or remove it and join again:\npetname join --help")
 	case errors.Is(err, ledger.ErrInUse):
 		return set("in_use", exitNetwork, "wait until the other petname process has ended, and try again")
 	case errors.Is(err, dht.ErrOlder):
@@ -282,9 +292,17 @@ func classify(err error) *failure {
 	case errors.Is(err, home.ErrRecoveryInHome):
 		return set("usage", exitUsage, "petname init --recovery FILE --passphrase-file FILE")
 	case errors.Is(err, fs.ErrExist):
-		return set("exists", exitConflict, "")
+		return set("exists", exitConflict, "choose the name of another file")
 	}
 	return e
+}
+
+// withoutTraces returns a message without the lines of libp2p about each address that
+// was dialled.
+func withoutTraces(message string) string {
+	lines := strings.Split(message, "\n")
+	lines = slices.DeleteFunc(lines, func(line string) bool { return strings.HasPrefix(line, "  * ") })
+	return strings.Join(lines, "\n")
 }
 
 // shellWord quotes a word for a POSIX shell where it needs it.

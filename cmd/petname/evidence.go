@@ -8,8 +8,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/introduce"
 	"github.com/petnames-go/petnames/petname/name"
+	"github.com/petnames-go/petnames/pointer"
 )
 
 // writeProof writes the proof that an introducer introduced a wrong key.
@@ -51,7 +53,7 @@ The exit status is 6 if the proof does not verify.`,
 		Example: `  petname evidence proof.txt`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			text, err := a.readUpTo(args[0], maxStdin+1)
+			text, err := a.readStatements(args[0])
 			if err != nil {
 				return err
 			}
@@ -96,8 +98,7 @@ func (v *verbs) proof(_ context.Context, a nameArgs) (*proof, error) {
 		return nil, err
 	}
 	if len(all) == 0 {
-		return nil, &failure{Code: "not_found", Exit: exitNotFound, Message: "nothing on record about " + c.Pointer.String() + " contradicts an introduction",
-			Next: "petname dispute " + shellWord(a.Name)}
+		return nil, v.noProof(c, a.Name)
 	}
 	out := &proof{Contradictions: []contradiction{}}
 	for _, one := range all {
@@ -105,6 +106,28 @@ func (v *verbs) proof(_ context.Context, a nameArgs) (*proof, error) {
 		out.Armored = append(out.Armored, introduce.Armor(one.Bytes())...)
 	}
 	return out, nil
+}
+
+// noProof returns the failure of proof for a contact without a contradiction. Only a
+// key that was introduced and then replaced can be disputed.
+func (v *verbs) noProof(c petname.Contact, text string) error {
+	stated, err := v.agent.Evidence(c.ID)
+	if err != nil {
+		return err
+	}
+	for _, e := range stated {
+		if _, introduced, err := e.Subject(); err == nil && introduced && e.OfReplaced {
+			return &failure{Code: "not_found", Exit: exitNotFound, Message: "nothing on record about " + c.Pointer.String() + " contradicts an introduction: it has not denied the introduced key",
+				Next: "petname dispute " + shellWord(text)}
+		}
+	}
+	return nothingToDispute(c.Pointer)
+}
+
+// nothingToDispute returns the failure for a contact that replaced no introduced key.
+func nothingToDispute(p pointer.Pointer) error {
+	return &failure{Code: "not_found", Exit: exitNotFound, Message: "no introduced key was replaced by " + p.String() + ": there is nothing to dispute, and no proof",
+		Next: "to replace a false key by the true one, see --instead in\npetname accept --help"}
 }
 
 func asContradiction(c introduce.Contradiction) contradiction {

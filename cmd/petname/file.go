@@ -3,11 +3,14 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"time"
 
 	"github.com/petnames-go/petnames/ledger/durable"
+	"github.com/petnames-go/petnames/petname/introduce"
 )
 
 // writeNew writes to a new file, or, for "-", to standard output. With --json it
@@ -65,7 +68,7 @@ func checkNewFile(file string) error {
 		return nil
 	}
 	if info, err := os.Lstat(file); err == nil && info.Mode().IsRegular() || err == nil && info.IsDir() {
-		return usage("-o %q: there is a file of that name already", file)
+		return usage("-o %q: there is a file of that name already", file).With("choose the name of another file")
 	}
 	return nil
 }
@@ -77,9 +80,23 @@ func writeFile(name string, b []byte) error { return writeFileOn(nil, name, b) }
 // writes to a device or a pipe directly.
 func writeFileOn(files durable.FS, name string, b []byte) error {
 	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
-		return os.WriteFile(name, b, 0o600) // such as /dev/stdout
+		return onPath("write", name, os.WriteFile(name, b, 0o600)) // such as /dev/stdout
 	}
-	return durable.Replace(files, name, ".record-", time.Time{}, bytes.NewReader(b))
+	return onPath("write", name, durable.Replace(files, name, ".record-", time.Time{}, bytes.NewReader(b)))
+}
+
+// onPath returns an error about a path that was given, quoted, instead of one about the
+// path in err: a temporary file beside it, or the same path without quotes.
+func onPath(op, name string, err error) error {
+	var path *fs.PathError
+	var link *os.LinkError
+	switch {
+	case errors.As(err, &path):
+		return fmt.Errorf("%s %q: %w", op, name, path.Err)
+	case errors.As(err, &link):
+		return fmt.Errorf("%s %q: %w", op, name, link.Err)
+	}
+	return err
 }
 
 // readUpTo reads a file, or standard input for "-", up to most bytes.
@@ -88,14 +105,29 @@ func (a *app) readUpTo(name string, most int) ([]byte, error) {
 	if name != "-" {
 		file, err := os.Open(name)
 		if err != nil {
-			return nil, usage("%v", err)
+			return nil, usage("%v", onPath("open", name, err))
 		}
 		defer file.Close()
 		f = file
 	}
 	b, err := io.ReadAll(io.LimitReader(f, int64(most)))
 	if err != nil {
-		return nil, usage("%v", err)
+		return nil, usage("%v", onPath("read", name, err))
 	}
 	return b, nil
+}
+
+// readStatements reads a file, or standard input for "-", that has to have a statement.
+func (a *app) readStatements(name string) ([]byte, error) {
+	text, err := a.readUpTo(name, maxStdin+1)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := introduce.Dearmor(text); err != nil {
+		if name == "-" {
+			return nil, classify(fmt.Errorf("standard input: %w", err))
+		}
+		return nil, classify(fmt.Errorf("%q: %w", name, err))
+	}
+	return text, nil
 }

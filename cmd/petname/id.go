@@ -31,7 +31,7 @@ homes verify a rotation. The twelve words are for comparing a pointer aloud.`,
 					printField(w, "nickname", a.style().Text(id.Nickname))
 				}
 				printWords(w, id.Words)
-				printField(w, "recovery", id.Recovery)
+				printField(w, "next key", recoveryText(id.Recovery))
 				if id.Sequence > 0 {
 					printField(w, "published", fmt.Sprintf("sequence %d", id.Sequence))
 				} else {
@@ -51,6 +51,14 @@ homes verify a rotation. The twelve words are for comparing a pointer aloud.`,
 			})
 		},
 	}
+}
+
+// recoveryText states where the next key is.
+func recoveryText(recovery string) string {
+	if recovery == "elsewhere" {
+		return "in the recovery file"
+	}
+	return recovery
 }
 
 // identity is the result of id and of init.

@@ -8,7 +8,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/agent"
+	"github.com/petnames-go/petnames/petname/introduce"
 	"github.com/petnames-go/petnames/petname/name"
 )
 
@@ -29,6 +32,9 @@ This is off by default: the peers that receive the queries learn your pointer
 and your IP address. Each request needs a proof of work of some seconds;
 "stranger_puzzles = N" requires more (default 8, at most 64).
 
+If no peer and no router responds, what was received before is listed, and the
+exit status is 7.
+
 With a locked identity, messages are read, and acknowledged when it is
 unlocked: by --passphrase-file, or by a node that has the passphrase.
 
@@ -39,13 +45,16 @@ and nothing is fetched.`,
   petname inbox from-alice.txt
   petname accept 482133 --as bob`,
 		RunE: func(_ *cobra.Command, args []string) (err error) {
+			if request.Offline && request.ContactRequests {
+				return usage("--offline fetches nothing, and --strangers fetches contact requests: choose one")
+			}
 			if a.passphraseFile != "" { // no prompt: messages can be read without it
 				if request.Passphrase, err = a.passphrase(); err != nil {
 					return err
 				}
 			}
 			for _, file := range args {
-				text, err := a.readUpTo(file, maxStdin+1)
+				text, err := a.readStatements(file)
 				if err != nil {
 					return err
 				}
@@ -60,11 +69,14 @@ and nothing is fetched.`,
 				warnFetched(a, *out.Fetched)
 			}
 			warnCopy(a, out.OtherCopy)
-			if err == nil && len(out.Suggestions) == 0 {
-				a.hint("nothing waits for you")
+			if err == nil && len(out.Suggestions)+len(out.Denials) == 0 {
+				a.hint("%s", nothingText(out, len(args) > 0))
 			}
-			err = a.printResult(out, err, err == nil, func(w *bufio.Writer) {
+			err = a.printResult(out, err, out.Suggestions != nil, func(w *bufio.Writer) {
 				printInbox(w, a.style(), out.Suggestions)
+				for _, d := range out.Denials {
+					a.printDenial(w, d)
+				}
 			})
 			if err == nil && len(out.Suggestions) > 0 {
 				s := out.Suggestions[0]
@@ -75,8 +87,22 @@ and nothing is fetched.`,
 	}
 	cmd.Flags().BoolVar(&request.Offline, "offline", false, "fetch nothing: list what was received before")
 	cmd.Flags().BoolVar(&request.ContactRequests, "strangers", false, "also fetch contact requests of unknown senders, this time")
-	cmd.MarkFlagsMutuallyExclusive("offline", "strangers")
 	return cmd
+}
+
+// nothingText describes an empty inbox, and whether messages were looked for.
+func nothingText(out inbox, files bool) string {
+	switch {
+	case files:
+		return "nothing to decide"
+	case out.Fetched == nil:
+		return "nothing to decide; no message was looked for"
+	case out.Fetched.Network == "off":
+		return "nothing to decide; no network is joined, so no message was looked for:\n  petname join --help"
+	case out.Fetched.Problem != "":
+		return "nothing to decide among what could be fetched"
+	}
+	return "nothing waits for you"
 }
 
 // printInbox prints all suggestions, those of unknown senders after the others.
@@ -124,9 +150,42 @@ type inboxArgs struct {
 // inbox is the result of inbox.
 type inbox struct {
 	Suggestions []suggestion `json:"suggestions"`
-	Fetched     *fetched     `json:"fetched"` // null: nothing was fetched
+	Fetched     *fetched     `json:"fetched"`           // null: nothing was fetched
+	Denials     []denial     `json:"denials,omitempty"` // answers to dispute that were received now
 
 	OtherCopy *otherCopy `json:"other_copy,omitempty"` // evidence that another copy of the home is in use; null: none
+}
+
+// denial is a contact's statement that a key, which the owner asked about, is not its
+// own.
+type denial struct {
+	By      string `json:"by"`      // pointer of the contact
+	ByName  string `json:"by_name"` // its petname
+	Pointer string `json:"pointer"` // the key
+}
+
+// printDenial prints a denial, and how to write the proof that it is a part of.
+func (a *app) printDenial(w *bufio.Writer, d denial) {
+	by := recipientText(a.style(), d.ByName, d.By)
+	fmt.Fprintf(w, "%s answered: the key is not theirs\n", by)
+	printField(w, "  DENIED KEY", d.Pointer)
+	name := d.ByName
+	if name == "" {
+		name = d.By
+	}
+	fmt.Fprintf(w, "to write the proof to a file:\n  %s\n", a.withHomeFlag("petname why "+shellWord(name)+" -o FILE"))
+}
+
+// denials returns the denials in a text that was received.
+func denials(text []byte) (all []agent.Denial) {
+	statements, _ := introduce.Dearmor(text)
+	for _, b := range statements {
+		if s, err := introduce.Open(b, introduce.KindDenial); err == nil {
+			d, _ := s.Denial()
+			all = append(all, agent.Denial{By: d.By, About: d.About})
+		}
+	}
+	return all
 }
 
 // fetched is the result of fetching messages.
@@ -146,16 +205,19 @@ type fetched struct {
 // pending suggestions.
 func (v *verbs) inbox(ctx context.Context, a inboxArgs) (*inbox, error) {
 	out := &inbox{Suggestions: []suggestion{}}
+	var denied []agent.Denial
 	for _, text := range a.Texts {
 		if _, err := v.agent.Receive(text); err != nil {
 			return nil, err
 		}
+		denied = append(denied, denials(text)...)
 	}
 	if !a.Offline && len(a.Texts) == 0 {
 		f, err := v.agentWith(a.Passphrase).Fetch(ctx, a.ContactRequests)
 		if err != nil {
 			return nil, err
 		}
+		denied = f.Denials
 		out.Fetched = &fetched{Network: f.Network, Polled: f.Polled, Fresh: f.Fresh, Refused: f.Refused, Waiting: f.Waiting, Knocking: f.Requests, Lost: f.Lost}
 		for _, reason := range f.Reasons {
 			out.Fetched.Reasons = append(out.Fetched.Reasons, name.Clean(reason))
@@ -163,8 +225,18 @@ func (v *verbs) inbox(ctx context.Context, a inboxArgs) (*inbox, error) {
 		if f.Problem != nil {
 			out.Fetched.Problem = name.Clean(classify(f.Problem).Message)
 		}
+		if f.Network == "unreachable" {
+			out.Fetched.Problem = name.Clean(shortNetworkError(f.Problem).Error())
+		}
 	}
 	out.OtherCopy = v.otherCopy(ctx, out.Fetched != nil && out.Fetched.Network == "ok")
+	for _, d := range denied {
+		one := denial{By: d.By.String(), Pointer: d.About.String()}
+		if c, err := v.agent.ByPointer(d.By); err == nil {
+			one.ByName = c.Name.String()
+		}
+		out.Denials = append(out.Denials, one)
+	}
 	for s, err := range v.agent.Inbox() {
 		if err != nil {
 			return nil, err
@@ -174,6 +246,11 @@ func (v *verbs) inbox(ctx context.Context, a inboxArgs) (*inbox, error) {
 			return nil, err
 		}
 		out.Suggestions = append(out.Suggestions, *one)
+	}
+	if out.Fetched != nil && out.Fetched.Network == "unreachable" {
+		c := *classify(dht.ErrUnreachable)
+		c.Message = "no message could be looked for: " + out.Fetched.Problem
+		return out, &c
 	}
 	return out, nil
 }

@@ -116,3 +116,13 @@ func TestAForgedStatementInAFileIsRefused(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, in.Suggestions, 1)
 }
+
+// The text of an empty inbox is that of a complete look-up only after one.
+func TestTheTextOfAnEmptyInboxStatesWhatWasLookedFor(t *testing.T) {
+	const complete = "nothing waits for you"
+	require.Equal(t, complete, nothingText(inbox{Fetched: &fetched{Network: "ok"}}, false))
+	for _, partial := range []inbox{{}, {Fetched: &fetched{Network: "off"}}, {Fetched: &fetched{Network: "ok", Problem: "x"}}} {
+		require.NotContains(t, nothingText(partial, false), complete)
+	}
+	require.NotContains(t, nothingText(inbox{}, true), complete)
+}

@@ -56,7 +56,7 @@ that file only, under the same passphrase: keep the file off this computer.`,
 				Recovery string `json:"recovery"`
 			}{id.Pointer, id.Nickname, id.Device, id.Next, id.Recovery}, err, err == nil, func(w *bufio.Writer) {
 				fmt.Fprintf(w, "your pointer is\n  %s\n", id.Pointer)
-				fmt.Fprintf(w, "your next key is %s\n", id.Recovery)
+				fmt.Fprintf(w, "your next key is %s\n", recoveryText(id.Recovery))
 			})
 			if err == nil {
 				a.hint("\nsend your link to your contacts:\n  petname id")

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -39,13 +40,9 @@ another record. It ends with petname unkeep, or when you remove the contact.`,
 				err := a.call("kept", noArgs{}, &out)
 				return a.printResult(out, err, err == nil, func(w *bufio.Writer) { printKept(w, a.style(), out) })
 			}
-			var before keptList
-			err := a.call("kept", noArgs{}, &before)
-			if err == nil {
-				if len(before.Kept) == 0 && (!request.All || request.Yes) {
-					a.warn("%s", keepVisible)
-				}
-				err = a.call("keep", request, &out)
+			err := a.call("keep", request, &out)
+			if err == nil && out.Visible != "" {
+				a.warn("%s\nTo end it:\n  %s", keepVisible, unkeepCommand(request))
 			}
 			if a.confirm(err, "keep_all", "\nRepublish the records of all contacts? Type yes: ") {
 				request.Yes = true
@@ -134,7 +131,15 @@ func printKeepStatus(w *bufio.Writer, k keepStatus) {
 // keepVisible describes what the network learns from republishing records of contacts.
 const keepVisible = "A running node stores their records again before the network drops them.\n" +
 	"The peers that store them see your IP address, and learn from all the records\n" +
-	"together which contacts you have. petname unkeep ends it."
+	"together which contacts you have."
+
+// unkeepCommand returns the command that reverts keep.
+func unkeepCommand(a keepArgs) string {
+	if a.All {
+		return "petname unkeep --all"
+	}
+	return strings.TrimSpace("petname unkeep " + argWords(a.Names))
+}
 
 // keepArgs are the arguments of keep and unkeep.
 type keepArgs struct {
@@ -147,7 +152,7 @@ type keepArgs struct {
 type keptList struct {
 	Kept  []keptContact `json:"kept"`
 	Added []string      `json:"added,omitempty"` // pointers that this call added
-	// Visible is keepVisible, when the first contacts are added.
+	// Visible is keepVisible with the command that reverts it, when the first contacts are added.
 	Visible string `json:"visible,omitempty"`
 }
 
@@ -213,7 +218,7 @@ func (v *verbs) setKept(ctx context.Context, a keepArgs, on bool) (*keptList, er
 	}
 	if on && a.All && !a.Yes && len(ids) > 0 {
 		return before, &failure{Code: "keep_all", Exit: exitChoose,
-			Message: fmt.Sprintf("--all is every contact in your book (%d more).\n", len(ids)) + keepVisible,
+			Message: fmt.Sprintf("--all is every contact in your book (%d more).\n", len(ids)) + keepVisible + "\npetname unkeep --all ends it.",
 			Next:    "petname keep --all --yes"}
 	}
 	if err := v.agent.SetRepublished(ids, on); err != nil {
@@ -233,7 +238,7 @@ func (v *verbs) setKept(ctx context.Context, a keepArgs, on bool) (*keptList, er
 		}
 	}
 	if len(before.Kept) == 0 && len(out.Added) > 0 {
-		out.Visible = keepVisible
+		out.Visible = strings.ReplaceAll(keepVisible, "\n", " ") + " To end it: " + unkeepCommand(a)
 	}
 	return out, nil
 }

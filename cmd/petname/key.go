@@ -71,7 +71,7 @@ reverted if the key had not changed. Rotating again finishes it, once.`,
 			err = a.printResult(out, err, out.Pointer != "", func(w *bufio.Writer) {
 				fmt.Fprintf(w, "your pointer is now\n  %s\n", out.Pointer)
 				printField(w, "succeeds", out.Former[len(out.Former)-1])
-				printField(w, "next key", out.Recovery)
+				printField(w, "next key", recoveryText(out.Recovery))
 				if out.RecoveryFile != "" {
 					fmt.Fprintf(w, "your new recovery file is\n  %s\n", out.RecoveryFile)
 				}

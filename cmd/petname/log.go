@@ -70,8 +70,14 @@ func entryText(s name.Style, e entry) string {
 	case "advance":
 		return fmt.Sprintf("followed %s to its next key (%s)", subject, s.Text(e.Kind))
 	case "share":
+		if e.To != "" {
+			return fmt.Sprintf("shared %s with %s as %s", subject, recipientText(s, e.ToName, e.To), ownEdge(s, e.Label))
+		}
 		return fmt.Sprintf("made %s public as %s", subject, ownEdge(s, e.Label))
 	case "unshare":
+		if e.To != "" {
+			return fmt.Sprintf("withdrew %s, shared with %s", ownEdge(s, e.Label), recipientText(s, e.ToName, e.To))
+		}
 		return fmt.Sprintf("withdrew the public label %s", ownEdge(s, e.Label))
 	case "keep":
 		return fmt.Sprintf("began to republish the records of %s", subject)
@@ -79,6 +85,12 @@ func entryText(s name.Style, e entry) string {
 		return fmt.Sprintf("stopped republishing the records of %s", subject)
 	case "undo":
 		return fmt.Sprintf("reverted entry %d", e.Undoes)
+	case "suggest":
+		return "received a suggestion"
+	case "decide":
+		return "decided on a suggestion"
+	case "hear":
+		return "received a statement of a contact"
 	case "profile":
 		return fmt.Sprintf("set your nickname to %q", e.Name)
 	case "publish":
@@ -94,6 +106,14 @@ func entryText(s name.Style, e entry) string {
 		return "(its content was dropped)"
 	}
 	return "(of a kind that this version does not know)"
+}
+
+// recipientText returns the petname of a recipient, or without one its pointer.
+func recipientText(s name.Style, petname, pointer string) string {
+	if petname == "" {
+		return nickname(s, "", pointer)
+	}
+	return shownName(s, petname)
 }
 
 func lookalikeRemark(e entry) string {
@@ -112,7 +132,9 @@ type entry struct {
 	Name      string    `json:"name,omitempty"`
 	Was       []string  `json:"was,omitempty"` // previous names; several: it was in conflict
 	Label     string    `json:"label,omitempty"`
-	Kind      string    `json:"kind,omitempty"` // of the fact in the entry
+	To        string    `json:"to,omitempty"`      // pointer of the contact that the label is for; empty: it is public
+	ToName    string    `json:"to_name,omitempty"` // its petname
+	Kind      string    `json:"kind,omitempty"`    // of the fact in the entry
 	Undoes    uint64    `json:"undoes,omitempty"`
 	Value     string    `json:"value,omitempty"`
 	Sequence  uint64    `json:"sequence,omitempty"`
@@ -127,7 +149,9 @@ type entries struct {
 	Problems []string `json:"problems,omitempty"`
 }
 
-func asEntry(ev petname.Event) entry {
+// asEntry returns an event, with the current pointer and name of the recipient of a
+// label.
+func (v *verbs) asEntry(ev petname.Event) entry {
 	out := entry{ID: ev.ID.String(), At: ev.At, Op: ev.Op, Name: name.Clean(ev.Name), Label: name.Clean(ev.Label),
 		Undoes: ev.Undoes, Value: ev.Value, Sequence: ev.Sequence, Dropped: ev.Dropped, Lookalike: ev.Lookalike}
 	for _, was := range ev.Was {
@@ -135,6 +159,13 @@ func asEntry(ev petname.Event) entry {
 	}
 	if !ev.Contact.IsZero() {
 		out.Pointer = ev.Contact.String()
+	}
+	if !ev.Audience.IsZero() {
+		to, err := v.agent.ByPointer(ev.Audience)
+		if err != nil { // not found, as its adding was undone; or the book is damaged
+			to = petname.Contact{Pointer: ev.Audience}
+		}
+		out.To, out.ToName = to.Pointer.String(), to.Name.String()
 	}
 	if ev.Fact != nil {
 		out.Kind = ev.Fact.Kind
@@ -168,8 +199,8 @@ func (v *verbs) log(ctx context.Context, a logArgs) (*entries, error) {
 		if err != nil {
 			return out, err
 		}
-		if only.IsZero() || ev.Contact == only {
-			out.Entries = append(out.Entries, asEntry(ev))
+		if only.IsZero() || ev.Contact == only || ev.Audience == only {
+			out.Entries = append(out.Entries, v.asEntry(ev))
 		}
 	}
 	if len(out.Problems) > 0 {

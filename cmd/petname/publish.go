@@ -56,7 +56,7 @@ the record is signed and saved in this home.`,
 				printCopied(w, "points to", contentPath(out.Value))
 				printField(w, "record", fmt.Sprintf("sequence %d, until %s", out.Sequence, out.Expires.Local().Format(time.DateTime)))
 				for _, label := range out.Edges {
-					printField(w, "public edge", ownEdge(a.style(), label))
+					printField(w, "public label", ownEdge(a.style(), label))
 				}
 				if out.Clock != "" {
 					printField(w, "CLOCK", a.style().Text(out.Clock))
@@ -131,7 +131,7 @@ var waitLevels = map[string]agent.Wait{"none": agent.WaitNone, "some": agent.Wai
 func (v *verbs) publish(ctx context.Context, a publishArgs) (*published, error) {
 	wait, ok := waitLevels[a.Wait]
 	if !ok {
-		return nil, usage("--wait %q: is none of none, some, all", a.Wait)
+		return nil, usage("--wait %q: is none of none, some, all", a.Wait).With(strings.TrimSuffix("petname publish --wait some "+shellWord(a.Path), " ''"))
 	}
 	p, err := v.agentOnlyWith(a.Passphrase).PublishDraft(ctx, func(d *agent.Draft) error {
 		if a.Path != "" {

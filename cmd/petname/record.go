@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -43,7 +44,7 @@ func (a *app) recordExportVerb() *cobra.Command {
 		ValidArgsFunction: a.completeNames,
 		RunE: func(_ *cobra.Command, args []string) error {
 			if file == "" {
-				return usage("-o FILE is missing: the file to write")
+				return usage("-o FILE is missing: the file to write").With("petname record export " + argWords(args) + "-o FILE")
 			}
 			if info, err := os.Stat(file); file == "-" || err == nil && info.IsDir() {
 				return usage("-o %q: give the name of a file to write", file)
@@ -73,6 +74,15 @@ func (a *app) recordExportVerb() *cobra.Command {
 	cmd.Flags().StringVarP(&file, "output", "o", "", "the new `file` to write")
 	cmd.Flags().BoolVar(&force, "force", false, "replace the file if it exists")
 	return cmd
+}
+
+// argWords returns arguments as they are typed, each followed by a space.
+func argWords(args []string) string {
+	var words strings.Builder
+	for _, arg := range args {
+		words.WriteString(shellWord(arg) + " ")
+	}
+	return words.String()
 }
 
 func (a *app) recordInspectVerb() *cobra.Command {

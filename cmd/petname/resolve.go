@@ -169,7 +169,7 @@ func (v *verbs) resolve(ctx context.Context, a resolveArgs) (*resolved, error) {
 	switch {
 	case a.Fresh != "":
 		if level = dht.Level(a.Fresh); level != dht.LevelAgreed && level != dht.LevelFresh && level != dht.LevelStrict {
-			return nil, usage("--fresh=%s: is none of agreed, fresh, strict", a.Fresh)
+			return nil, usage("--fresh=%s: is none of agreed, fresh, strict", a.Fresh).With("petname resolve " + shellWord(a.Path) + " --fresh=agreed")
 		}
 	case a.Offline:
 		level = dht.LevelOffline
@@ -186,6 +186,16 @@ func (v *verbs) resolve(ctx context.Context, a resolveArgs) (*resolved, error) {
 			}
 		}
 		out.Contradictions = v.contradictions(err)
+		first, _, _ := strings.Cut(a.Path, "/")
+		if _, cerr := v.agent.Lookup(first); cerr == nil {
+			var path *petname.PathError
+			if errors.Is(err, petname.ErrNotFound) && errors.As(err, &path) && path.Part != first { // of a label
+				err = classify(err).With("petname show " + shellWord(first))
+			}
+		}
+		if a.Offline && errors.Is(err, dht.ErrNotFound) {
+			err = classify(err).With("petname resolve " + shellWord(a.Path))
+		}
 		hint := v.agent.ClockHint()
 		if hint == "" && errors.As(err, new(*pointer.ExpiredError)) {
 			hint = "this machine's clock shows " + v.agent.Clock().UTC().Format("2006-01-02 15:04 UTC")

@@ -50,20 +50,37 @@ func writeRows(w io.Writer, text string, wide int) error {
 	return err
 }
 
-// pointersBelow moves a pointer that does not fit beside its label to a line of its
-// own, so that it can be copied: see printCopied.
+// wholeFields are the labels of fields with a pointer or a commitment. No other party
+// chooses their values.
+var wholeFields = []string{"pointer", "succeeds", "before", "about", "next key", "", "  of", "  next key", "  DENIED KEY", "  REPLACED"}
+
+// pointersBelow moves a pointer or commitment that does not fit beside its label to a
+// line of its own, so that it can be copied: see printCopied.
 func pointersBelow(text string, wide int) string {
 	var b strings.Builder
 	for line := range strings.SplitAfterSeq(text, "\n") {
-		for _, label := range []string{"pointer", "succeeds"} {
+		for _, label := range wholeFields {
 			value, is := strings.CutPrefix(line, fmt.Sprintf("  %-12s  ", label))
-			if _, err := pointer.Parse(strings.TrimSuffix(value, "\n")); is && err == nil && wide > 0 && width(line) > wide {
+			if !is || wide == 0 || width(line) <= wide || !isWhole(strings.TrimSuffix(value, "\n")) {
+				continue
+			}
+			if line = "    " + value; label != "" {
 				line = fmt.Sprintf("  %s\n    %s", label, value)
 			}
+			break
 		}
 		b.WriteString(line)
 	}
 	return b.String()
+}
+
+// isWhole reports whether a word is a pointer or a commitment, which is not broken.
+func isWhole(word string) bool {
+	_, err := pointer.Parse(word)
+	if err != nil {
+		_, err = pointer.ParseCommitment(word)
+	}
+	return err == nil
 }
 
 // wrapLine writes one line as rows. It does not break pointers and what [isCopied].
@@ -97,8 +114,8 @@ func wrapLine(b *strings.Builder, line string, wide int) {
 }
 
 // isCopied reports whether a line is a value to copy and nothing else: a link, a
-// content path, or, after two spaces, a command, an address of a node or the
-// URL of a router. The terminal breaks such a line, and not this package, so that the
+// content path, after four spaces a commitment, or after two spaces a command, an
+// address of a node or the URL of a router. The terminal breaks such a line, and not this package, so that the
 // copy has no line feed and no mark. The value of a record, which another party
 // chooses, is never after two spaces.
 func isCopied(line string) bool {
@@ -116,6 +133,9 @@ func isCopied(line string) bool {
 		return err == nil
 	case isWholePath(value):
 		return true
+	case indent == 4 && strings.HasPrefix(value, "k"):
+		_, err := pointer.ParseCommitment(value)
+		return err == nil
 	}
 	return indent == 2 && (strings.HasPrefix(value, "/") || strings.HasPrefix(value, "http"))
 }

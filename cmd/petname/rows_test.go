@@ -7,6 +7,9 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/petname/name"
+	"github.com/petnames-go/petnames/pointer"
 )
 
 // No padding has a row of the screen begin as a line of ours does, however wide
@@ -74,15 +77,49 @@ func TestAValueToCopyIsWholeAtAnyWidth(t *testing.T) {
 func TestAPointerIsNotBrokenBesideItsLabel(t *testing.T) {
 	key := hostileKey(t, "below").Pointer().String()
 	const wide = 16 + 62
-	for _, label := range []string{"pointer", "succeeds"} {
+	for _, label := range wholeFields {
+		if label == "" {
+			continue
+		}
 		line := fmt.Sprintf("  %-12s  %s\n", label, key)
 		require.Equal(t, "a\n"+line+"b", pointersBelow("a\n"+line+"b", wide))
 		require.Equal(t, "a\n  "+label+"\n    "+key+"\nb", pointersBelow("a\n"+line+"b", wide-1))
 		require.Equal(t, "  "+label+"\n    "+key+"\n", pointersBelow(line, minColumns))
 		require.Equal(t, line, pointersBelow(line, 0), "no terminal")
 	}
+	below := fmt.Sprintf("  %-12s  %s\n", "", key)
+	require.Equal(t, "    "+key+"\n", pointersBelow(below, wide-1))
 	for _, line := range []string{"  note          " + key + "\n", "  pointer       " + key + " alice\n", "  pointer       x\n", "pointer       " + key + "\n"} {
 		require.Equal(t, line, pointersBelow(line, minColumns))
+	}
+}
+
+// A commitment is whole at every width, as a pointer is: beside its label if it fits,
+// and otherwise below it.
+func TestACommitmentIsNotBroken(t *testing.T) {
+	c, err := pointer.Commit(hostileKey(t, "next").Public())
+	require.NoError(t, err)
+	var text strings.Builder
+	w := bufio.NewWriter(&text)
+	printField(w, "next key", c.String())
+	printEvidence(w, name.Plain, evidence{Next: c.String(), Entry: "x"})
+	printPinContradictions(w, name.Plain, contact{Contradictions: []pinContradiction{{Pointer: "p", Claims: []pinClaim{{Next: c.String(), Pin: "claimed"}}}}})
+	require.NoError(t, w.Flush())
+	// In the text of another party it is wrapped: its hash could be chosen so that the
+	// row after it reads as a line of the command.
+	hostile := "  note          see " + c.String()
+	for wide := minColumns; wide < 130; wide++ {
+		var rows strings.Builder
+		require.NoError(t, writeRows(&rows, pointersBelow(hostile, wide), wide))
+		for row := range strings.SplitSeq(rows.String(), "\n") {
+			require.LessOrEqual(t, width(row), wide)
+		}
+		var b strings.Builder
+		require.NoError(t, writeRows(&b, pointersBelow(text.String(), wide), wide))
+		require.Equal(t, 3, strings.Count(b.String(), c.String()), "%d columns: %s", wide, &b)
+		if wide < width("  next key      "+c.String()) {
+			require.Equal(t, 3, strings.Count(b.String(), "\n    "+c.String()+"\n"), "%d columns: %s", wide, &b)
+		}
 	}
 }
 

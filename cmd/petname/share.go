@@ -35,7 +35,7 @@ and that you know its owner.`,
 		ValidArgsFunction: a.completeMoreNames,
 		RunE: func(_ *cobra.Command, args []string) (err error) {
 			request.Names = args
-			var before, out edgeList
+			var out edgeList
 			if request.To != "" && !request.Public {
 				if request.Passphrase, err = a.passphrase(); err != nil {
 					return err
@@ -46,15 +46,9 @@ and that you know its owner.`,
 					printEdges(w, a.style(), out)
 				})
 			}
-			err = a.call("public", noArgs{}, &before)
-			if err == nil {
-				if request.Public && len(before.Edges) == 0 {
-					a.warn("%s", shareVisible)
-				}
-				err = a.call("share", request, &out)
-			}
-			if err == nil && len(before.Edges) == 0 {
-				a.hint("to withdraw it before you publish:\n  petname unshare %s", shellWord(out.Added[0]))
+			err = a.call("share", request, &out)
+			if err == nil && out.Visible != "" {
+				a.warn("%s\nTo withdraw it before you publish:\n  petname unshare %s", shareVisible, shellWord(out.Added[0]))
 			}
 			if err = a.printResult(out, err, err == nil, func(w *bufio.Writer) { printEdges(w, a.style(), out) }); err == nil {
 				a.hint("now publish it:\n  petname publish")
@@ -100,14 +94,13 @@ type edgeList struct {
 	Added []string `json:"added,omitempty"` // labels that this call added
 	To    string   `json:"to,omitempty"`    // pointer of the contact; empty: the edges are public
 	Sent  string   `json:"sent,omitempty"`  // with To: "stored" or "queued"
-	// Visible is shareVisible, when the first edges become public.
+	// Visible is shareVisible with the command that reverts it, when the first edges become public.
 	Visible string `json:"visible,omitempty"`
 }
 
 // shareVisible describes what a public edge reveals.
 const shareVisible = "From your next publication on, every reader of your record sees the\n" +
-	"label and its pointer, and learns that you know the owner of the pointer.\n" +
-	"Until you publish, petname unshare withdraws it."
+	"label and its pointer, and learns that you know the owner of the pointer."
 
 func asEdges(edges iter.Seq2[petname.Edge, error]) (*edgeList, error) {
 	out := &edgeList{Edges: []edge{}}
@@ -133,10 +126,21 @@ type shareArgs struct {
 	Passphrase string `json:"passphrase,omitempty"`
 }
 
+// words returns the names and the label as they are typed.
+func (a shareArgs) words() string {
+	switch {
+	case len(a.Names) > 1:
+		return strings.TrimSpace(argWords(a.Names))
+	case a.Label == "":
+		return argWords(a.Names) + "--as LABEL"
+	}
+	return argWords(a.Names) + "--as " + shellWord(a.Label)
+}
+
 func (v *verbs) share(ctx context.Context, a shareArgs) (*edgeList, error) {
 	if a.Public == (a.To != "") {
 		return nil, usage("share with one contact, or in public?").
-			With("petname share NAME --as LABEL --to CONTACT\npetname share NAME --as LABEL --public")
+			With("petname share " + a.words() + " --to CONTACT\npetname share " + a.words() + " --public")
 	}
 	if a.Label != "" && len(a.Names) > 1 {
 		return nil, usage("--as is one label, and there are %d names", len(a.Names))
@@ -159,7 +163,7 @@ func (v *verbs) share(ctx context.Context, a shareArgs) (*edgeList, error) {
 	}
 	out.Added = added
 	if len(before.Edges) == 0 {
-		out.Visible = strings.ReplaceAll(shareVisible, "\n", " ")
+		out.Visible = strings.ReplaceAll(shareVisible, "\n", " ") + " To withdraw it before you publish: petname unshare " + shellWord(added[0])
 	}
 	return out, nil
 }

@@ -33,6 +33,9 @@ func printSuggestion(w *bufio.Writer, st name.Style, s suggestion) {
 	if s.Pointer != "" {
 		printField(w, "pointer", s.Pointer)
 	}
+	if petname.SuggestionKind(s.Kind) == petname.Invited {
+		printField(w, "accept it", "if this is the person that you invited")
+	}
 	if s.Note != "" {
 		printField(w, "note", st.Text(s.Note))
 	}
@@ -48,11 +51,22 @@ func printSuggestion(w *bufio.Writer, st name.Style, s suggestion) {
 	if len(s.Lookalikes) > 0 {
 		printField(w, "LOOKS LIKE", "your "+nameList(st, s.Lookalikes))
 	}
-	source := st.Text(s.Channel) + ", " + s.At.Local().Format(time.DateTime)
+	source := channelText(st, s.Channel) + ", " + s.At.Local().Format(time.DateTime)
 	if s.Expires != nil {
 		source += ", valid until " + s.Expires.Local().Format(time.DateTime)
 	}
 	printField(w, "received by", source)
+}
+
+// channelText describes the channel over which something was received.
+func channelText(st name.Style, channel string) string {
+	switch channel {
+	case "drop":
+		return "message"
+	case "doorstep":
+		return "contact request"
+	}
+	return st.Text(channel)
 }
 
 // suggestedName formats a suggested name: quoted, so that it cannot be mistaken for a
@@ -79,7 +93,7 @@ func headline(st name.Style, s suggestion) string {
 	case petname.Paired:
 		return "you paired with"
 	case petname.Invited:
-		return "used your invitation: accept if this is the person that you invited"
+		return "your invitation was used by"
 	case petname.Mutual:
 		return by + " offers to introduce you to each other"
 	case petname.Acquainted:

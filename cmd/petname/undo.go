@@ -39,7 +39,7 @@ func (v *verbs) undo(context.Context, noArgs) (*contact, error) {
 	if err != nil {
 		return v.conflictingContact(err, ev.Contact), err
 	}
-	undone := asEntry(ev)
+	undone := v.asEntry(ev)
 	if ev.Contact.IsZero() { // of a label
 		return &contact{Provenance: []fact{}, Undone: &undone}, nil
 	}

@@ -3,9 +3,13 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/petnames-go/petnames/petname"
 )
 
 func (a *app) unshareVerb() *cobra.Command {
@@ -59,7 +63,30 @@ func (v *verbs) unshare(ctx context.Context, a unshareArgs) (*edgeList, error) {
 		return v.sharedWith(a.To, nil, sent, err)
 	}
 	if err := v.agent.Unshare(a.Label); err != nil {
-		return nil, err
+		return nil, v.notPublic(a.Label, err)
 	}
 	return asEdges(v.agent.Edges())
+}
+
+// maxSteps is the maximum number of commands in a next step.
+const maxSteps = 3
+
+// notPublic adds the next step to the error of a label that is not public: how to
+// withdraw it from the contacts that it is shared with.
+func (v *verbs) notPublic(label string, err error) error {
+	if !errors.Is(err, petname.ErrNotFound) {
+		return err
+	}
+	f := classify(err)
+	all, serr := v.agent.SharedWith(label)
+	if serr != nil || len(all) == 0 {
+		f.Message = fmt.Sprintf("no label %q is public, or shared with one contact", label)
+		return f.With("to see the labels of a contact:\npetname show NAME")
+	}
+	f.Message = fmt.Sprintf("the label %q is not public: it is shared with %s alone", label, countText(len(all), "contact"))
+	var steps []string
+	for _, c := range all[:min(len(all), maxSteps)] {
+		steps = append(steps, "petname unshare "+shellWord(label)+" --to "+shellWord(c.Name.String()))
+	}
+	return f.With(strings.Join(steps, "\n"))
 }

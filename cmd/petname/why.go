@@ -59,9 +59,9 @@ func printEvidence(w *bufio.Writer, st name.Style, e evidence) {
 	}
 	at := e.At.Local().Format(time.DateTime)
 	if e.Entry != "" {
-		fmt.Fprintf(w, "  %s  %s, by %s (%s), entry %s\n", at, st.Text(e.Kind), by, st.Text(e.Channel), e.Entry)
+		fmt.Fprintf(w, "  %s  %s, by %s (%s), entry %s\n", at, st.Text(e.Kind), by, channelText(st, e.Channel), e.Entry)
 	} else {
-		fmt.Fprintf(w, "  %s  stated: %s, by %s (%s)", at, st.Text(e.Kind), by, st.Text(e.Channel))
+		fmt.Fprintf(w, "  %s  stated: %s, by %s (%s)", at, st.Text(e.Kind), by, channelText(st, e.Channel))
 		if e.State != "" {
 			fmt.Fprintf(w, ", %s", e.State)
 		}

@@ -54,7 +54,7 @@ func (a *Agent) Check(ctx context.Context) []Check {
 	if id, err := a.checkIdentity(); err != nil {
 		out.add("identity", "", err)
 	} else {
-		out.add("identity", id.Pointer.String()+", the next key "+id.Recovery)
+		out.add("identity", id.Pointer.String()+", the next key "+nextKeyText(id.Recovery))
 	}
 	a.checkBook(ctx, &out, a.checkMessages()...)
 	a.checkRecords(&out)
@@ -117,6 +117,14 @@ func (a *Agent) checkSealing() []error {
 	return []error{errors.New("no key in sealing.key is one of your card's, so messages to you cannot be read: put back a copy of it, or publish again")}
 }
 
+// nextKeyText states where the next key is.
+func nextKeyText(recovery string) string {
+	if recovery == "elsewhere" {
+		return "in the recovery file"
+	}
+	return recovery
+}
+
 // checkMessages reads every message and session in the book's device-local
 // tables.
 func (a *Agent) checkMessages() []error {
@@ -151,7 +159,7 @@ func CheckClosed(dir string, reason error) ([]Check, error) {
 	}
 	one("files", h.Dir, errors.Join(h.CheckFiles()...))
 	id, err := h.Identity()
-	one("identity", id.Pointer.String()+", the next key "+id.Recovery(), err)
+	one("identity", id.Pointer.String()+", the next key "+nextKeyText(id.Recovery()), err)
 	if book, berr := h.Book(petname.Options{}); berr == nil && errors.As(err, new(*home.IncompleteError)) {
 		s := state{book: book} // the identity key alone is missing
 		s.checkBook(context.Background(), &out)

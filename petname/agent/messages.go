@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/hpke"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -107,21 +108,69 @@ func queued(sent Delivery, err error) error {
 
 // Fetched is the result of [Agent.Fetch]. It is a plain value.
 type Fetched struct {
-	Network  string   // "ok", "off" or "unreachable"
+	Network  string   // "ok", "off", or "unreachable" if no peer and no router responded
 	Polled   int      // contacts that were asked for messages
 	Fresh    int      // suggestions that are new
 	Refused  int      // messages that were not accepted
 	Reasons  []string // of Refused, each once, for people; at most 4
+	Denials  []Denial // denials of contacts that are new
 	Waiting  int      // messages of this home that their recipients have not fetched yet
 	Requests int      // contact requests of this home that are stored again until they expire
 	Lost     uint64   // messages to this home that can no longer arrive
 	Problem  error    // why the fetch is incomplete; nil: it is complete
 }
 
+// Denial is a contact's signed statement that a key is not its own: see
+// [Agent.Dispute]. It is a plain value.
+type Denial struct {
+	By    pointer.Pointer // the contact
+	About pointer.Pointer // the key
+}
+
 // Fetch fetches the messages for this home, and sends those that wait here. With
 // unknownSenders it also fetches contact requests once, whatever the configuration.
 // Messages that arrive while the identity is locked are acknowledged later.
+//
+// If no contact has to be asked, or one could not be, Fetch asks whether the network is
+// there, so that Network is true.
 func (a *Agent) Fetch(ctx context.Context, unknownSenders bool) (Fetched, error) {
+	ctx, cancel := context.WithTimeout(ctx, syncTimeout)
+	defer cancel()
+	out, err := a.fetch(ctx, unknownSenders)
+	if err != nil || out.Network != "ok" || out.Polled > 0 && out.Problem == nil {
+		return out, err
+	}
+	if err := a.reachable(ctx); err != nil {
+		out.Network, out.Problem = "unreachable", errors.Join(out.Problem, err)
+	}
+	return out, nil
+}
+
+// reachable returns nil if a peer of the joined network or a joined router responds, and
+// otherwise why not.
+func (a *Agent) reachable(ctx context.Context) error {
+	c, err := a.home.Config()
+	if err != nil {
+		return err
+	}
+	failed := a.tryRouters(ctx, c)
+	if len(failed) < len(c.Routers) {
+		return nil
+	}
+	if c.Network != "off" {
+		node, err := a.network(ctx)
+		if err == nil && node.Peers() > 0 {
+			return nil
+		}
+		if err == nil {
+			err = noPeers(c, node)
+		}
+		failed = append(failed, err)
+	}
+	return fmt.Errorf("%w: %w", dht.ErrUnreachable, errors.Join(failed...))
+}
+
+func (a *Agent) fetch(ctx context.Context, unknownSenders bool) (Fetched, error) {
 	ctx, cancel := context.WithTimeout(ctx, syncTimeout)
 	defer cancel()
 	c, err := a.home.Config()
@@ -149,6 +198,9 @@ func (a *Agent) Fetch(ctx context.Context, unknownSenders bool) (Fetched, error)
 		}
 	}
 	out := Fetched{Network: "ok", Polled: report.Polled, Fresh: len(report.Fresh), Refused: len(report.Refused), Requests: report.Requests, Lost: report.Lost}
+	for _, d := range report.Denials {
+		out.Denials = append(out.Denials, Denial{d.By, d.About})
+	}
 	for _, n := range report.Waiting {
 		out.Waiting += n
 	}
@@ -160,9 +212,6 @@ func (a *Agent) Fetch(ctx context.Context, unknownSenders bool) (Fetched, error)
 	}
 	if out.Problem = errors.Join(append(report.Errs, err)...); out.Problem != nil {
 		a.log.Info("not all messages could be looked for", "error", out.Problem)
-		if report.Polled == 0 {
-			out.Network = "unreachable"
-		}
 	}
 	return out, nil
 }
@@ -211,7 +260,7 @@ func (a *Agent) runMessages() {
 }
 
 func (a *Agent) fetchQuietly(ctx context.Context) {
-	if _, err := a.Fetch(ctx, false); err != nil && ctx.Err() == nil {
+	if _, err := a.fetch(ctx, false); err != nil && ctx.Err() == nil {
 		a.log.Warn("messages", "error", err)
 	}
 }

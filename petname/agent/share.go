@@ -131,6 +131,34 @@ func (a *Agent) UnshareWith(ctx context.Context, to, label string) (Delivery, er
 	})
 }
 
+// SharedWith returns the contacts with which a label is shared privately.
+func (a *Agent) SharedWith(label string) ([]petname.Contact, error) {
+	n, err := petname.CheckLabel(label)
+	if err != nil {
+		return nil, err
+	}
+	audiences, err := a.book.Audiences()
+	if err != nil {
+		return nil, err
+	}
+	var all []petname.Contact
+	for _, id := range audiences {
+		c, err := a.book.ByPointer(id)
+		if err != nil || c.Name.IsZero() {
+			continue // removed, or in conflict: nothing is sent to it
+		}
+		for edge, err := range a.book.EdgesWith(id) {
+			if err != nil {
+				return nil, err
+			}
+			if shared, err := petname.CheckLabel(edge.Label); err == nil && shared.Key() == n.Key() {
+				all = append(all, c)
+			}
+		}
+	}
+	return all, nil
+}
+
 // labels returns the contacts that names mean, and the labels for them. All are
 // looked up before any is shared.
 func (a *Agent) labels(names []string, label string) ([]petname.Contact, []name.Name, error) {

@@ -34,8 +34,11 @@ type Config struct {
 	RequestSolutions int `toml:"stranger_puzzles"`
 }
 
+// ErrConfig is returned for a config.toml that is not valid.
+var ErrConfig = errors.New("config")
+
 // Config reads config.toml. Without the file, the network is "off". An unknown key
-// is an error: a typo must not join another network.
+// is an error, [ErrConfig]: a typo must not join another network.
 func (h Home) Config() (Config, error) {
 	c := Config{Network: "off"}
 	name := h.path(configFile)
@@ -48,22 +51,22 @@ func (h Home) Config() (Config, error) {
 	}
 	meta, err := toml.Decode(text, &c)
 	if err != nil {
-		return Config{}, fmt.Errorf("config %q: %w", name, err)
+		return Config{}, fmt.Errorf("%w %q: %w", ErrConfig, name, err)
 	}
 	if unknown := meta.Undecoded(); len(unknown) > 0 {
-		return Config{}, fmt.Errorf("config %q: unknown key %q", name, unknown[0].String())
+		return Config{}, fmt.Errorf("%w %q: unknown key %q", ErrConfig, name, unknown[0].String())
 	}
 	switch c.Network {
 	case "off", "ipfs", "lan", "peers":
 	default:
-		return Config{}, fmt.Errorf("config %q: network %q is none of off, ipfs, lan, peers", name, c.Network)
+		return Config{}, fmt.Errorf("%w %q: network %q is none of off, ipfs, lan, peers", ErrConfig, name, c.Network)
 	}
 	if c.RequestSolutions < 0 || c.RequestSolutions > request.MaxSolutions {
-		return Config{}, fmt.Errorf("config %q: stranger_puzzles %d is not from 0 to %d", name, c.RequestSolutions, request.MaxSolutions)
+		return Config{}, fmt.Errorf("%w %q: stranger_puzzles %d is not from 0 to %d", ErrConfig, name, c.RequestSolutions, request.MaxSolutions)
 	}
 	for i, r := range c.Routers {
 		if c.Routers[i], err = delegated.ParseURL(r); err != nil {
-			return Config{}, fmt.Errorf("config %q: %w", name, err)
+			return Config{}, fmt.Errorf("%w %q: %w", ErrConfig, name, err)
 		}
 	}
 	return c, nil

@@ -31,7 +31,7 @@ type Recovered struct {
 	Until time.Time
 }
 
-// ErrRecovery is wrapped by the errors of [Recover] about a recovery file that is
+// ErrRecovery is wrapped by the errors of [Recover] and [Home.Rotate] about a recovery file that is
 // damaged, altered or none.
 var ErrRecovery = errors.New("the recovery file cannot be used")
 
@@ -49,12 +49,9 @@ func recoverOn(files durable.FS, dir string, o RecoverOptions) (Home, Recovered,
 	if o.Recovery == "" {
 		o.Recovery = o.File + ".next"
 	}
-	r, err := readRecovery(o.File, o.Passphrase)
-	switch {
-	case errors.Is(err, ErrLocked), errors.Is(err, ErrPassphrase), errors.As(err, new(*fs.PathError)):
+	r, err := openRecovery(o.File, o.Passphrase)
+	if err != nil {
 		return Home{}, Recovered{}, err
-	case err != nil:
-		return Home{}, Recovered{}, fmt.Errorf("%w: %w", ErrRecovery, err)
 	}
 	n := newHome{CreateOptions: CreateOptions{Passphrase: o.Passphrase, Recovery: o.Recovery, WorkFactor: o.WorkFactor},
 		current: r.next, next: r.after, succession: r.chain}
@@ -80,6 +77,16 @@ func recoverOn(files durable.FS, dir string, o RecoverOptions) (Home, Recovered,
 		return Home{}, Recovered{}, err
 	}
 	return h, out, nil
+}
+
+// openRecovery is readRecovery. Its error wraps [ErrRecovery] for a file that was read
+// and unlocked, and cannot be used.
+func openRecovery(file string, passphrase string) (recovery, error) {
+	r, err := readRecovery(file, passphrase)
+	if err == nil || errors.Is(err, ErrLocked) || errors.Is(err, ErrPassphrase) || errors.As(err, new(*fs.PathError)) {
+		return r, err
+	}
+	return recovery{}, fmt.Errorf("%w: %w", ErrRecovery, err)
 }
 
 // continueUnsigned returns the key after the next, and the step to the next key

@@ -59,7 +59,7 @@ var (
 )
 
 // Rotate prepares the rotation to the next key. It fails with [ErrLocked],
-// [ErrPassphrase], [ErrNextElsewhere], [ErrNextWrong] or [ErrRecoveryInHome], and
+// [ErrPassphrase], [ErrNextElsewhere], [ErrNextWrong], [ErrRecovery] or [ErrRecoveryInHome], and
 // when the succession chain has its maximum length, [pointer.MaxKept].
 func (h Home) Rotate(o RotateOptions) (*Rotation, error) {
 	id, err := h.Identity()
@@ -73,7 +73,7 @@ func (h Home) Rotate(o RotateOptions) (*Rotation, error) {
 	var file recovery
 	switch {
 	case o.Next != "":
-		if file, err = readRecovery(o.Next, o.Passphrase); err != nil {
+		if file, err = openRecovery(o.Next, o.Passphrase); err != nil {
 			return nil, err
 		}
 		next = file.next

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// checkUsage replaces the errors of cobra about the arguments and flags of a verb and
+// of the verbs below it.
+func checkUsage(c *cobra.Command) {
+	if check := c.Args; check != nil {
+		c.Args = func(c *cobra.Command, args []string) error {
+			if check(c, args) == nil {
+				return nil
+			}
+			return wrongArguments(c, args)
+		}
+	}
+	c.SetFlagErrorFunc(wrongFlag)
+	for _, sub := range c.Commands() {
+		checkUsage(sub)
+	}
+}
+
+// wrongArguments returns the failure for a number of arguments that a verb does not
+// take, or for a verb that does not exist, with the verbs that are spelled alike.
+func wrongArguments(c *cobra.Command, args []string) error {
+	use := strings.TrimSuffix(c.UseLine(), " [flags]")
+	help := c.CommandPath() + " --help"
+	switch {
+	case c.HasSubCommands() && len(args) > 0:
+		c.SuggestionsMinimumDistance = 2
+		var near []string
+		for _, verb := range c.SuggestionsFor(args[0]) {
+			near = append(near, c.CommandPath()+" "+verb+" --help")
+		}
+		if near == nil {
+			near = []string{help}
+		}
+		return usage("unknown command %q", args[0]).With(strings.Join(near[:min(len(near), maxSteps)], "\n"))
+	case len(args) == 0:
+		return usage("arguments are missing; the usage is\n%s", use).With(help)
+	}
+	return usage("wrong number of arguments, %d; the usage is\n%s", len(args), use).With(help)
+}
+
+// wrongFlag returns the failure for a flag that a verb does not have, or for its value.
+func wrongFlag(c *cobra.Command, err error) error {
+	var (
+		unknown *pflag.NotExistError
+		invalid *pflag.InvalidValueError
+		missing *pflag.ValueRequiredError
+	)
+	message := err.Error()
+	switch {
+	case errors.As(err, &unknown):
+		dashes := "--"
+		if unknown.GetSpecifiedShortnames() != "" {
+			dashes = "-"
+		}
+		message = fmt.Sprintf("unknown flag %s%s", dashes, unknown.GetSpecifiedName())
+	case errors.As(err, &missing):
+		message = fmt.Sprintf("--%s needs a value", missing.GetFlag().Name)
+	case errors.As(err, &invalid):
+		flag := invalid.GetFlag()
+		kind := map[string]string{"int": "a number", "duration": "a duration, such as 90s, 10m or 48h", "bool": "true or false"}[flag.Value.Type()]
+		if kind != "" {
+			message = fmt.Sprintf("--%s %q: is not %s", flag.Name, invalid.GetValue(), kind)
+		}
+	}
+	return usage("%s", message).With(c.CommandPath() + " --help")
+}
