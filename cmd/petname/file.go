@@ -32,12 +32,18 @@ func createFile(name string, b []byte) error {
 		return err
 	}
 	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
-		return classify(os.WriteFile(name, b, 0o600)) // a device or a pipe: /dev/stdout
+		err = os.WriteFile(name, b, 0o600) // a device or a pipe: /dev/stdout
+		return classified(onPath("write", name, err))
 	}
-	if err := durable.Create(nil, name, b); err != nil {
-		return classify(err)
+	return classified(onPath("write", name, durable.Create(nil, name, b)))
+}
+
+// classified is classify with nil as the error nil.
+func classified(err error) error {
+	if err == nil {
+		return nil
 	}
-	return nil
+	return classify(err)
 }
 
 // writeStatement writes an armored statement to a new file or to standard output. For
