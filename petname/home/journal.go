@@ -165,6 +165,12 @@ func (h Home) finish(j journal, now time.Time) error {
 		if _, err := h.RenewSealing(now, 0); err != nil {
 			return fmt.Errorf("sealing keys: %w", err)
 		}
+		if sum, err = h.sealingSum(); err == nil && sum == j.sealing {
+			err = errors.New("they were not replaced")
+		}
+		if err != nil {
+			return fmt.Errorf("sealing keys: %w", err)
+		}
 	}
 	return h.removeJournal()
 }

@@ -116,7 +116,8 @@ func (h Home) readSealing() (Sealing, error) {
 }
 
 // RenewSealing replaces the current keys if they were made at least maxAge before
-// now, or more than a day after it, under a wrong clock. It erases the former keys
+// now, or more than a day after it, under a wrong clock; a maxAge of 0 replaces them
+// whatever their date. It erases the former keys
 // that were replaced at least [SealingRetention] before now. It returns the keys
 // that are in the file afterwards; the caller then publishes a card with their
 // public keys.
@@ -142,7 +143,7 @@ func (h Home) updateSealing(now time.Time, maxAge *time.Duration) (Sealing, erro
 		changed = changed || expired
 		return expired
 	})
-	if maxAge != nil && (now.Sub(s.Made) >= *maxAge || s.Made.Sub(now) > sealingLead) {
+	if maxAge != nil && (*maxAge <= 0 || now.Sub(s.Made) >= *maxAge || s.Made.Sub(now) > sealingLead) {
 		keys, err := generateSealing()
 		if err != nil {
 			return Sealing{}, err
