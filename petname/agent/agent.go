@@ -140,6 +140,11 @@ func Open(ctx context.Context, dir string, o Options) (*Agent, error) {
 	}
 	a := &Agent{state: s, ask: o.Passphrase}
 	s.resumeRotation()
+	if id, err := s.identity(); err == nil { // before a look-up finds others; else the methods report the error
+		if err := s.saveLastRecords(ctx, id); err != nil {
+			s.log.Warn("last record of a former pointer not saved", "error", err)
+		}
+	}
 	if h.HasOldMessages() {
 		_, _ = a.exchange() // what fails is reported by each method that needs it, and by Check
 	}
@@ -215,13 +220,6 @@ type Identity struct {
 	Locked   bool   // the identity key needs a passphrase
 
 	LastRecords []LastRecord // of the earlier pointers, oldest first
-}
-
-// LastRecord is the last record of an earlier pointer of the owner, which leads
-// followers on. It is a plain value.
-type LastRecord struct {
-	Pointer pointer.Pointer
-	Until   time.Time // the end of its validity; zero: this home has none
 }
 
 // Identity returns the owner's identity. It needs no passphrase. It fails with a

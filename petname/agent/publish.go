@@ -82,7 +82,7 @@ type Published struct {
 	Edges           []string          // labels of the public edges in the card
 	Receipt         dht.Receipt       // zero with WaitNone
 	Former          []pointer.Pointer // earlier pointers of the owner whose last records were stored again
-	FormerNotStored []pointer.Pointer // earlier pointers whose last records no peer stored: a look-up there finds no successor
+	FormerNotStored []pointer.Pointer // earlier pointers whose last records more peers refused than stored, or none did: a look-up there finds no successor
 	Took            time.Duration
 
 	// OtherCopy is evidence that another copy of this home is in use, if the record that
@@ -263,49 +263,6 @@ func (a *Agent) storeLater(record pointer.Record, id home.Identity) {
 			a.log.Warn("record not stored", "sequence", record.Sequence(), "error", err)
 		}
 	})
-}
-
-// putFormer stores the last records of the owner's earlier pointers again, which
-// name this one. It returns the pointers with a last record that was stored, and
-// those with one that no peer stored. A pointer without a valid record in the home is
-// in neither.
-func (s *state) putFormer(ctx context.Context, id home.Identity, stores []dht.Store) (stored, notStored []pointer.Pointer) {
-	if err := s.saveLastRecord(ctx, id); err != nil {
-		s.log.Warn("last record of a former pointer not saved", "error", err)
-	}
-	s.lookForFormer(ctx, id, stores)
-	for _, step := range id.Succession {
-		r, expired, err := s.held(step.Old)
-		if err != nil || expired {
-			continue
-		}
-		receipt, err := s.resolver(stores...).Publish(ctx, r)
-		if err != nil {
-			s.log.Warn("last record of a former pointer not stored as widely as wanted", "error", err)
-		}
-		if receipt.Stored > 0 {
-			stored = append(stored, step.Old)
-		} else {
-			notStored = append(notStored, step.Old)
-		}
-	}
-	return stored, notStored
-}
-
-// lookForFormer asks the network for the last records of earlier pointers that are not
-// in the home: a recovered home has only that of the last key before it. Records that
-// are found are stored in the home.
-func (s *state) lookForFormer(ctx context.Context, id home.Identity, stores []dht.Store) {
-	ctx, cancel := context.WithTimeout(ctx, lookUpTimeout)
-	defer cancel()
-	for _, step := range home.CardSteps(id.Succession) {
-		if _, _, err := s.held(step.Old); !errors.As(err, new(*NoRecordError)) {
-			continue
-		}
-		if _, err := s.resolver(stores...).Best(ctx, step.Old, dht.LevelFresh); err != nil {
-			s.log.Debug("last record of a former pointer not found", "pointer", step.Old, "error", err)
-		}
-	}
 }
 
 // newCard returns the card of the owner's next record, with the node's addresses if

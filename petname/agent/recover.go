@@ -58,7 +58,7 @@ func Recover(ctx context.Context, dir string, r home.RecoverOptions, o Options, 
 	}
 	id, ierr := a.identity()
 	if ierr == nil {
-		ierr = a.saveLastRecord(ctx, id) // offline nothing else has put it into the home
+		ierr = a.saveLastRecords(ctx, id) // offline nothing else has put it into the home
 	}
 	out.Problem = err
 	return a, out, ierr

@@ -59,7 +59,7 @@ func (a *Agent) Rotate(ctx context.Context, o Rotation) (Rotated, error) {
 	if err != nil {
 		return Rotated{}, err
 	}
-	if err := a.saveLastRecord(ctx, id); err != nil {
+	if err := a.saveLastRecords(ctx, id); err != nil {
 		return Rotated{}, err
 	}
 	passphrase, err := a.passphrase(id)
@@ -89,7 +89,7 @@ func (a *Agent) Rotate(ctx context.Context, o Rotation) (Rotated, error) {
 		return Rotated{}, &home.UnfinishedError{Old: r.Old.Pointer(), New: r.New.Pointer(), Err: serr}
 	}
 	if id, ierr := a.identity(); ierr == nil {
-		if kerr := a.saveLastRecord(ctx, id); kerr != nil {
+		if kerr := a.saveLastRecords(ctx, id); kerr != nil {
 			a.log.Warn("last record of a former pointer not saved", "error", kerr) // putFormer saves it before it stores it
 		}
 	}
@@ -186,38 +186,4 @@ func (s *state) takeFinished() bool {
 	finished := s.finished
 	s.finished = false
 	return finished
-}
-
-// lastRecords returns the last records of the earlier pointers.
-func (s *state) lastRecords(id home.Identity) []LastRecord {
-	var all []LastRecord
-	for i, step := range id.Succession {
-		last := LastRecord{Pointer: step.Old}
-		r, _, err := s.held(step.Old)
-		if card, _ := r.Card(); i == len(id.Succession)-1 && (err != nil || card.Successor.IsZero()) {
-			r, _, err = pointer.OpenExpired(step.Old, id.Last, s.now()) // saveLastRecord has not run yet
-		}
-		if card, _ := r.Card(); err == nil && !card.Successor.IsZero() {
-			last.Until = r.Expires()
-		}
-		all = append(all, last)
-	}
-	return all
-}
-
-// saveLastRecord stores the last record of the previous key among the home's records:
-// the rotation to this key left it in the file of the identity key.
-func (s *state) saveLastRecord(ctx context.Context, id home.Identity) error {
-	if id.Last == nil || len(id.Succession) == 0 {
-		return nil
-	}
-	record, expired, err := pointer.OpenExpired(id.Succession[len(id.Succession)-1].Old, id.Last, s.now())
-	if err != nil || expired {
-		return nil // damaged or expired: no peer accepts it
-	}
-	if have, _, err := s.held(record.Pointer()); err == nil && have.Sequence() >= record.Sequence() {
-		return nil
-	}
-	_, err = s.records.Put(ctx, record.Pointer(), record.Bytes())
-	return err
 }

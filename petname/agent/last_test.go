@@ -1,0 +1,74 @@
+package agent_test
+
+import (
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/petname/agent"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// stolen signs a record as a thief of a key does: above all others, for longer.
+func stolen(t *testing.T, key *pointer.Key, card pointer.Card) pointer.Record {
+	t.Helper()
+	r, err := pointer.Sign(key, pointer.Fields{Value: "/ipfs/bafkqabdumvzxi", Sequence: pointer.MaxSequence, Expires: time.Now().AddDate(50, 0, 0), Card: &card})
+	require.NoError(t, err)
+	return r
+}
+
+// The attack: a thief of two former keys publishes records above their last records, and
+// the owner's home sees them. It does not take them for its own last records: it states
+// that they are above, and stores its own ones again in a network that has forgotten.
+func TestAThiefsRecordOfAFormerKeyReplacesNoLastRecord(t *testing.T) {
+	a, net := opened(t), &shared{}
+	usesFake(t, a, net)
+	var keys []*pointer.Key
+	var last []pointer.Record
+	for range 2 {
+		publishes(t, a)
+		keys = append(keys, ownKey(t, a))
+		_, err := a.Rotate(t.Context(), agent.Rotation{})
+		require.NoError(t, err)
+		publishes(t, a)
+		last = append(last, held(t, a, keys[len(keys)-1].Pointer()))
+	}
+	id, err := agent.HomeOf(a).Identity()
+	require.NoError(t, err)
+	thief := newKey(t)
+	for _, card := range []pointer.Card{
+		{},
+		{Next: id.Next},
+		{Successor: thief.Pointer()},
+		{Successor: a.Pointer()}, // of the own chain, without a step
+		{Successor: a.Pointer(), Succession: id.Succession},
+	} {
+		for i, key := range keys {
+			theirs := stolen(t, key, card)
+			net.records[key.Pointer()] = theirs.Bytes()
+			_, err := a.Resolve(t.Context(), key.Pointer().String(), dht.LevelFresh)
+			require.NoError(t, err)
+			require.Equal(t, theirs.Bytes(), held(t, a, key.Pointer()).Bytes(), "it is the newest record")
+			now, err := a.Identity()
+			require.NoError(t, err)
+			require.Equal(t, agent.LastRecord{Pointer: key.Pointer(), Until: last[i].Expires(), Above: theirs.Sequence()}, now.LastRecords[i])
+		}
+		net.records = nil // the network has forgotten
+		out, err := a.PublishDraft(t.Context(), draft(agent.WaitSome))
+		require.NoError(t, err)
+		require.Equal(t, []pointer.Pointer{keys[0].Pointer(), keys[1].Pointer()}, out.Former)
+		for i, key := range keys {
+			require.Equal(t, last[i].Bytes(), net.records[key.Pointer()])
+		}
+	}
+	// A copy of the home has them too.
+	b, err := copied(a, filepath.Join(t.TempDir(), "copy"), agent.Options{})
+	require.NoError(t, err)
+	defer b.Close()
+	got, err := b.Identity()
+	require.NoError(t, err)
+	require.Equal(t, last[0].Expires(), got.LastRecords[0].Until)
+}
