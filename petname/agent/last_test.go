@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/agent"
 	"github.com/petnames-go/petnames/pointer"
 )
@@ -71,4 +72,40 @@ func TestAThiefsRecordOfAFormerKeyReplacesNoLastRecord(t *testing.T) {
 	got, err := b.Identity()
 	require.NoError(t, err)
 	require.Equal(t, last[0].Expires(), got.LastRecords[0].Until)
+}
+
+// The attack: a thief of a former key publishes above a rotation's last record. One with
+// any lower sequence loses against it. One with the highest and a later end hides the
+// successor, until a follower with a confirmed pin sees the successor's own card: that
+// has the step that both keys signed.
+func TestAThiefOfAFormerKeyIsBelowItsLastRecord(t *testing.T) {
+	a, net := opened(t), &shared{}
+	usesFake(t, a, net)
+	publishes(t, a)
+	link, err := a.Link()
+	require.NoError(t, err)
+	f := opened(t)
+	usesFake(t, f, net)
+	_, err = f.Add("ana", link, petname.Source{})
+	require.NoError(t, err)
+	_, err = f.Resolve(t.Context(), "ana", dht.LevelFresh)
+	require.NoError(t, err)
+	key := ownKey(t, a)
+	_, err = a.Rotate(t.Context(), agent.Rotation{})
+	require.NoError(t, err)
+	publishes(t, a)
+	last := held(t, a, key.Pointer())
+	low, err := pointer.Sign(key, pointer.Fields{Sequence: pointer.MaxSequence - 1, Expires: time.Now().AddDate(50, 0, 0), Card: &pointer.Card{Next: link.Next}})
+	require.NoError(t, err)
+	require.Positive(t, last.Compare(low))
+
+	net.records[key.Pointer()] = stolen(t, key, pointer.Card{Next: link.Next}).Bytes()
+	res, err := f.Resolve(t.Context(), "ana", dht.LevelFresh)
+	require.NoError(t, err)
+	require.Equal(t, key.Pointer(), res.Pointer, "it hides the successor")
+	_, err = f.Resolve(t.Context(), a.Pointer().String(), dht.LevelFresh)
+	require.NoError(t, err)
+	res, err = f.Resolve(t.Context(), "ana", dht.LevelFresh)
+	require.NoError(t, err)
+	require.Equal(t, a.Pointer(), res.Pointer)
 }

@@ -98,20 +98,16 @@ func (a *Agent) Rotate(ctx context.Context, o Rotation) (Rotated, error) {
 	return a.rotated(err)
 }
 
-// lastRecord returns the last record of the old key of a rotation. Its sequence is
-// above what the network has of the owner, where that can be asked: a last record that
-// is older than another is not used by resolvers, and cannot be signed again. The value is one
-// that the owner published, and not that of a thief of the old key.
+// lastRecord returns the last record of the old key of a rotation. It has the highest
+// sequence, as in a recovery file: a thief of the old key can sign none above it, and
+// needs one with a later end (see [pointer.Record.Compare]). The value is one that the
+// owner published, and not that of such a thief.
 func (a *Agent) lastRecord(ctx context.Context, r *home.Rotation, despiteCopy bool) (pointer.Record, error) {
 	stores, offline := a.joined(ctx)
 	if err := a.lookUpOwn(ctx, stores, offline); err != nil {
 		return pointer.Record{}, err
 	}
 	if _, err := a.checkRotatedElsewhere(); err != nil && !(despiteCopy && errors.As(err, new(*CopiedError))) {
-		return pointer.Record{}, err
-	}
-	last, err := a.lastOwn()
-	if err != nil {
 		return pointer.Record{}, err
 	}
 	published, err := a.book.Published()
@@ -123,7 +119,7 @@ func (a *Agent) lastRecord(ctx context.Context, r *home.Rotation, despiteCopy bo
 		return pointer.Record{}, err
 	}
 	card.Successor = r.New.Pointer()
-	return pointer.Sign(r.Old, pointer.Fields{Value: published.Value, Sequence: min(last.Sequence+1, pointer.MaxSequence), TTL: defaultTTL,
+	return pointer.Sign(r.Old, pointer.Fields{Value: published.Value, Sequence: pointer.MaxSequence, TTL: defaultTTL,
 		Expires: home.LastExpiry(a.now()), Card: &card})
 }
 
