@@ -42,6 +42,14 @@ type app struct {
 	passphraseFile string
 }
 
+// clock returns the time by the clock of the home.
+func (a *app) clock() time.Time {
+	if a.now == nil {
+		return time.Now()
+	}
+	return a.now()
+}
+
 // bookTimeout is how long a verb waits for another process to close the book.
 const bookTimeout = 5 * time.Second
 

@@ -42,7 +42,10 @@ homes verify a rotation. The twelve words are for comparing a pointer aloud.`,
 				}
 				for _, last := range id.LastRecords {
 					until := "nobody is led on from there: its last record is not in this home"
-					if last.Until != nil {
+					switch {
+					case last.Until != nil && last.Until.Before(a.clock()):
+						until = "nobody is led on from there: its last record has ended on " + last.Until.Local().Format(time.DateTime)
+					case last.Until != nil:
 						until = "followers are led on until " + last.Until.Local().Format(time.DateTime)
 					}
 					printField(w, "before", last.Pointer)

@@ -48,7 +48,7 @@ this machine, and publish stores both after join.`,
 				return err
 			}
 			out, err := a.recover(dir, r, networks)
-			err = a.printResult(out, err, out.Pointer != "", func(w *bufio.Writer) { printRecovered(w, out) })
+			err = a.printResult(out, err, out.Pointer != "", func(w *bufio.Writer) { printRecovered(w, out, a.clock()) })
 			if err == nil && !out.Published.New {
 				a.hint("\nlet people know:\n  petname join --help\n  petname publish")
 			}
@@ -78,7 +78,7 @@ type recovered struct {
 }
 
 func (a *app) recover(dir string, r home.RecoverOptions, networks []string) (out recovered, err error) {
-	o := agent.Options{Transport: libp2p.New(libp2p.Options{Timeout: a.timeout})}
+	o := agent.Options{Transport: libp2p.New(libp2p.Options{Timeout: a.timeout}), Now: a.now}
 	ag, result, err := agent.Recover(a.ctx, dir, r, o, networks...)
 	if ag != nil {
 		defer func() {
@@ -115,17 +115,27 @@ func (a *app) recover(dir string, r home.RecoverOptions, networks []string) (out
 		return out, nil
 	}
 	failed := *classify(result.Problem)
+	if errors.Is(result.Problem, agent.ErrNotLedOn) {
+		failed.Message = "the home is made and its record is stored, but " + failed.Message
+		return out, &failed
+	}
 	failed.Message = "the home is made, but its records are not stored as widely as wanted: " + failed.Message
 	failed.Next = "petname publish"
 	return out, &failed
 }
 
-func printRecovered(w *bufio.Writer, out recovered) {
+func printRecovered(w *bufio.Writer, out recovered, now time.Time) {
 	fmt.Fprintf(w, "your pointer is now\n  %s\n", out.Pointer)
 	printField(w, "succeeds", out.Old)
-	if out.Until != nil {
+	switch {
+	case out.Until != nil && out.Until.Before(now):
+		printField(w, "NOT LED ON", "the last record of the old key has ended on "+out.Until.Local().Format(time.DateTime)+".")
+		printField(w, "", "Hand out your new link")
+	case out.Until != nil && out.Published.New && !out.Published.Old:
+		printField(w, "NOT LED ON", "the last record of the old key is not stored. Hand out your new link")
+	case out.Until != nil:
 		printField(w, "led on", "followers of the old pointer, until "+out.Until.Local().Format(time.DateTime))
-	} else {
+	default:
 		printField(w, "NOT LED ON", "this recovery file is of an older version: it has no last record of the old key")
 		printField(w, "", "and no signature of it. Hand out your new link; contacts have to confirm it")
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"time"
 
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/petname/exchange"
@@ -85,6 +86,15 @@ type MismatchError struct {
 
 func (e *MismatchError) Error() string {
 	return "the identity key is of " + e.Key.String() + ", and the book is of " + e.Book.String()
+}
+
+// ClockError is returned when the clock of this machine is over a day behind an entry of
+// the book that this device made. Nothing has changed then.
+type ClockError struct{ Now, Entry time.Time }
+
+func (e *ClockError) Error() string {
+	return fmt.Sprintf("this machine's clock shows %s, and the last entry of this device in the book is dated %s: what is signed now can end too early",
+		clockText(e.Now), clockText(e.Entry))
 }
 
 // UnsavedError is returned when a record is signed and its sequence is used, but the

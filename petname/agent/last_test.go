@@ -1,6 +1,7 @@
 package agent_test
 
 import (
+	"context"
 	"path/filepath"
 	"testing"
 	"time"
@@ -8,8 +9,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/dht/kad"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/agent"
+	"github.com/petnames-go/petnames/petname/home"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -108,4 +111,75 @@ func TestAThiefOfAFormerKeyIsBelowItsLastRecord(t *testing.T) {
 	res, err = f.Resolve(t.Context(), "ana", dht.LevelFresh)
 	require.NoError(t, err)
 	require.Equal(t, a.Pointer(), res.Pointer)
+}
+
+// A rotation under a clock that is over a day behind this device's last entry is refused,
+// before anything has changed.
+func TestARotationUnderASlowClockIsRefused(t *testing.T) {
+	var off time.Duration
+	a := openedWith(t, agent.Options{Now: func() time.Time { return time.Now().Add(off) }})
+	add(t, a, "alice", newKey(t).Pointer())
+	old := a.Pointer()
+	for _, off = range []time.Duration{-25 * time.Hour, -50 * 365 * 24 * time.Hour} {
+		_, err := a.Rotate(t.Context(), agent.Rotation{})
+		var refused *agent.ClockError
+		require.ErrorAs(t, err, &refused)
+		require.Equal(t, old, a.Pointer())
+	}
+	off = -23 * time.Hour
+	_, err := a.Rotate(t.Context(), agent.Rotation{})
+	require.NoError(t, err)
+}
+
+// refusesOne is a network in which peers have a newer record of one pointer.
+type refusesOne struct {
+	shared
+	of pointer.Pointer
+}
+
+func (r *refusesOne) Put(ctx context.Context, p pointer.Pointer, record []byte) (dht.Receipt, error) {
+	if p == r.of {
+		return dht.Receipt{Asked: 3, Stored: 1, Refused: 2}, nil
+	}
+	return r.shared.Put(ctx, p, record)
+}
+
+// The attack: a thief of the old key has published above the last record. The last record
+// does not count as stored, even if a peer accepts it.
+func TestALastRecordThatPeersRefuseIsNotStored(t *testing.T) {
+	a := opened(t)
+	old := a.Pointer()
+	net := &refusesOne{of: old}
+	usesFake(t, a, net)
+	_, err := a.Rotate(t.Context(), agent.Rotation{})
+	require.NoError(t, err)
+	out, err := a.PublishDraft(t.Context(), draft(agent.WaitSome))
+	require.NoError(t, err)
+	require.Empty(t, out.Former)
+	require.Equal(t, []pointer.Pointer{old}, out.FormerNotStored)
+}
+
+// The attack: a thief of the lost key has published above its last record, with a later
+// end. The recovery states that followers are not led on.
+func TestARecoveryStatesThatFollowersAreNotLedOn(t *testing.T) {
+	hub, err := kad.Start(t.Context(), kad.Config{Listen: []string{"/ip4/127.0.0.1/tcp/0"}, Server: true})
+	require.NoError(t, err)
+	t.Cleanup(func() { hub.Close() })
+	file, link, dir := lost(t, hub.Addrs()...)
+	h, err := home.Open(dir)
+	require.NoError(t, err)
+	id, err := h.Identity()
+	require.NoError(t, err)
+	key, err := id.Key("horse")
+	require.NoError(t, err)
+	theirs := stolen(t, key, pointer.Card{Next: link.Next})
+	thief := opened(t)
+	join(t, thief, hub.Addrs()...)
+	_, err = thief.PutRecord(t.Context(), theirs)
+	require.NoError(t, err)
+
+	_, out := recovers(t, file, hub.Addrs()...)
+	require.ErrorIs(t, out.Problem, agent.ErrNotLedOn)
+	require.Positive(t, out.Receipt.Stored)
+	require.Empty(t, out.Former)
 }

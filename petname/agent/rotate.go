@@ -37,8 +37,8 @@ type Rotated struct {
 // If an earlier rotation was interrupted, Rotate finishes that one, once.
 //
 // Rotate fails with [home.ErrLocked], [home.ErrNextElsewhere] when the next key
-// is in a recovery file, [home.ErrNextWrong], or a [*CopiedError], and changes nothing
-// then. Beside a [*home.UnfinishedError] the result is valid: the identity has changed,
+// is in a recovery file, [home.ErrNextWrong], a [*ClockError], or a [*CopiedError], and
+// changes nothing then. Beside a [*home.UnfinishedError] the result is valid: the identity has changed,
 // and the rest is done when the home is next used. A rotation that a crash interrupted
 // is finished at the next Open, or undone if the identity had not changed.
 func (a *Agent) Rotate(ctx context.Context, o Rotation) (Rotated, error) {
@@ -54,6 +54,9 @@ func (a *Agent) Rotate(ctx context.Context, o Rotation) (Rotated, error) {
 		out, err := a.rotated(nil)
 		out.Resumed = true
 		return out, err
+	}
+	if err := a.checkClockOfBook(); err != nil {
+		return Rotated{}, err
 	}
 	id, err := a.identity()
 	if err != nil {
@@ -71,7 +74,7 @@ func (a *Agent) Rotate(ctx context.Context, o Rotation) (Rotated, error) {
 		return Rotated{}, err
 	}
 	r, err := a.home.Rotate(home.RotateOptions{Passphrase: passphrase, Next: o.Next, Recovery: o.Recovery, Nickname: nickname,
-		WorkFactor: o.WorkFactor, Now: a.now})
+		WorkFactor: o.WorkFactor, Now: a.now, Newest: a.newestEntry()})
 	if err != nil {
 		return Rotated{}, err
 	}
@@ -120,7 +123,7 @@ func (a *Agent) lastRecord(ctx context.Context, r *home.Rotation, despiteCopy bo
 	}
 	card.Successor = r.New.Pointer()
 	return pointer.Sign(r.Old, pointer.Fields{Value: published.Value, Sequence: pointer.MaxSequence, TTL: defaultTTL,
-		Expires: home.LastExpiry(a.now()), Card: &card})
+		Expires: home.LastExpiry(a.now(), a.newestEntry()), Card: &card})
 }
 
 // rotated returns the identity with its earlier pointers, beside the error of a rotation

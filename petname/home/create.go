@@ -118,7 +118,7 @@ func (o newHome) createOn(files durable.FS, dir string) (h Home, err error) {
 	}
 	if o.Recovery != "" {
 		k := recoveryKeys{current: o.current, next: o.next, after: o.after, chain: o.succession, nickname: o.Nickname}
-		b, err := k.format(time.Now(), o.Passphrase, o.WorkFactor)
+		b, err := k.format(LastExpiry(time.Now(), time.Time{}), o.Passphrase, o.WorkFactor)
 		if err != nil {
 			return Home{}, err
 		}

@@ -60,9 +60,19 @@ type recovery struct {
 	last  *pointer.Record      // of old; nil: version 1
 }
 
-// LastExpiry returns the end of the validity of the last record of a key that is
-// replaced at the given time: 20 years later.
-func LastExpiry(now time.Time) time.Time { return now.UTC().AddDate(20, 0, 0).Truncate(time.Second) }
+// LastExpiry returns the end of the validity of the last record of a key: 20 years after
+// now, or after newest, the date of the newest entry of the book, or after the first
+// version, whichever is last. So a clock that was never set makes no record that has
+// ended. A newest that is over 80 years after the first version does not count.
+func LastExpiry(now, newest time.Time) time.Time {
+	from := now
+	for _, t := range []time.Time{newest, plausible} {
+		if t.After(from) && t.Before(plausible.AddDate(80, 0, 0)) {
+			from = t
+		}
+	}
+	return from.UTC().AddDate(20, 0, 0).Truncate(time.Second)
+}
 
 // CardSteps returns the steps of a succession chain that a card has room for: the
 // newest 8. Followers that are further behind are led on by the last records of the
@@ -79,7 +89,7 @@ type recoveryKeys struct {
 }
 
 // format signs the step and the last record, and returns the content of the file.
-func (k recoveryKeys) format(now time.Time, passphrase string, work int) ([]byte, error) {
+func (k recoveryKeys) format(expires time.Time, passphrase string, work int) ([]byte, error) {
 	commitments := make([]pointer.Commitment, 2) // to next, to after
 	for i, key := range []*pointer.Key{k.next, k.after} {
 		var err error
@@ -97,7 +107,7 @@ func (k recoveryKeys) format(now time.Time, passphrase string, work int) ([]byte
 		return nil, err
 	}
 	card := pointer.Card{Nickname: k.nickname, Next: commitments[0], Succession: CardSteps(chain), Successor: k.next.Pointer()}
-	last, err := pointer.Sign(k.current, pointer.Fields{Sequence: pointer.MaxSequence, Expires: LastExpiry(now), TTL: lastTTL, Card: &card})
+	last, err := pointer.Sign(k.current, pointer.Fields{Sequence: pointer.MaxSequence, Expires: expires, TTL: lastTTL, Card: &card})
 	if err != nil {
 		return nil, err
 	}

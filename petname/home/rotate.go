@@ -18,7 +18,8 @@ type RotateOptions struct {
 	Nickname   string // for the last record in the new recovery file; empty: none
 	WorkFactor int    // of scrypt, log2; 0: the default of age
 
-	Now func() time.Time // nil: time.Now
+	Now    func() time.Time // nil: time.Now
+	Newest time.Time        // of the entries of the book: see LastExpiry
 }
 
 // Rotation is a prepared rotation: nothing on disk has changed yet. The caller
@@ -123,7 +124,7 @@ func (h Home) Rotate(o RotateOptions) (*Rotation, error) {
 		if k.after, err = pointer.NewKey(nil); err != nil {
 			return nil, err
 		}
-		if r.recovery, err = k.format(o.Now(), o.Passphrase, o.WorkFactor); err != nil {
+		if r.recovery, err = k.format(LastExpiry(o.Now(), o.Newest), o.Passphrase, o.WorkFactor); err != nil {
 			return nil, err
 		}
 	}

@@ -25,3 +25,15 @@ func TestARotationUnderASlowClockReplacesTheSealingKeys(t *testing.T) {
 		require.NoFileExists(t, h.path(journalFile))
 	}
 }
+
+// Under a clock that was never set, a last record ends 20 years after the newest entry of
+// the book or the first version. An entry of the far future does not move it out of the
+// years that a record can have.
+func TestALastRecordOfAClockThatWasNeverSetHasNotEnded(t *testing.T) {
+	for _, now := range []time.Time{{}, time.Unix(0, 0), time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC)} {
+		require.Equal(t, plausible.AddDate(20, 0, 0), LastExpiry(now, time.Time{}))
+		require.Equal(t, plausible.AddDate(23, 0, 0), LastExpiry(now, plausible.AddDate(3, 0, 0)))
+		require.Equal(t, plausible.AddDate(20, 0, 0), LastExpiry(now, plausible.AddDate(7900, 0, 0)))
+	}
+	require.Equal(t, plausible.AddDate(24, 0, 0), LastExpiry(plausible.AddDate(4, 0, 0), plausible.AddDate(3, 0, 0)))
+}
