@@ -96,6 +96,7 @@ func classify(err error) *failure {
 		begun     *home.UnfinishedError
 		copied    *agent.CopiedError
 		clock     *agent.ClockError
+		retry     *home.RetryError
 	)
 	e := &failure{Code: "failure", Message: err.Error(), Exit: exitFailure}
 	set := func(code string, exit int, next string) *failure {
@@ -113,6 +114,10 @@ func classify(err error) *failure {
 		return set("unfinished", exitFailure, next)
 	case errors.As(err, &copied):
 		return set("copied", exitConflict, "use the home of "+copied.Successor.String()+"; if no copy has that key any more: petname key rotate --despite-copy")
+	case errors.As(err, &retry) && retry.Cut:
+		return set("exists", exitConflict, "move it away, and recover into another folder")
+	case errors.As(err, &retry):
+		return set("exists", exitConflict, "if no home was made of it, into another folder:\npetname recover "+shellWord(retry.Next)+"\nelse use that home")
 	case errors.As(err, &clock):
 		return set("clock", exitFailure, "set the clock of this machine; if it is right, an entry with its date ends this:\npetname publish")
 	case errors.Is(err, agent.ErrNotLedOn):

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -73,7 +74,7 @@ type recovered struct {
 		Old bool `json:"old"` // the last record of the old pointer is stored in a network
 		New bool `json:"new"` // the record of the new pointer is
 	} `json:"published"`
-	Lost    []string `json:"lost"`    // "book", "value", "device_key", "sealing_keys"
+	Lost    []string `json:"lost"`    // "book", "value", "device_key", "sealing_keys", and "former": last records of pointers before the old one
 	Missing []string `json:"missing"` // what the recovery file does not have: "last_record", "old_signature"
 }
 
@@ -99,6 +100,9 @@ func (a *app) recover(dir string, r home.RecoverOptions, networks []string) (out
 	if ag != nil {
 		if link, lerr := ag.Link(); lerr == nil {
 			out.Link = link.String()
+		}
+		if id, ierr := ag.Identity(); ierr == nil && slices.ContainsFunc(id.LastRecords, func(r agent.LastRecord) bool { return r.Until.IsZero() && r.Pointer != result.Old }) {
+			out.Lost = append(out.Lost, "former")
 		}
 	}
 	if result.Until.IsZero() {
@@ -150,6 +154,9 @@ func printRecovered(w *bufio.Writer, out recovered, now time.Time) {
 	printField(w, "lost", "the book, unless a backup or another device has it")
 	printField(w, "", "the value that was published")
 	printField(w, "", "the device key and the sealing keys: messages to the old home that were not read")
+	if slices.Contains(out.Lost, "former") {
+		printField(w, "", "the last records of pointers before that one: see petname id")
+	}
 	if out.RecoveryFile != "" {
 		fmt.Fprintf(w, "your new recovery file is\n  %s\n", out.RecoveryFile)
 	}

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/petnames-go/petnames/dht"
@@ -62,6 +63,18 @@ func (s *state) lastRecordOf(id home.Identity, p pointer.Pointer) (r pointer.Rec
 	return pointer.Record{}, false, false
 }
 
+// formerRecords returns the last records of the earlier keys, as far as the home has
+// them.
+func (s *state) formerRecords(id home.Identity) []pointer.Record {
+	var all []pointer.Record
+	for _, step := range id.Succession {
+		if r, _, found := s.lastRecordOf(id, step.Old); found {
+			all = append(all, r)
+		}
+	}
+	return all
+}
+
 // saveLastRecords stores the last records of earlier keys in the book, as far as they are
 // not there yet: no record that the network returns replaces them there. That of the
 // previous key is also put among the home's records, as the newest of its pointer.
@@ -117,6 +130,9 @@ func (s *state) putFormer(ctx context.Context, id home.Identity, stores []dht.St
 		r, expired, found := s.lastRecordOf(id, step.Old)
 		if !found || expired {
 			continue
+		}
+		if _, err := s.records.Put(ctx, r.Pointer(), r.Bytes()); err != nil && !errors.Is(err, dht.ErrOlder) {
+			s.log.Warn("last record of a former pointer not saved", "error", err)
 		}
 		receipt, err := resolver.Publish(ctx, r)
 		if err != nil {

@@ -74,7 +74,7 @@ func (a *Agent) Rotate(ctx context.Context, o Rotation) (Rotated, error) {
 		return Rotated{}, err
 	}
 	r, err := a.home.Rotate(home.RotateOptions{Passphrase: passphrase, Next: o.Next, Recovery: o.Recovery, Nickname: nickname,
-		WorkFactor: o.WorkFactor, Now: a.now, Newest: a.newestEntry()})
+		WorkFactor: o.WorkFactor, Now: a.now, Newest: a.newestEntry(), Former: a.formerRecords(id)})
 	if err != nil {
 		return Rotated{}, err
 	}
