@@ -75,7 +75,6 @@ type state struct {
 	missing         error              // files that were missing when the home was opened; nil: none
 	lost            error              // messages of an older version that could not be read; nil: none
 	interrupted     error              // the rotation that Open finished, undid, or could not finish; nil: none
-	finished        bool               // an interrupted rotation was finished, and no rotation or publication has followed
 	formerPut       time.Time          // when putFormerAlone stored records; zero: not yet
 	unlinkable      Node               // of a serving agent: a client with a throw-away peer key; nil until it is needed
 	unlinkableOf    Node               // the node that it was made beside

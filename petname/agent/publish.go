@@ -186,7 +186,9 @@ func (a *Agent) publishDraft(ctx context.Context, edit func(*Draft) error, renew
 	if _, err := a.records.Put(ctx, record.Pointer(), record.Bytes()); err != nil {
 		return Published{}, &UnsavedError{record.Sequence(), err}
 	}
-	a.takeFinished() // the owner continues with the new pointer
+	if !renewing {
+		a.takeFinished(record.Pointer()) // the owner continues with the new pointer
+	}
 	if draft.Wait == WaitNone {
 		out.Took = time.Since(began)
 		a.storeLater(record, identity)

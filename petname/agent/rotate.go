@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/petnames-go/petnames/petname/home"
 	"github.com/petnames-go/petnames/pointer"
@@ -50,7 +49,7 @@ func (a *Agent) Rotate(ctx context.Context, o Rotation) (Rotated, error) {
 	if err := a.finishRotation(); err != nil {
 		return a.rotated(err)
 	}
-	if a.takeFinished() {
+	if a.takeFinished(a.book.Identity()) {
 		out, err := a.rotated(nil)
 		out.Resumed = true
 		return out, err
@@ -141,48 +140,4 @@ func (a *Agent) rotated(unfinished error) (Rotated, error) {
 		return out, unfinished
 	}
 	return out, err
-}
-
-// finishRotation finishes or undoes a rotation that was interrupted. It fails with a
-// [*home.UnfinishedError] for one that cannot be finished yet.
-func (s *state) finishRotation() error {
-	i, err := s.home.FinishRotation(s.now())
-	if i == nil {
-		return err
-	}
-	if err != nil && i.Finished {
-		return &home.UnfinishedError{Old: i.From, New: i.To, Err: err}
-	}
-	if err != nil {
-		return err
-	}
-	s.log.Warn(i.String())
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.finished = i.Finished
-	return nil
-}
-
-// resumeRotation finishes or undoes a rotation that an earlier process left, and keeps
-// the notice of it.
-func (s *state) resumeRotation() {
-	i, err := s.home.FinishRotation(s.now())
-	switch {
-	case err != nil && i != nil && i.Finished:
-		s.interrupted = fmt.Errorf("a rotation from %s to %s was interrupted, and cannot be finished yet: %w", i.From, i.To, err)
-	case err != nil:
-		s.interrupted = fmt.Errorf("a rotation was interrupted, and cannot be finished or undone yet: %w", err)
-	case i != nil:
-		s.interrupted, s.finished = errors.New(i.String()), i.Finished
-	}
-}
-
-// takeFinished reports whether an interrupted rotation was finished since the last
-// call.
-func (s *state) takeFinished() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	finished := s.finished
-	s.finished = false
-	return finished
 }

@@ -120,6 +120,23 @@ func (r *Rotation) writeJournal() (journal, error) {
 	return j, nil
 }
 
+// PendingRotation returns the rotation that was interrupted, as [Home.FinishRotation]
+// would; nil: none. It changes nothing.
+func (h Home) PendingRotation() (*Interrupted, error) {
+	j, err := h.readJournal()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	id, err := h.Identity()
+	if err != nil {
+		return nil, err
+	}
+	return &Interrupted{From: j.from, To: j.to, Finished: id.Created(j.to)}, nil
+}
+
 // FinishRotation finishes a rotation that was interrupted after the identity had
 // changed, and undoes one that was interrupted before. It returns nil if none was
 // interrupted. The caller has the book open, so that no rotation is under way.
