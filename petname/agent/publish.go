@@ -278,7 +278,7 @@ func (s *state) newCard(id home.Identity, addresses bool) (pointer.Card, error) 
 	if err != nil {
 		return pointer.Card{}, err
 	}
-	sealing, err := s.home.RenewSealing(s.now(), sealingAge)
+	sealing, err := s.home.RenewSealing(s.now(), s.newestEntry(), sealingAge)
 	if err != nil {
 		return pointer.Card{}, err
 	}
