@@ -97,6 +97,7 @@ func classify(err error) *failure {
 		copied    *agent.CopiedError
 		clock     *agent.ClockError
 		retry     *home.RetryError
+		highest   *agent.SequenceError
 	)
 	e := &failure{Code: "failure", Message: err.Error(), Exit: exitFailure}
 	set := func(code string, exit int, next string) *failure {
@@ -114,6 +115,8 @@ func classify(err error) *failure {
 		return set("unfinished", exitFailure, next)
 	case errors.As(err, &copied):
 		return set("copied", exitConflict, "use the home of "+copied.Successor.String()+"; if no copy has that key any more: petname key rotate --despite-copy")
+	case errors.As(err, &highest):
+		return set("no_sequence", exitFailure, "petname key rotate")
 	case errors.As(err, &retry) && retry.Cut:
 		return set("exists", exitConflict, "move it away, and recover into another folder")
 	case errors.As(err, &retry):

@@ -101,6 +101,7 @@ func TestClassify(t *testing.T) {
 		{&fs.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}, "disk_full", 1, "make room on the disk and try again"},
 		{&home.UnfinishedError{Old: p, New: p, Err: errors.New("x")}, "unfinished", 1, "petname key rotate"},
 		{&home.UnfinishedError{Old: p, New: p, Err: syscall.ENOSPC}, "unfinished", 1, "make room on the disk; the rotation is then finished when the home is next used"},
+		{&agent.SequenceError{}, "no_sequence", 1, "petname key rotate"},
 		{&home.RetryError{File: "a", Next: "b", Cut: true}, "exists", 8, "move it away, and recover into another folder"},
 		{&home.RetryError{File: "a", Next: "b"}, "exists", 8, "if no home was made of it:\npetname recover b\nelse use that home"},
 		{&agent.ClockError{}, "clock", 1, "set the clock of this machine; if it is right, an entry with its date ends this:\npetname publish"},

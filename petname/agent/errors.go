@@ -88,6 +88,15 @@ func (e *MismatchError) Error() string {
 	return "the identity key is of " + e.Key.String() + ", and the book is of " + e.Book.String()
 }
 
+// SequenceError is returned when the owner's newest record has the highest sequence: none
+// can be published above it. This program signs no such record but as the last one of
+// a key, so another holder of the key has signed it.
+type SequenceError struct{ Sequence uint64 }
+
+func (e *SequenceError) Error() string {
+	return fmt.Sprintf("the last sequence is %d, and there is none above it: another holder of your key has signed that record, and only another key can publish", e.Sequence)
+}
+
 // ClockError is returned when the clock of this machine is over a day behind an entry of
 // the book that this device made. Nothing has changed then.
 type ClockError struct{ Now, Entry time.Time }

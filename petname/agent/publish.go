@@ -104,7 +104,7 @@ func (a *Agent) Publish(ctx context.Context, edit func(*Draft) error) (dht.Recei
 // itself. A nil edit publishes the last value anew.
 //
 // It fails with [home.ErrLocked], with an [*ArgumentError] for a draft that
-// cannot be published, with a [*CopiedError], with a [*home.UnfinishedError] while
+// cannot be published, with a [*CopiedError], with a [*SequenceError], with a [*home.UnfinishedError] while
 // an interrupted rotation cannot be finished, with what edit returns, or with a
 // [*SupersededError] when edit keeps the value and there are two, before anything has
 // changed; and with an [*UnsavedError] when the home cannot store the record.
@@ -312,7 +312,7 @@ func (s *state) newestOwn(ctx context.Context, stores []dht.Store, offline error
 		return petname.Published{}, nil, err
 	}
 	if last.Sequence >= pointer.MaxSequence {
-		return petname.Published{}, nil, fmt.Errorf("the last sequence is %d, and there is none above it", last.Sequence)
+		return petname.Published{}, nil, &SequenceError{last.Sequence}
 	}
 	return last, other, nil
 }
