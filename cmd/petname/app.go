@@ -40,6 +40,16 @@ type app struct {
 	quiet          bool
 	noInput        bool
 	passphraseFile string
+
+	notice string // of the home that was opened; empty: none
+}
+
+// clock returns the time by the clock of the home.
+func (a *app) clock() time.Time {
+	if a.now == nil {
+		return time.Now()
+	}
+	return a.now()
 }
 
 // bookTimeout is how long a verb waits for another process to close the book.
@@ -276,10 +286,11 @@ func (a *app) callLocal(dir, verb string, raw json.RawMessage) (json.RawMessage,
 	return out, failed, nil
 }
 
-// warnNotice prints the notice of an open agent about messages that it could not read.
+// warnNotice prints the notice of an open agent, which is also in the object of --json.
 func (a *app) warnNotice(ag *agent.Agent) {
 	if err := ag.Notice(); err != nil {
 		a.warn("%v", err)
+		a.notice = name.Clean(err.Error())
 	}
 }
 

@@ -114,6 +114,9 @@ func classify(err error) *failure {
 		refused   *pair.RefusedError
 		begun     *home.UnfinishedError
 		copied    *agent.CopiedError
+		clock     *agent.ClockError
+		retry     *home.RetryError
+		highest   *agent.SequenceError
 	)
 	e := &failure{Code: "failure", Message: err.Error(), Exit: exitFailure}
 	set := func(code string, exit int, next string) *failure {
@@ -131,6 +134,16 @@ func classify(err error) *failure {
 		return set("unfinished", exitFailure, next)
 	case errors.As(err, &copied):
 		return set("copied", exitConflict, "use the home of "+copied.Successor.String()+"; if no copy has that key any more:\npetname key rotate --despite-copy")
+	case errors.As(err, &highest):
+		return set("no_sequence", exitFailure, "petname key rotate")
+	case errors.As(err, &retry) && retry.Cut:
+		return set("exists", exitConflict, "move it away, and recover into another folder")
+	case errors.As(err, &retry):
+		return set("exists", exitConflict, "if no home was made of it:\npetname recover "+shellWord(retry.Next)+"\nelse use that home")
+	case errors.As(err, &clock):
+		return set("clock", exitFailure, "set the clock of this machine; if it is right, an entry with its date ends this:\npetname publish")
+	case errors.Is(err, agent.ErrNotLedOn):
+		return set("not_led_on", exitNetwork, "hand out your new link:\npetname id")
 	case errors.Is(err, home.ErrRecovery):
 		return set("invalid", exitUnverified, "take another copy of the recovery file")
 	case errors.Is(err, syscall.ENOSPC):

@@ -75,7 +75,6 @@ type state struct {
 	missing         error              // files that were missing when the home was opened; nil: none
 	lost            error              // messages of an older version that could not be read; nil: none
 	interrupted     error              // the rotation that Open finished, undid, or could not finish; nil: none
-	finished        bool               // an interrupted rotation was finished, and no rotation or publication has followed
 	formerPut       time.Time          // when putFormerAlone stored records; zero: not yet
 	unlinkable      Node               // of a serving agent: a client with a throw-away peer key; nil until it is needed
 	unlinkableOf    Node               // the node that it was made beside
@@ -140,6 +139,11 @@ func Open(ctx context.Context, dir string, o Options) (*Agent, error) {
 	}
 	a := &Agent{state: s, ask: o.Passphrase}
 	s.resumeRotation()
+	if id, err := s.identity(); err == nil { // before a look-up finds others; else the methods report the error
+		if err := s.saveLastRecords(ctx, id); err != nil {
+			s.log.Warn("last record of a former pointer not saved", "error", err)
+		}
+	}
 	if h.HasOldMessages() {
 		_, _ = a.exchange() // what fails is reported by each method that needs it, and by Check
 	}
@@ -215,13 +219,6 @@ type Identity struct {
 	Locked   bool   // the identity key needs a passphrase
 
 	LastRecords []LastRecord // of the earlier pointers, oldest first
-}
-
-// LastRecord is the last record of an earlier pointer of the owner, which leads
-// followers on. It is a plain value.
-type LastRecord struct {
-	Pointer pointer.Pointer
-	Until   time.Time // the end of its validity; zero: this home has none
 }
 
 // Identity returns the owner's identity. It needs no passphrase. It fails with a

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"time"
 
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/petname/exchange"
@@ -85,6 +86,24 @@ type MismatchError struct {
 
 func (e *MismatchError) Error() string {
 	return "the identity key is of " + e.Key.String() + ", and the book is of " + e.Book.String()
+}
+
+// SequenceError is returned when the owner's newest record has the highest sequence: none
+// can be published above it. This program signs no such record but as the last one of
+// a key, so another holder of the key has signed it.
+type SequenceError struct{ Sequence uint64 }
+
+func (e *SequenceError) Error() string {
+	return fmt.Sprintf("the last sequence is %d, and there is none above it: another holder of your key has signed that record, and only another key can publish", e.Sequence)
+}
+
+// ClockError is returned when the clock of this machine is over a day behind an entry of
+// the book that this device made. Nothing has changed then.
+type ClockError struct{ Now, Entry time.Time }
+
+func (e *ClockError) Error() string {
+	return fmt.Sprintf("this machine's clock shows %s, and the last entry of this device in the book is dated %s: what is signed now can end too early",
+		clockText(e.Now), clockText(e.Entry))
 }
 
 // UnsavedError is returned when a record is signed and its sequence is used, but the

@@ -103,7 +103,7 @@ func SaveLastRecord(ctx context.Context, a *Agent) error {
 	if err != nil {
 		return err
 	}
-	return a.saveLastRecord(ctx, id)
+	return a.saveLastRecords(ctx, id)
 }
 
 // StopLoops ends what Start began, and returns when it has ended.

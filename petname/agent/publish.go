@@ -82,7 +82,7 @@ type Published struct {
 	Edges           []string          // labels of the public edges in the card
 	Receipt         dht.Receipt       // zero with WaitNone
 	Former          []pointer.Pointer // earlier pointers of the owner whose last records were stored again
-	FormerNotStored []pointer.Pointer // earlier pointers whose last records no peer stored: a look-up there finds no successor
+	FormerNotStored []pointer.Pointer // earlier pointers whose last records more peers refused than stored, or none did: a look-up there finds no successor
 	Took            time.Duration
 
 	// OtherCopy is evidence that another copy of this home is in use, if the record that
@@ -104,7 +104,7 @@ func (a *Agent) Publish(ctx context.Context, edit func(*Draft) error) (dht.Recei
 // itself. A nil edit publishes the last value anew.
 //
 // It fails with [home.ErrLocked], with an [*ArgumentError] for a draft that
-// cannot be published, with a [*CopiedError], with a [*home.UnfinishedError] while
+// cannot be published, with a [*CopiedError], with a [*SequenceError], with a [*home.UnfinishedError] while
 // an interrupted rotation cannot be finished, with what edit returns, or with a
 // [*SupersededError] when edit keeps the value and there are two, before anything has
 // changed; and with an [*UnsavedError] when the home cannot store the record.
@@ -186,7 +186,9 @@ func (a *Agent) publishDraft(ctx context.Context, edit func(*Draft) error, renew
 	if _, err := a.records.Put(ctx, record.Pointer(), record.Bytes()); err != nil {
 		return Published{}, &UnsavedError{record.Sequence(), err}
 	}
-	a.takeFinished() // the owner continues with the new pointer
+	if !renewing {
+		a.takeFinished(record.Pointer()) // the owner continues with the new pointer
+	}
 	if draft.Wait == WaitNone {
 		out.Took = time.Since(began)
 		a.storeLater(record, identity)
@@ -265,49 +267,6 @@ func (a *Agent) storeLater(record pointer.Record, id home.Identity) {
 	})
 }
 
-// putFormer stores the last records of the owner's earlier pointers again, which
-// name this one. It returns the pointers with a last record that was stored, and
-// those with one that no peer stored. A pointer without a valid record in the home is
-// in neither.
-func (s *state) putFormer(ctx context.Context, id home.Identity, stores []dht.Store) (stored, notStored []pointer.Pointer) {
-	if err := s.saveLastRecord(ctx, id); err != nil {
-		s.log.Warn("last record of a former pointer not saved", "error", err)
-	}
-	s.lookForFormer(ctx, id, stores)
-	for _, step := range id.Succession {
-		r, expired, err := s.held(step.Old)
-		if err != nil || expired {
-			continue
-		}
-		receipt, err := s.resolver(stores...).Publish(ctx, r)
-		if err != nil {
-			s.log.Warn("last record of a former pointer not stored as widely as wanted", "error", err)
-		}
-		if receipt.Stored > 0 {
-			stored = append(stored, step.Old)
-		} else {
-			notStored = append(notStored, step.Old)
-		}
-	}
-	return stored, notStored
-}
-
-// lookForFormer asks the network for the last records of earlier pointers that are not
-// in the home: a recovered home has only that of the last key before it. Records that
-// are found are stored in the home.
-func (s *state) lookForFormer(ctx context.Context, id home.Identity, stores []dht.Store) {
-	ctx, cancel := context.WithTimeout(ctx, lookUpTimeout)
-	defer cancel()
-	for _, step := range home.CardSteps(id.Succession) {
-		if _, _, err := s.held(step.Old); !errors.As(err, new(*NoRecordError)) {
-			continue
-		}
-		if _, err := s.resolver(stores...).Best(ctx, step.Old, dht.LevelFresh); err != nil {
-			s.log.Debug("last record of a former pointer not found", "pointer", step.Old, "error", err)
-		}
-	}
-}
-
 // newCard returns the card of the owner's next record, with the node's addresses if
 // addresses is set. It replaces sealing keys that are older than sealingAge.
 func (s *state) newCard(id home.Identity, addresses bool) (pointer.Card, error) {
@@ -319,7 +278,7 @@ func (s *state) newCard(id home.Identity, addresses bool) (pointer.Card, error) 
 	if err != nil {
 		return pointer.Card{}, err
 	}
-	sealing, err := s.home.RenewSealing(s.now(), sealingAge)
+	sealing, err := s.home.RenewSealing(s.now(), s.newestEntry(), sealingAge)
 	if err != nil {
 		return pointer.Card{}, err
 	}
@@ -353,7 +312,7 @@ func (s *state) newestOwn(ctx context.Context, stores []dht.Store, offline error
 		return petname.Published{}, nil, err
 	}
 	if last.Sequence >= pointer.MaxSequence {
-		return petname.Published{}, nil, fmt.Errorf("the last sequence is %d, and there is none above it", last.Sequence)
+		return petname.Published{}, nil, &SequenceError{last.Sequence}
 	}
 	return last, other, nil
 }

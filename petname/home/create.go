@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/ledger/durable"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/pointer"
@@ -48,6 +49,7 @@ type newHome struct {
 	current, next, after *pointer.Key         // after is used only for a recovery file
 	succession           []pointer.Succession // to current; nil: it is the first key
 	last                 []byte               // the last record of the key before current; nil: none
+	former               []pointer.Record     // the last records of all keys before current that are known
 }
 
 // createOn creates the home on a file system. Each error of [Create] is one of it.
@@ -113,12 +115,22 @@ func (o newHome) createOn(files durable.FS, dir string) (h Home, err error) {
 	if o.Nickname != "" {
 		err = book.SetNickname(o.Nickname)
 	}
+	if err == nil && len(o.former) > 0 {
+		err = book.Update(func(_ *petname.Book, local *ledger.View) error {
+			for _, r := range o.former {
+				if err := PutLastRecord(local, r); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
 	if err = errors.Join(err, book.Close()); err != nil {
 		return Home{}, err
 	}
 	if o.Recovery != "" {
-		k := recoveryKeys{current: o.current, next: o.next, after: o.after, chain: o.succession, nickname: o.Nickname}
-		b, err := k.format(time.Now(), o.Passphrase, o.WorkFactor)
+		k := recoveryKeys{current: o.current, next: o.next, after: o.after, chain: o.succession, nickname: o.Nickname, former: o.former}
+		b, err := k.format(LastExpiry(time.Now(), time.Time{}), o.Passphrase, o.WorkFactor)
 		if err != nil {
 			return Home{}, err
 		}

@@ -116,33 +116,41 @@ func (h Home) readSealing() (Sealing, error) {
 }
 
 // RenewSealing replaces the current keys if they were made at least maxAge before
-// now, or more than a day after it, under a wrong clock. It erases the former keys
-// that were replaced at least [SealingRetention] before now. It returns the keys
+// now, or more than a day after it, under a wrong clock; a maxAge of 0 replaces them
+// whatever their date. It also does what [Home.EraseSealing] does. It returns the keys
 // that are in the file afterwards; the caller then publishes a card with their
 // public keys.
-func (h Home) RenewSealing(now time.Time, maxAge time.Duration) (Sealing, error) {
-	return h.updateSealing(now, &maxAge)
+func (h Home) RenewSealing(now, newest time.Time, maxAge time.Duration) (Sealing, error) {
+	return h.updateSealing(now, newest, &maxAge)
 }
 
 // EraseSealing erases the former keys that were replaced at least
-// [SealingRetention] before now. It returns the current keys, which it does not
-// change, and the remaining former ones.
-func (h Home) EraseSealing(now time.Time) (Sealing, error) { return h.updateSealing(now, nil) }
+// [SealingRetention] before now. newest is the date of the newest entry of the book;
+// zero: unknown. As far as now is over a day after it, now does not count: the clock
+// may be ahead, and what was sealed before could not be opened any more. EraseSealing
+// returns the current keys, which it does not change, and the remaining former ones.
+func (h Home) EraseSealing(now, newest time.Time) (Sealing, error) {
+	return h.updateSealing(now, newest, nil)
+}
 
 // updateSealing erases expired former keys, replaces the current keys if they are at
 // least maxAge old (nil: never), and writes the file if one of these changed it.
-func (h Home) updateSealing(now time.Time, maxAge *time.Duration) (Sealing, error) {
+func (h Home) updateSealing(now, newest time.Time, maxAge *time.Duration) (Sealing, error) {
 	s, err := h.Sealing()
 	if err != nil {
 		return Sealing{}, err
 	}
 	changed := s.boundReplaced(now)
+	shown := now // by more than this clock
+	if bound := newest.Add(sealingLead); !newest.IsZero() && now.After(bound) {
+		shown = bound
+	}
 	s.former = slices.DeleteFunc(s.former, func(f formerSealing) bool {
-		expired := now.Sub(f.replaced) >= SealingRetention
+		expired := shown.Sub(f.replaced) >= SealingRetention
 		changed = changed || expired
 		return expired
 	})
-	if maxAge != nil && (now.Sub(s.Made) >= *maxAge || s.Made.Sub(now) > sealingLead) {
+	if maxAge != nil && (*maxAge <= 0 || now.Sub(s.Made) >= *maxAge || s.Made.Sub(now) > sealingLead) {
 		keys, err := generateSealing()
 		if err != nil {
 			return Sealing{}, err
