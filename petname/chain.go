@@ -117,12 +117,13 @@ func (h *chainFacts) add(contact pointer.Pointer, id ledger.ID, state factState)
 	return nil
 }
 
-// standing returns the steps that count: a step that was recorded because of the
-// owner's decisions counts as long as one of them is on record.
-func (h *chainFacts) standing() []pointer.Succession {
+// standing returns the steps that count at a pointer. While its commitments
+// contradict each other, a step that was recorded because of the owner's decisions
+// counts as long as one of them is on record.
+func (h *chainFacts) standing(contested bool) []pointer.Succession {
 	var steps []pointer.Succession
 	for _, s := range h.steps {
-		if len(s.restsOn) == 0 || slices.ContainsFunc(h.facts, func(f pinFact) bool { return f.decision != nil && slices.Contains(s.restsOn, f.Entry) }) {
+		if !contested || len(s.restsOn) == 0 || slices.ContainsFunc(h.facts, func(f pinFact) bool { return f.decision != nil && slices.Contains(s.restsOn, f.Entry) }) {
 			steps = append(steps, s.Succession)
 		}
 	}
@@ -142,7 +143,7 @@ func (c *Contact) walkChain(h *chainFacts) {
 		next, r := pl.pin()
 		step.Next, step.Pin = next, r.pin()
 		c.Chain = append(c.Chain, step)
-		to, commitments, proposed := pl.nextStep(step.Pointer, h.standing())
+		to, commitments, proposed := pl.nextStep(step.Pointer, h.standing(pl.contested != nil))
 		if len(c.Chain) > maxChain || to.Pointer.IsZero() || slices.ContainsFunc(c.Chain, func(s Step) bool { return s.Pointer == to.Pointer }) {
 			c.Pointer, c.Unproven = step.Pointer, proposed
 			break

@@ -75,16 +75,21 @@ func learnNewCard(tx *ledger.Tx, c Contact, card *pointer.Record) (isNew, err er
 		return nil, err
 	}
 	a, _, err := learnAct(tx.View(), c.Pointer, shown)
-	if err != nil || a.Op == 0 {
+	if err != nil {
 		return nil, err
 	}
+	if a.Op == 0 { // over the bounds of learnAct, or where cards pin nothing: the owner was not shown it either
+		a = act{Op: opLearn, Contact: c.ID.Bytes(), Of: otherPointer(c.ID, c.Pointer),
+			Fact: &wireFact{Kind: factCard, By: c.Pointer.String(), Channel: channelRecord, Nickname: shown.Nickname, Next: shown.Next.Bytes()}}
+	}
+	pinned := c.Pinned(c.Pointer, shown.Next)
 	if err := appendAct(tx, a); err != nil {
 		return nil, err
 	}
 	if c, _, err = readContact(tx.View(), c.ID); err != nil {
 		return nil, err
 	}
-	return c.Pinned(c.Pointer, shown.Next), nil
+	return firstError(c.Pinned(c.Pointer, shown.Next), pinned), nil
 }
 
 // toConfirm returns the first pointer of the chain with something to confirm,
@@ -103,7 +108,11 @@ func (c Contact) toConfirm(v *ledger.View, card *pointer.Record, successor point
 		if pl.contested == nil || decided[step.Pointer] {
 			continue
 		}
-		if next := pl.openedBy(h.standing(), step.Pointer, c.Chain[i+1].Pointer); !next.IsZero() {
+		next := pl.openedBy(h.standing(false), step.Pointer, c.Chain[i+1].Pointer)
+		if own := pl.own(); len(own) == 1 {
+			next = own[0]
+		}
+		if !next.IsZero() {
 			return step.Pointer, next, nil
 		}
 	}
@@ -114,7 +123,7 @@ func (c Contact) toConfirm(v *ledger.View, card *pointer.Record, successor point
 	if err != nil {
 		return pointer.Pointer{}, none, err
 	}
-	next, err := pl.believed(h.standing(), c, card, successor)
+	next, err := pl.believed(h.standing(false), c, card, successor)
 	if err != nil && len(decided) > 0 {
 		return pointer.Pointer{}, none, nil // an earlier pointer was all there was to settle
 	}
@@ -126,6 +135,15 @@ func (c Contact) toConfirm(v *ledger.View, card *pointer.Record, successor point
 
 // believed returns the commitment that Confirm chooses for the current pointer.
 func (pl place) believed(steps []pointer.Succession, c Contact, card *pointer.Record, successor pointer.Pointer) (pointer.Commitment, error) {
+	// A card that names its successor is believed without anything known before only
+	// if the owner names the same successor: another card may have been shown.
+	if card != nil && card.Pointer() == c.Pointer && len(pl.claims) == 0 {
+		if shown, _ := card.Card(); !shown.Next.IsZero() && claimedSuccessor(c.Pointer, shown) != successor {
+			return pointer.Commitment{}, fmt.Errorf("the card of %s names the successor %s, and nothing known before proves it: %w", c.Pointer, claimedSuccessor(c.Pointer, shown), ErrNothingToConfirm)
+		} else if !successor.IsZero() {
+			return shown.Next, nil
+		}
+	}
 	if !successor.IsZero() {
 		if next := pl.openedBy(steps, c.Pointer, successor); !next.IsZero() {
 			return next, nil
@@ -137,16 +155,20 @@ func (pl place) believed(steps []pointer.Succession, c Contact, card *pointer.Re
 			return shown.Next, nil
 		}
 	}
-	var own []pointer.Commitment
+	if own := pl.own(); len(own) == 1 {
+		return own[0], nil
+	}
+	return pointer.Commitment{}, fmt.Errorf("%s: %w", c.Pointer, ErrNothingToConfirm)
+}
+
+// own returns the confirmed commitments.
+func (pl place) own() (own []pointer.Commitment) {
 	for i, claim := range pl.claims {
 		if pl.ranks[i] == confirmed {
 			own = append(own, claim.Next)
 		}
 	}
-	if len(own) == 1 {
-		return own[0], nil
-	}
-	return pointer.Commitment{}, fmt.Errorf("%s: %w", c.Pointer, ErrNothingToConfirm)
+	return own
 }
 
 // openedBy returns the commitment on record that a step between two pointers
@@ -172,7 +194,7 @@ func (b *Book) checkAdvance(v *ledger.View, c Contact, at pointer.Pointer, next 
 	if err != nil {
 		return err
 	}
-	for _, s := range h.standing() {
+	for _, s := range h.standing(false) {
 		if s.Old == at && next.Opens(s.New) && at == c.Pointer {
 			return b.checkTarget(v, c, []pointer.Succession{s})
 		}
@@ -192,7 +214,7 @@ func decide(tx *ledger.Tx, c Contact, at pointer.Pointer, f *wireFact) error {
 		return err
 	}
 	return appendAct(tx, act{Op: opPin, Contact: c.ID.Bytes(), Of: otherPointer(c.ID, at), Fact: f,
-		Pin: newWirePin(without(pl.all, next), pl.decisions)})
+		Pin: newWirePin(without(pl.all, next), pl.decided)})
 }
 
 // checkDecisionUnchanged returns an error if a later decision replaces that of

@@ -71,9 +71,9 @@ func learnAct(v *ledger.View, p pointer.Pointer, card pointer.Card) (a act, pinn
 	if err != nil || unsigned || slices.Contains(pl.cards, card.Next) {
 		return act{}, pinned, err
 	}
-	if len(pl.claims) == 0 && !claimedSuccessor(p, card).IsZero() {
+	if next, r := pl.pin(); pl.contested == nil && (r == 0 && len(pl.claims) == 0 || r == reported && next == card.Next) && !claimedSuccessor(p, card).IsZero() {
 		// One signature states the commitment and names the successor that opens
-		// it, and nothing known before agrees.
+		// it, and nothing that the owner entered agrees.
 		return act{}, pinned, nil
 	}
 	counting := slices.DeleteFunc(slices.Clone(pl.cards), pl.rejects)
@@ -102,7 +102,7 @@ func placeIn(v *ledger.View, c Contact, p pointer.Pointer) (place, bool, error) 
 		if step.Pointer == p {
 			return pl, step.Unsigned, nil
 		}
-		step, signed, _ = pl.nextStep(step.Pointer, h.standing())
+		step, signed, _ = pl.nextStep(step.Pointer, h.standing(pl.contested != nil))
 	}
 	return h.placeOf(Step{Pointer: p}, nil), false, nil
 }

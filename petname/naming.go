@@ -24,6 +24,8 @@ type Source struct {
 	// ReplacePin is set when the owner decided that the commitment of the link is
 	// right, whatever is on record. The decision is recorded, and can be undone.
 	ReplacePin bool
+
+	invited bool // of a pairing: every holder of the invitation could have accepted it
 }
 
 func (s Source) fact(l pointer.Link) *wireFact {
@@ -125,7 +127,11 @@ func (b *Book) accept(tx *ledger.Tx, n name.Name, l pointer.Link, s Source, item
 		return err
 	}
 	of := pinFact{Fact: Fact{Pointer: l.Pointer, Kind: fact.Kind, By: fact.By, Next: l.Next}}
-	if fact.Kind == string(Paired) && pl.onlyClaimsDiffer(l.Next) {
+	weakest := entered
+	if s.invited {
+		weakest = reported
+	}
+	if fact.Kind == string(Paired) && pl.onlyClaimsDiffer(l.Next, weakest) {
 		s.ReplacePin = true // a pairing is an act of the owner, and the contact's own signature carried the commitment
 	}
 	pinned, err := pl.checkClaim(l, s.ReplacePin, of.rank(unsigned))
@@ -198,13 +204,13 @@ func (b *Book) replacePin(tx *ledger.Tx, c Contact, l pointer.Link, fact *wireFa
 }
 
 // onlyClaimsDiffer reports whether commitments on record differ from one, and none
-// of them is confirmed.
-func (pl place) onlyClaimsDiffer(next pointer.Commitment) bool {
+// of them has a stronger source than upTo.
+func (pl place) onlyClaimsDiffer(next pointer.Commitment, upTo rank) bool {
 	differs := false
 	for i, c := range pl.claims {
 		if c.Next != next {
 			differs = true
-			if pl.ranks[i] == confirmed {
+			if pl.ranks[i] > upTo {
 				return false
 			}
 		}

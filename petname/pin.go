@@ -209,6 +209,7 @@ type place struct {
 	cards     []pointer.Commitment // carried by a card, whether it counts or not
 	rejected  []pointer.Commitment // by the decisions
 	decisions []ledger.ID          // those that no other decision replaces
+	decided   []ledger.ID          // all, the newest first
 	chosen    []pointer.Commitment // by these
 	contested []PinClaim           // claims that contradict each other; nil: none
 	duplicity bool
@@ -220,10 +221,15 @@ func (h *chainFacts) placeOf(step Step, signed []pointer.Commitment) place {
 	var pl place
 	var decisions []pinFact
 	for _, f := range h.facts {
-		if f.Pointer == step.Pointer && f.decision != nil && !h.isReplaced(f) {
+		if f.Pointer != step.Pointer || f.decision == nil {
+			continue
+		}
+		if !h.isReplaced(f) {
 			decisions = append(decisions, f)
 		}
+		pl.decided = append(pl.decided, f.Entry)
 	}
+	slices.Reverse(pl.decided)
 	for _, d := range decisions {
 		pl.decisions = append(pl.decisions, d.Entry)
 		pl.rejected = append(pl.rejected, d.decision.rejected...)

@@ -173,11 +173,12 @@ type start struct {
 	next     pointer.Commitment // zero: none
 	rank     rank               // of next
 	unsigned bool               // cards pin nothing there
+	known    bool               // a contact is there
 }
 
 // startAt returns the start at the current pointer of a contact.
 func (b *Book) startAt(c Contact) (start, error) {
-	at := start{pointer: c.Pointer}
+	at := start{pointer: c.Pointer, known: true}
 	err := b.read(func(v *ledger.View) error {
 		pl, unsigned, err := placeIn(v, c, c.Pointer)
 		if err == nil {

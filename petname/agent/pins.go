@@ -30,7 +30,9 @@ func (a *Agent) Confirm(ctx context.Context, text string, successor pointer.Poin
 		return c, err
 	}
 	if !successor.IsZero() {
-		return a.book.Confirm(c.ID, nil, successor)
+		if confirmed, err := a.book.Confirm(c.ID, nil, successor); !errors.Is(err, petname.ErrNothingToConfirm) {
+			return confirmed, err
+		}
 	}
 	timeout := defaultTimeout
 	if deadline, ok := ctx.Deadline(); ok {
@@ -51,7 +53,7 @@ func (a *Agent) Confirm(ctx context.Context, text string, successor pointer.Poin
 	if ctx.Err() != nil && errors.Is(lookUpErr, context.Canceled) {
 		return c, lookUpErr
 	}
-	confirmed, err := a.book.Confirm(c.ID, newest, pointer.Pointer{})
+	confirmed, err := a.book.Confirm(c.ID, newest, successor)
 	if errors.Is(err, petname.ErrNothingToConfirm) && isNetwork(lookUpErr) {
 		err = errors.Join(err, lookUpErr)
 	}
