@@ -30,9 +30,11 @@ func (a *Agent) Confirm(ctx context.Context, text string, successor pointer.Poin
 		return c, err
 	}
 	if !successor.IsZero() {
-		if confirmed, err := a.book.Confirm(c.ID, nil, successor); !errors.Is(err, petname.ErrNothingToConfirm) {
+		confirmed, err := a.book.Confirm(c.ID, nil, successor)
+		if bare := c.Next.IsZero() && len(c.Contradictions) == 0; !bare || !errors.Is(err, petname.ErrNothingToConfirm) {
 			return confirmed, err
 		}
+		// Nothing was known before: the card names the successor.
 	}
 	timeout := defaultTimeout
 	if deadline, ok := ctx.Deadline(); ok {
