@@ -203,7 +203,11 @@ func (v *verbs) resolve(ctx context.Context, a resolveArgs) (*resolved, error) {
 		if hint == "" && errors.As(err, new(*pointer.ExpiredError)) {
 			hint = "this machine's clock shows " + v.agent.Clock().UTC().Format("2006-01-02 15:04 UTC")
 		}
-		return out, withClock(shortNetworkError(err), hint)
+		err = withClock(shortNetworkError(err), hint)
+		if classify(err).Code == "not_joined" {
+			return nil, err
+		}
+		return out, err
 	}
 	out.Verified, out.Clock = true, v.agent.ClockHint()
 	if a.Fresh == "" {
