@@ -170,7 +170,7 @@ func (v *verbs) resolve(ctx context.Context, a resolveArgs) (*resolved, error) {
 	switch {
 	case a.Fresh != "":
 		if level = dht.Level(a.Fresh); level != dht.LevelAgreed && level != dht.LevelFresh && level != dht.LevelStrict {
-			return nil, usage("--fresh=%s: is none of agreed, fresh, strict", a.Fresh).With("petname resolve " + shellWord(a.Path) + " --fresh=agreed")
+			return nil, usage("--fresh=%q: is none of agreed, fresh, strict", a.Fresh).With("petname resolve " + shellWord(a.Path) + " --fresh=agreed")
 		}
 	case a.Offline:
 		level = dht.LevelOffline
