@@ -36,29 +36,33 @@ type Dir struct {
 	// Now is the clock for expiry and file times; nil means time.Now.
 	Now func() time.Time
 
-	path string
-	fs   durable.FS // for writing
-	mu   sync.Mutex // flock does not exclude goroutines of one process from each other
+	path   string
+	fs     durable.FS // for writing
+	absent bool       // it does not exist, and may not be created
+	mu     sync.Mutex // flock does not exclude goroutines of one process from each other
 }
 
 // OpenDir opens the directory, and creates it (mode 0700) if it does not exist.
-// It removes temporary files left by a crash. A Dir keeps no file open and needs no
+// It removes temporary files left by a crash. A directory that may not be written can
+// be read, and each put fails. A Dir keeps no file open and needs no
 // Close.
 func OpenDir(path string) (*Dir, error) { return openDir(durable.OS{}, path) }
 
 // openDir is OpenDir on a file system.
 func openDir(files durable.FS, path string) (*Dir, error) {
-	if _, err := durable.MkdirAll(files, path); err != nil {
+	_, err := durable.MkdirAll(files, path)
+	absent := durable.ReadOnly(err)
+	if err != nil && !absent {
 		return nil, fmt.Errorf("records: %w", err)
 	}
-	d := &Dir{path: path, fs: files}
+	d := &Dir{path: path, fs: files, absent: absent}
 	unlock, err := d.lock()
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
 	// The lock is held: no other process is writing.
-	if err := durable.Sweep(files, path, tempPrefix); err != nil {
+	if err := durable.Sweep(files, path, tempPrefix); err != nil && !durable.ReadOnly(err) {
 		return nil, fmt.Errorf("records: %w", err)
 	}
 	return d, nil
@@ -106,7 +110,7 @@ func (d *Dir) Put(ctx context.Context, p pointer.Pointer, record []byte) (Receip
 // It ignores files of other names.
 func (d *Dir) Pointers() ([]pointer.Pointer, error) {
 	entries, err := os.ReadDir(d.path)
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("records: %w", err)
 	}
 	var ps []pointer.Pointer
@@ -221,10 +225,14 @@ func (d *Dir) store(rec pointer.Record, confirmed time.Time) (floorRecord, error
 	return floorRecord{rec, confirmed}, nil
 }
 
-// lock excludes other processes, and other goroutines of this process.
+// lock excludes other processes, and other goroutines of this process. Where nothing
+// can be written, no lock file is needed.
 func (d *Dir) lock() (unlock func(), err error) {
 	d.mu.Lock()
 	f, err := os.OpenFile(filepath.Join(d.path, lockName), os.O_RDWR|os.O_CREATE, 0o600)
+	if durable.ReadOnly(err) || d.absent {
+		return d.mu.Unlock, nil
+	}
 	if err == nil {
 		if err = lockFile(f); err != nil {
 			f.Close()

@@ -13,6 +13,11 @@ var (
 	// ErrFork is returned if a device wrote two entries with one number. Both
 	// are stored: see Ledger.Forks.
 	ErrFork = errors.New("fork: two entries with one number")
+	// ErrNotWritten is returned if the disk did not accept a change. The next change
+	// is tried anew.
+	ErrNotWritten = errors.New("the disk did not accept the change")
+	// ErrReadOnly is returned for a change of a file that may not be written.
+	ErrReadOnly = errors.New("it can be read only")
 	// ErrRefused is returned for foreign entries that do not verify or do not
 	// fit.
 	ErrRefused = errors.New("refused")
@@ -36,6 +41,17 @@ func (e *DamagedError) Error() string {
 
 // Unwrap returns the cause.
 func (e *DamagedError) Unwrap() error { return e.Err }
+
+// writeError is an ErrNotWritten with its cause.
+type writeError struct {
+	path string
+	err  error
+}
+
+func (e *writeError) Error() string { return fmt.Sprintf("writing %q: %v", e.path, e.err) }
+
+// Unwrap returns ErrNotWritten and the cause.
+func (e *writeError) Unwrap() []error { return []error{ErrNotWritten, e.err} }
 
 // rescue turns a panic or a fault (debug.SetPanicOnFault) of bbolt on a damaged
 // page into a *DamagedError. It is deferred around calls of bbolt only, so that

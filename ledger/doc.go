@@ -59,8 +59,8 @@
 // statement with an empty signature. The hash covers the book's id, so an entry
 // is valid in its own book only. The clock is for display. It increases from entry
 // to entry of a device, or returns by more than 24 hours when a clock that ran
-// ahead was corrected. The field seen, and not the clock, distinguishes concurrent entries from later ones: see
-// Entry.Saw.
+// ahead was corrected. The field seen, and not the clock, distinguishes concurrent
+// entries from later ones: see Entry.Saw.
 //
 // # Guarantees
 //

@@ -40,11 +40,10 @@ func (l *Ledger) ReadLocal(fn func(local *View) error) error {
 
 // readLocal reports whether the bucket is absent. Then it does not call fn.
 func (l *Ledger) readLocal(fn func(local *View) error) (absent bool, err error) {
-	l.gate.RLock()
-	defer l.gate.RUnlock()
-	if err := l.usable(); err != nil {
+	if err := l.enter(); err != nil {
 		return false, err
 	}
+	defer l.gate.RUnlock()
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	tx, err := l.begin(false)
 	if err != nil {

@@ -33,13 +33,17 @@ type Ledger struct {
 	now    func() time.Time
 	rand   io.Reader
 
+	readOnly bool // the file may not be written
+
 	writer  sync.Mutex     // one writer at a time; taken before the gate
-	broken  error          // why writing has stopped; under writer
+	broken  error          // damage, because of which writing has stopped; under writer
+	unsure  error          // of the last commit, if it failed: see resume.go; under writer
 	free    []uint64       // defaced pages, nil if not looked up yet; under writer
 	list    uint32         // checksum of their list; under writer
 	clean   bool           // the file has its clean mark; under writer
 	gate    sync.RWMutex   // held by readers; taken to deface pages and to close
 	closed  bool           // under gate
+	down    bool           // the file is closed, and has to be opened again; under gate
 	pages   *pages         // replaced under gate
 	stuck   atomic.Bool    // bbolt's locks may be held for good
 	trusted [4]atomic.Bool // by trustIndex and so on: whether checkBranches has succeeded
@@ -114,6 +118,9 @@ func Join(path string, identity pointer.Pointer, device crypto.Signer, entries i
 // The error is fs.ErrNotExist if there is no file, ErrInUse if another process
 // has it open, and a *DamagedError if it is damaged.
 //
+// A file that may not be written, by its mode or its file system, is opened for
+// reading: every change fails with ErrReadOnly.
+//
 // Open reads the index and the devices' heads only, whatever the size of the
 // book. After a crash it also reads the header of every page, and if the fold's
 // version has changed it rebuilds the view.
@@ -122,8 +129,21 @@ func Open(path string, device crypto.Signer, f Fold, o Options) (*Ledger, error)
 	if err != nil {
 		return nil, err
 	}
-	if err := l.open(o.Wait); err != nil {
+	err = l.open(o.Wait)
+	if durable.ReadOnly(err) {
+		l.readOnly = true
+		err = l.open(o.Wait)
+	}
+	if err == nil && l.st.Load().fold != l.fold.Version() {
+		if err = l.Rebuild(); err != nil {
+			_ = l.shut()
+		}
+	}
+	if err != nil {
 		return nil, fmt.Errorf("opening the ledger: %w", err)
+	}
+	if l.readOnly {
+		return l, nil
 	}
 	// Best effort: another process may be creating a ledger here, and will
 	// fail.
@@ -154,10 +174,13 @@ func newLedger(path string, device crypto.Signer, f Fold, o Options) (*Ledger, e
 	return &Ledger{path: path, self: self, signer: device, fold: f, now: o.Now, rand: o.Rand}, nil
 }
 
-// open opens the file, checks it, and rebuilds the view if the fold's version has
-// changed.
+// open opens the file and checks it.
 func (l *Ledger) open(wait time.Duration) (err error) {
-	if err := l.openFile(os.O_RDWR, wait); err != nil {
+	flags := os.O_RDWR
+	if l.readOnly {
+		flags = os.O_RDONLY
+	}
+	if err := l.openFile(flags, wait); err != nil {
 		return err
 	}
 	defer func() {
@@ -169,7 +192,7 @@ func (l *Ledger) open(wait time.Duration) (err error) {
 	if l.pages, err = openPages(l.file, l.path, l.db.Info().PageSize); err != nil {
 		return err
 	}
-	if l.clean, err = l.pages.recover(); err != nil {
+	if l.clean, err = l.pages.recover(l.readOnly); err != nil {
 		return err
 	}
 	tx, err := l.begin(false)
@@ -184,9 +207,6 @@ func (l *Ledger) open(wait time.Duration) (err error) {
 	st := l.st.Load()
 	if st.device(l.self) == nil {
 		return fmt.Errorf("device %v is not one of the book's; open it with the key of a device that is", l.self)
-	}
-	if st.fold != l.fold.Version() {
-		return l.Rebuild()
 	}
 	return nil
 }
@@ -241,6 +261,7 @@ func (l *Ledger) openFile(flags int, wait time.Duration) (err error) {
 		Timeout:      max(wait, 1),
 		FreelistType: bbolt.FreelistArrayType, // faster to load
 		NoStatistics: true,
+		ReadOnly:     flags == os.O_RDONLY,
 		OpenFile: func(name string, _ int, mode os.FileMode) (*os.File, error) {
 			f, err := os.OpenFile(name, flags, mode)
 			if err != nil {
@@ -283,7 +304,10 @@ func (l *Ledger) Close() error {
 		return nil
 	}
 	l.closed = true
-	if !l.clean && l.broken == nil && !l.stuck.Load() {
+	if l.down {
+		return nil
+	}
+	if !l.clean && !l.readOnly && l.broken == nil && l.unsure == nil && !l.stuck.Load() {
 		if l.sweepPages(true) == nil {
 			_ = l.pages.markClean(l.list) // without it the next Open checks all pages
 		}

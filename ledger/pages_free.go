@@ -101,8 +101,8 @@ func (p *pages) markAt() int64 { return p.meta.slot*p.size + cleanOffset }
 
 // recover checks the file at open: the size, the root and the free list. After
 // a close that is all. After a crash it reads all pages, checks that no page in
-// use is in the free list, and defaces the free ones.
-func (p *pages) recover() (clean bool, err error) {
+// use is in the free list, and defaces the free ones, unless the file is read-only.
+func (p *pages) recover(readOnly bool) (clean bool, err error) {
 	if err := p.checkSize(); err != nil {
 		return false, err
 	}
@@ -132,6 +132,9 @@ func (p *pages) recover() (clean bool, err error) {
 		if seen.has(id) {
 			return false, p.badPage(id, "both in use and free")
 		}
+	}
+	if readOnly {
+		return false, nil
 	}
 	return false, p.deface(free)
 }

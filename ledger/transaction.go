@@ -17,6 +17,8 @@ func (l *Ledger) usable() error {
 	switch {
 	case l.closed:
 		return errNotOpen
+	case l.down:
+		return fmt.Errorf("the ledger could not be opened again: %w", l.unsure)
 	case l.stuck.Load():
 		return &DamagedError{Path: l.path, At: "the file", Err: errors.New("met before; close and open the ledger again")}
 	}
@@ -89,11 +91,10 @@ const (
 
 // read runs fn in a read-only transaction.
 func (l *Ledger) read(fn func(tx *bbolt.Tx) error) error {
-	l.gate.RLock()
-	defer l.gate.RUnlock()
-	if err := l.usable(); err != nil {
+	if err := l.enter(); err != nil {
 		return err
 	}
+	defer l.gate.RUnlock()
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	tx, err := l.begin(false)
 	if err != nil {
@@ -153,10 +154,15 @@ type writing struct {
 }
 
 // write runs fn in a read-write transaction and makes its changes durable.
-// After an error nothing has changed.
+// After an error nothing has changed, unless the commit itself failed: see resume.go.
 func (l *Ledger) write(fn func(w *writing) error) (err error) {
 	l.writer.Lock()
 	defer l.writer.Unlock()
+	if l.broken == nil {
+		if err := l.resume(); err != nil {
+			return &writeError{l.path, err}
+		}
+	}
 	l.gate.RLock()
 	err = l.usable()
 	l.gate.RUnlock() // Close takes the writer lock first, so it cannot run in between
@@ -165,6 +171,9 @@ func (l *Ledger) write(fn func(w *writing) error) (err error) {
 	}
 	if l.broken != nil {
 		return fmt.Errorf("no more writing until the ledger is opened again: %w", l.broken)
+	}
+	if l.readOnly {
+		return fmt.Errorf("%q: %w", l.path, ErrReadOnly)
 	}
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	tx, err := l.begin(true)
@@ -182,6 +191,7 @@ func (l *Ledger) write(fn func(w *writing) error) (err error) {
 		}
 	}()
 	w := &writing{l: l, tx: tx, st: l.st.Load().clone()}
+	w.st.replay = w.st.fold != l.fold.Version() // another version had the file
 	if err := w.open(); err != nil {
 		return err
 	}
@@ -201,14 +211,14 @@ func (l *Ledger) write(fn func(w *writing) error) (err error) {
 	// a torn commit could leave content on free pages, which the next Open has to deface
 	if l.clean {
 		if err := l.pages.unmark(); err != nil {
-			return fmt.Errorf("writing %q: %w", l.path, err)
+			return &writeError{l.path, err}
 		}
 	}
 	ended, l.clean = true, false
 	if err := l.commit(tx); err != nil {
-		// It is unknown whether the meta page is on the disk.
-		l.broken = fmt.Errorf("writing %q: %w", l.path, err)
-		return l.broken
+		l.end(tx)
+		l.unsure = &writeError{l.path, err}
+		return l.unsure
 	}
 	l.st.Store(w.st)
 	l.sweep()

@@ -52,7 +52,9 @@ func TestEveryWritingDatabaseSyncs(t *testing.T) {
 	require.NoError(t, a.Close())
 }
 
-func TestNothingIsWrittenAfterACommitThatFailed(t *testing.T) {
+// Nothing of a commit that failed is in the ledger, before and after the next write,
+// which finds room again.
+func TestNothingOfACommitThatFailedIsWritten(t *testing.T) {
 	l, path := newBook(t)
 	_, err := l.Append([]byte("a=1"))
 	require.NoError(t, err)
@@ -66,13 +68,8 @@ func TestNothingIsWrittenAfterACommitThatFailed(t *testing.T) {
 	l.db.MaxSize = 0 // the disk has room again
 	require.Equal(t, view, dump(t, l))
 	require.Equal(t, heads, l.Heads())
-	for range 2 {
-		_, err = l.Append([]byte("d=1"))
-		require.Error(t, err)
-	}
-	require.Error(t, l.Rebuild())
-	require.Error(t, l.AdmitDevice(identity, publicKey("two"), "two"))
 	require.Equal(t, []string{"1"}, get(t, l, "a"), "reads still work")
+	require.NoError(t, l.Rebuild(), "a write that changes nothing")
 	require.Equal(t, view, dump(t, l))
 	require.Equal(t, heads, l.Heads())
 
@@ -80,6 +77,7 @@ func TestNothingIsWrittenAfterACommitThatFailed(t *testing.T) {
 	require.Equal(t, view, dump(t, l))
 	_, err = l.Append([]byte("d=1"))
 	require.NoError(t, err)
+	require.NoError(t, l.AdmitDevice(identity, publicKey("two"), "two"))
 	verified(t, l)
 }
 

@@ -42,11 +42,10 @@ func (l *Ledger) Devices() []Device {
 // Read calls fn with the current view. fn must not call methods of the ledger:
 // an Update there waits for ever.
 func (l *Ledger) Read(fn func(v *View) error) error {
-	l.gate.RLock()
-	defer l.gate.RUnlock()
-	if err := l.usable(); err != nil {
+	if err := l.enter(); err != nil {
 		return err
 	}
+	defer l.gate.RUnlock()
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	tx, err := l.begin(false)
 	if err != nil {

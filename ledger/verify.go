@@ -5,7 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
+	"math"
+	"os"
 )
 
 // Verify checks the whole file: every page in use or free, every entry's
@@ -14,7 +17,8 @@ import (
 // damage, in no particular order, and ctx's error if that ends the check. If it
 // yields nothing, no damage was found.
 //
-// Writers wait until it ends. It needs memory for a second view.
+// Writers wait until it ends. It needs memory for a second view, and a copy of a file
+// that may not be written.
 func (l *Ledger) Verify(ctx context.Context) iter.Seq[error] {
 	return func(yield func(error) bool) {
 		var found []error
@@ -23,15 +27,20 @@ func (l *Ledger) Verify(ctx context.Context) iter.Seq[error] {
 				found = append(found, err)
 			}
 		}
-		err := l.write(func(w *writing) error {
-			report(l.verifyPages(w))
-			w.verifyLog(ctx, report)
-			report(w.verifyChain(ctx, w.index))
-			report(w.verifyView(ctx))
-			report(w.verifyLocal(ctx))
-			return errNothing
-		})
-		if err != nil && !errors.Is(err, errNothing) {
+		var err error
+		if l.readOnly {
+			err = l.verifyCopy(ctx, report)
+		} else {
+			err = l.write(func(w *writing) error {
+				report(l.verifyPages(w))
+				w.verifyLog(ctx, report)
+				report(w.verifyChain(ctx, w.index))
+				report(w.verifyView(ctx))
+				report(w.verifyLocal(ctx))
+				return errNothing
+			})
+		}
+		if !errors.Is(err, errNothing) {
 			report(err)
 		}
 		for _, err := range found {
@@ -40,6 +49,41 @@ func (l *Ledger) Verify(ctx context.Context) iter.Seq[error] {
 			}
 		}
 	}
+}
+
+// verifyCopy verifies a copy of the file in the folder for temporary files.
+func (l *Ledger) verifyCopy(ctx context.Context, report func(error)) (err error) {
+	if err := l.enter(); err != nil {
+		return err
+	}
+	defer l.gate.RUnlock()
+	temp, err := os.CreateTemp("", "petname-verify-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.Remove(temp.Name())) }()
+	_, err = io.Copy(temp, io.NewSectionReader(l.file, 0, math.MaxInt64))
+	if err = errors.Join(err, temp.Close()); err != nil {
+		return err
+	}
+	o := Options{Now: l.now, Rand: l.rand}
+	copied, err := Open(temp.Name(), l.signer, l.fold, o)
+	if err != nil {
+		return l.ofOriginal(err)
+	}
+	for err := range copied.Verify(ctx) {
+		report(l.ofOriginal(err))
+	}
+	return copied.Close()
+}
+
+// ofOriginal returns an error of a copy with the path of the file.
+func (l *Ledger) ofOriginal(err error) error {
+	var damaged *DamagedError
+	if errors.As(err, &damaged) {
+		return &DamagedError{Path: l.path, At: damaged.At, Err: damaged.Err}
+	}
+	return err
 }
 
 // verifyPages checks the structure of the file: each page is either in use once

@@ -44,7 +44,8 @@ import (
 //	  ? 21: contact               name: the contact that this one replaces
 //	  ? 22: [[* commitment], [* [device, number]]]   pin: the commitments that the owner rejects, and
 //	                              the earlier decisions that this one replaces; learn: the
-//	                              commitments on record that a card differs from; undo: of a pin
+//	                              commitments on record that a card differs from; advance: the
+//	                              decisions that the steps rest on; undo: of a pin
 //	}
 //
 // An act is read strictly: in another encoding, or with a field that its op

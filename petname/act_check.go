@@ -20,7 +20,7 @@ var shapes = map[op]struct{ must, may field }{
 	opProfile:   {0, has(3)},
 	opPublish:   {has(8), has(11)},
 	opKeep:      {has(2) | has(13), 0},
-	opAdvance:   {has(2) | has(4) | has(12), 0},
+	opAdvance:   {has(2) | has(4) | has(12), has(22)},
 	opSuggest:   {has(14), 0},
 	opDecide:    {has(15) | has(16), 0},
 	opStatement: {has(17) | has(20), 0},

@@ -21,7 +21,13 @@ const maxChain = 64
 // chainFacts are the facts about a contact, and the steps among them.
 type chainFacts struct {
 	facts []pinFact // ordered by time
-	steps []pointer.Succession
+	steps []chainStep
+}
+
+// chainStep is a step on record.
+type chainStep struct {
+	pointer.Succession
+	restsOn []ledger.ID // the decisions without which it would not be on record; it counts as long as one stands
 }
 
 // addFacts reads the facts about a contact, and derives its chain from them.
@@ -84,7 +90,13 @@ func (h *chainFacts) add(contact pointer.Pointer, id ledger.ID, state factState)
 		if err != nil {
 			return err
 		}
-		h.steps = append(h.steps, chain...)
+		var restsOn []ledger.ID
+		if state.Pin != nil {
+			restsOn = state.Pin.replaces()
+		}
+		for _, s := range chain {
+			h.steps = append(h.steps, chainStep{s, restsOn})
+		}
 		if of, err = pointer.FromPublicKey(chain[len(chain)-1].New); err != nil {
 			return err
 		}
@@ -98,14 +110,24 @@ func (h *chainFacts) add(contact pointer.Pointer, id ledger.ID, state factState)
 			return err
 		}
 		if state.Decision {
-			f.decision = &decision{rejected: f.differs}
-			for _, e := range state.Pin.Replaces {
-				f.decision.replaces = append(f.decision.replaces, entryID(e.Device, e.Number))
-			}
+			f.decision = &decision{f.differs, state.Pin.replaces()}
 		}
 	}
 	h.facts = append(h.facts, f)
 	return nil
+}
+
+// standing returns the steps that count at a pointer. While its commitments
+// contradict each other, a step that was recorded because of the owner's decisions
+// counts as long as one of them is on record.
+func (h *chainFacts) standing(contested bool) []pointer.Succession {
+	var steps []pointer.Succession
+	for _, s := range h.steps {
+		if !contested || len(s.restsOn) == 0 || slices.ContainsFunc(h.facts, func(f pinFact) bool { return f.decision != nil && slices.Contains(s.restsOn, f.Entry) }) {
+			steps = append(steps, s.Succession)
+		}
+	}
+	return steps
 }
 
 // walkChain derives the succession chain and what contradicts on it. The chain
@@ -121,7 +143,7 @@ func (c *Contact) walkChain(h *chainFacts) {
 		next, r := pl.pin()
 		step.Next, step.Pin = next, r.pin()
 		c.Chain = append(c.Chain, step)
-		to, commitments, proposed := pl.nextStep(step.Pointer, h.steps)
+		to, commitments, proposed := pl.nextStep(step.Pointer, h.standing(pl.contested != nil))
 		if len(c.Chain) > maxChain || to.Pointer.IsZero() || slices.ContainsFunc(c.Chain, func(s Step) bool { return s.Pointer == to.Pointer }) {
 			c.Pointer, c.Unproven = step.Pointer, proposed
 			break

@@ -18,23 +18,30 @@ var ErrNothingToConfirm = errors.New("no card of the contact is known, so there 
 // contact:
 //
 //   - at an earlier pointer, the commitment that its successor opens is right;
-//   - at the current pointer, that of the card is right, or without a card that
-//     of the contact's own signature on record, or else that which a step on
-//     record opens. The contact then advances by that step.
+//   - at the current pointer, that of the card is right, or without a card the
+//     only one on record that the contact's own signature carried. With a
+//     successor, that which a step on record to it opens is right, and the
+//     contact advances to it: see [Contact.Unproven].
 //
 // card is the newest verified record of the current pointer; nil: none is
-// known. Confirm changes nothing if all of this is confirmed and nothing
-// contradicts it. The errors are [ErrNotFound], [ErrNothingToConfirm], and those
+// known. A card that contradicts what is on record is recorded first, and the
+// error is a [*DuplicityError] or a [*ContradictionError]: the owner confirms what
+// was shown. Confirm changes nothing if all of this is confirmed and nothing
+// contradicts it. Other errors are [ErrNotFound], [ErrNothingToConfirm], and those
 // of [Book.Resolve] for a step that the contact cannot advance by.
-func (b *Book) Confirm(p pointer.Pointer, card *pointer.Record) (Contact, error) {
+func (b *Book) Confirm(p pointer.Pointer, card *pointer.Record, successor pointer.Pointer) (Contact, error) {
 	var c Contact
+	var isNew error
 	err := b.update(func(tx *ledger.Tx) (err error) {
 		if c, err = readNamed(tx.View(), p); err != nil {
 			return err
 		}
+		if isNew, err = learnNewCard(tx, c, card); err != nil || isNew != nil {
+			return err
+		}
 		decided := make(map[pointer.Pointer]bool)
 		for {
-			at, next, err := c.toConfirm(tx.View(), card, decided)
+			at, next, err := c.toConfirm(tx.View(), card, successor, decided)
 			if err != nil || at.IsZero() {
 				return err
 			}
@@ -50,15 +57,44 @@ func (b *Book) Confirm(p pointer.Pointer, card *pointer.Record) (Contact, error)
 			}
 		}
 	})
-	if err != nil {
+	if err = firstError(err, isNew); err != nil {
 		return Contact{}, err
 	}
 	return c, nil
 }
 
+// learnNewCard records a card with a commitment that the owner was not shown yet,
+// and returns the error for what it contradicts; nil: nothing.
+func learnNewCard(tx *ledger.Tx, c Contact, card *pointer.Record) (isNew, err error) {
+	if card == nil || card.Pointer() != c.Pointer {
+		return nil, nil
+	}
+	shown, _ := card.Card()
+	pl, _, err := placeIn(tx.View(), c, c.Pointer)
+	if err != nil || shown.Next.IsZero() || slices.Contains(pl.all, shown.Next) || len(pl.all) == 0 {
+		return nil, err
+	}
+	a, _, err := learnAct(tx.View(), c.Pointer, shown)
+	if err != nil {
+		return nil, err
+	}
+	if a.Op == 0 { // over the bounds of learnAct, or where cards pin nothing: the owner was not shown it either
+		a = act{Op: opLearn, Contact: c.ID.Bytes(), Of: otherPointer(c.ID, c.Pointer),
+			Fact: &wireFact{Kind: factCard, By: c.Pointer.String(), Channel: channelRecord, Nickname: shown.Nickname, Next: shown.Next.Bytes()}}
+	}
+	pinned := c.Pinned(c.Pointer, shown.Next)
+	if err := appendAct(tx, a); err != nil {
+		return nil, err
+	}
+	if c, _, err = readContact(tx.View(), c.ID); err != nil {
+		return nil, err
+	}
+	return firstError(c.Pinned(c.Pointer, shown.Next), pinned), nil
+}
+
 // toConfirm returns the first pointer of the chain with something to confirm,
 // and the commitment that is right there; zero if there is none.
-func (c Contact) toConfirm(v *ledger.View, card *pointer.Record, decided map[pointer.Pointer]bool) (pointer.Pointer, pointer.Commitment, error) {
+func (c Contact) toConfirm(v *ledger.View, card *pointer.Record, successor pointer.Pointer, decided map[pointer.Pointer]bool) (pointer.Pointer, pointer.Commitment, error) {
 	none := pointer.Commitment{}
 	h, err := readFacts(v, c.ID)
 	if err != nil {
@@ -72,7 +108,11 @@ func (c Contact) toConfirm(v *ledger.View, card *pointer.Record, decided map[poi
 		if pl.contested == nil || decided[step.Pointer] {
 			continue
 		}
-		if next := pl.openedBy(h.steps, step.Pointer, c.Chain[i+1].Pointer); !next.IsZero() {
+		next := pl.openedBy(h.standing(false), step.Pointer, c.Chain[i+1].Pointer)
+		if own := pl.own(); len(own) == 1 {
+			next = own[0]
+		}
+		if !next.IsZero() {
 			return step.Pointer, next, nil
 		}
 	}
@@ -83,7 +123,7 @@ func (c Contact) toConfirm(v *ledger.View, card *pointer.Record, decided map[poi
 	if err != nil {
 		return pointer.Pointer{}, none, err
 	}
-	next, err := pl.believed(h.steps, c, card)
+	next, err := pl.believed(h.standing(false), c, card, successor)
 	if err != nil && len(decided) > 0 {
 		return pointer.Pointer{}, none, nil // an earlier pointer was all there was to settle
 	}
@@ -94,25 +134,41 @@ func (c Contact) toConfirm(v *ledger.View, card *pointer.Record, decided map[poi
 }
 
 // believed returns the commitment that Confirm chooses for the current pointer.
-func (pl place) believed(steps []pointer.Succession, c Contact, card *pointer.Record) (pointer.Commitment, error) {
+func (pl place) believed(steps []pointer.Succession, c Contact, card *pointer.Record, successor pointer.Pointer) (pointer.Commitment, error) {
+	// A card that names its successor is believed without anything known before only
+	// if the owner names the same successor: another card may have been shown.
+	if card != nil && card.Pointer() == c.Pointer && len(pl.claims) == 0 {
+		if shown, _ := card.Card(); !shown.Next.IsZero() && claimedSuccessor(c.Pointer, shown) != successor {
+			return pointer.Commitment{}, fmt.Errorf("the card of %s names the successor %s, and nothing known before proves it: %w", c.Pointer, claimedSuccessor(c.Pointer, shown), ErrNothingToConfirm)
+		} else if !successor.IsZero() {
+			return shown.Next, nil
+		}
+	}
+	if !successor.IsZero() {
+		if next := pl.openedBy(steps, c.Pointer, successor); !next.IsZero() {
+			return next, nil
+		}
+		return pointer.Commitment{}, fmt.Errorf("no step from %s to %s is on record: %w", c.Pointer, successor, ErrNothingToConfirm)
+	}
 	if card != nil && card.Pointer() == c.Pointer {
 		if shown, _ := card.Card(); !shown.Next.IsZero() {
 			return shown.Next, nil
 		}
 	}
-	var own []pointer.Commitment
+	if own := pl.own(); len(own) == 1 {
+		return own[0], nil
+	}
+	return pointer.Commitment{}, fmt.Errorf("%s: %w", c.Pointer, ErrNothingToConfirm)
+}
+
+// own returns the confirmed commitments.
+func (pl place) own() (own []pointer.Commitment) {
 	for i, claim := range pl.claims {
 		if pl.ranks[i] == confirmed {
 			own = append(own, claim.Next)
 		}
 	}
-	if len(own) == 1 {
-		return own[0], nil
-	}
-	if next := pl.openedBy(steps, c.Pointer, c.Unproven); len(own) == 0 && !next.IsZero() {
-		return next, nil
-	}
-	return pointer.Commitment{}, fmt.Errorf("%s: %w", c.Pointer, ErrNothingToConfirm)
+	return own
 }
 
 // openedBy returns the commitment on record that a step between two pointers
@@ -138,7 +194,7 @@ func (b *Book) checkAdvance(v *ledger.View, c Contact, at pointer.Pointer, next 
 	if err != nil {
 		return err
 	}
-	for _, s := range h.steps {
+	for _, s := range h.standing(false) {
 		if s.Old == at && next.Opens(s.New) && at == c.Pointer {
 			return b.checkTarget(v, c, []pointer.Succession{s})
 		}
@@ -158,7 +214,7 @@ func decide(tx *ledger.Tx, c Contact, at pointer.Pointer, f *wireFact) error {
 		return err
 	}
 	return appendAct(tx, act{Op: opPin, Contact: c.ID.Bytes(), Of: otherPointer(c.ID, at), Fact: f,
-		Pin: newWirePin(without(pl.all, next), pl.decisions)})
+		Pin: newWirePin(without(pl.all, next), pl.decided)})
 }
 
 // checkDecisionUnchanged returns an error if a later decision replaces that of

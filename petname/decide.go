@@ -62,7 +62,7 @@ func (b *Book) Accept(id SuggestionID, n name.Name, a Acceptance) (Contact, erro
 		if kind == Invited {
 			kind = Paired // acceptance confirms the pairing
 		}
-		source := Source{Kind: string(kind), By: by, Channel: s.Channel, Lookalike: a.Lookalike, ReplacePin: a.ReplacePin}
+		source := Source{Kind: string(kind), By: by, Channel: s.Channel, Lookalike: a.Lookalike, ReplacePin: a.ReplacePin, invited: s.Kind == Invited}
 		if err := b.accept(tx, n, link, source, id[:], replaced); err != nil {
 			return err
 		}

@@ -60,6 +60,9 @@ func (b *Book) share(p pointer.Pointer, label name.Name, with *pointer.Pointer) 
 		if c.Conflict != nil {
 			return &ConflictError{Contacts: []Contact{c}}
 		}
+		if err := c.Pinned(c.Pointer, pointer.Commitment{}); err != nil {
+			return err
+		}
 		if bytes.Equal(c.ID.Bytes(), audience) {
 			return fmt.Errorf("label %q leads to its own recipient", label)
 		}

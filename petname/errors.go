@@ -18,6 +18,10 @@ var (
 	// petname.
 	ErrOwnPointer = errors.New("that is your own pointer")
 
+	// ErrSenderInDoubt is returned for a statement of a contact with contradictions
+	// about its next key. When the owner has settled them, it can be received.
+	ErrSenderInDoubt = errors.New("what is known of the sender's next key contradicts itself")
+
 	// ErrNoCommitment is returned for a link without a commitment to the next
 	// key that is to replace the one on record.
 	ErrNoCommitment = errors.New("the link has no commitment to a next key")

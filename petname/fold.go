@@ -58,7 +58,7 @@ type fold struct {
 // Version names the rules and the Unicode tables of the comparison keys. The
 // ledger rebuilds the view when either changes.
 func (fold) Version() string {
-	return "petname/10 unicode/" + name.UnicodeVersion + " categories/" + unicode.Version + " confusables/" + name.ConfusablesVersion
+	return "petname/11 unicode/" + name.UnicodeVersion + " categories/" + unicode.Version + " confusables/" + name.ConfusablesVersion
 }
 
 func (f fold) Apply(v *ledger.View, e ledger.Entry, body []byte) error {
@@ -177,6 +177,10 @@ func (f fold) addFact(v *ledger.View, e ledger.Entry, a act) error {
 		if err := putState(v, tableContacts, a.Contact, state); err != nil {
 			return err
 		}
+	}
+	if a.Op == opPin { // a decision replaces none that is not made yet
+		seen := slices.DeleteFunc(slices.Clone(a.Pin.Replaces), func(w wireEntry) bool { return !e.Saw(entryID(w.Device, w.Number)) })
+		a.Pin = &wirePin{Differs: a.Pin.Differs, Replaces: seen}
 	}
 	fact := factState{At: e.Time().UnixMilli(), Fact: *a.Fact, Of: a.Of, Chain: a.Chain, Pin: a.Pin, Decision: a.Op == opPin}
 	if err := putState(v, tableContacts, factKey(a.Contact, e.ID()), fact); err != nil {

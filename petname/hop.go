@@ -67,7 +67,9 @@ func (b *Book) compareCard(at *start, card pointer.Card) error {
 	}
 	switch {
 	case at.next == card.Next:
-		if !at.unsigned {
+		// On a third party's claim, a card that names its successor as well moves no
+		// contact.
+		if !at.unsigned && (!at.known || at.rank > reported || claimedSuccessor(at.pointer, card).IsZero()) {
 			at.rank = confirmed
 		}
 		return nil

@@ -68,8 +68,17 @@ func learnAct(v *ledger.View, p pointer.Pointer, card pointer.Card) (a act, pinn
 	}
 	pinned = c.Pinned(p, card.Next)
 	pl, unsigned, err := placeIn(v, c, p)
-	if err != nil || unsigned || slices.Contains(pl.cards, card.Next) || len(pl.cards) >= maxCards {
+	if err != nil || unsigned || slices.Contains(pl.cards, card.Next) {
 		return act{}, pinned, err
+	}
+	if next, r := pl.pin(); pl.contested == nil && (r == 0 && len(pl.claims) == 0 || r == reported && next == card.Next) && !claimedSuccessor(p, card).IsZero() {
+		// One signature states the commitment and names the successor that opens
+		// it, and nothing that the owner entered agrees.
+		return act{}, pinned, nil
+	}
+	counting := slices.DeleteFunc(slices.Clone(pl.cards), pl.rejects)
+	if len(counting) >= maxCards || len(pl.cards) >= maxDiffering/2 {
+		return act{}, pinned, nil
 	}
 	a = act{Op: opLearn, Contact: id.Bytes(), Of: otherPointer(id, p),
 		Fact: &wireFact{Kind: factCard, By: p.String(), Channel: channelRecord, Nickname: card.Nickname, Next: card.Next.Bytes()}}
@@ -93,7 +102,7 @@ func placeIn(v *ledger.View, c Contact, p pointer.Pointer) (place, bool, error) 
 		if step.Pointer == p {
 			return pl, step.Unsigned, nil
 		}
-		step, signed, _ = pl.nextStep(step.Pointer, h.steps)
+		step, signed, _ = pl.nextStep(step.Pointer, h.standing(pl.contested != nil))
 	}
 	return h.placeOf(Step{Pointer: p}, nil), false, nil
 }

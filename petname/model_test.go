@@ -129,6 +129,8 @@ func (m *model) add(n name.Name, l pointer.Link, me pointer.Pointer) (want error
 	switch {
 	case l.Pointer == me:
 		return ErrOwnPointer, false
+	case differs != nil && len(cards) == 1 && !pinned.IsZero(): // it is confirmed
+		return &ContradictionError{}, false
 	case differs != nil:
 		isNew := !slices.Contains(cards, l.Next) && !slices.Contains(entered, l.Next)
 		if errors.As(differs, new(*ContradictionError)) && isNew && c.name != "" && mustName(c.name).Key() == n.Key() {

@@ -24,6 +24,8 @@ type Source struct {
 	// ReplacePin is set when the owner decided that the commitment of the link is
 	// right, whatever is on record. The decision is recorded, and can be undone.
 	ReplacePin bool
+
+	invited bool // of a pairing: every holder of the invitation could have accepted it
 }
 
 func (s Source) fact(l pointer.Link) *wireFact {
@@ -49,10 +51,9 @@ func (s Source) fact(l pointer.Link) *wireFact {
 // contact ([*TakenError]), a name that looks like another ([*LookalikeError]),
 // a contact with another name ([*NamedError]), a name or pointer in conflict
 // with further contacts ([*ConflictError]), and a link with another commitment
-// than the one on record for the pointer ([*DuplicityError] if that one is
-// confirmed, [*ContradictionError] if it is a claim), unless the source replaces
-// it. The differing claim for a contact that has the name already is recorded,
-// beside the error. Adding a contact that was removed or is in conflict resolves
+// than the one on record for the pointer ([*ContradictionError]), unless the source
+// replaces it. If only claims are on record, the differing one for a contact that has
+// the name already is recorded, beside the error. Adding a contact that was removed or is in conflict resolves
 // the conflict.
 //
 // Several contacts are added in one durable transaction, or none of them, by
@@ -62,7 +63,7 @@ func (b *Book) Add(n name.Name, l pointer.Link, s Source) (Contact, error) {
 	var contradiction *ContradictionError
 	err := b.update(func(tx *ledger.Tx) (err error) {
 		if err = b.add(tx, n, l, s); errors.As(err, &contradiction) {
-			return b.addClaim(tx, n, l, s)
+			return b.addClaim(tx, n, l, s, err)
 		}
 		if err == nil {
 			c, err = readByPointer(tx.View(), l.Pointer)
@@ -79,15 +80,16 @@ func (b *Book) Add(n name.Name, l pointer.Link, s Source) (Contact, error) {
 }
 
 // addClaim records a link that contradicts the claims on record about a contact
-// with this name, so that the owner is shown the contradiction from then on.
-func (b *Book) addClaim(tx *ledger.Tx, n name.Name, l pointer.Link, s Source) error {
+// with this name, so that the owner is shown the contradiction from then on. If
+// there is nothing to record it returns refused, so that nothing is written.
+func (b *Book) addClaim(tx *ledger.Tx, n name.Name, l pointer.Link, s Source, refused error) error {
 	c, err := readByPointer(tx.View(), l.Pointer)
 	if err != nil || c.Name.IsZero() || c.Name.Key() != n.Key() {
-		return err
+		return firstError(err, refused)
 	}
 	pl, _, err := placeIn(tx.View(), c, l.Pointer)
-	if err != nil || slices.ContainsFunc(pl.claims, func(known PinClaim) bool { return known.Next == l.Next }) || len(pl.claims) >= maxDiffering/2 {
-		return err
+	if _, r := pl.pin(); err != nil || r == confirmed || slices.ContainsFunc(pl.claims, func(known PinClaim) bool { return known.Next == l.Next }) || len(pl.claims) >= maxDiffering/2 {
+		return firstError(err, refused)
 	}
 	return appendAct(tx, act{Op: opLearn, Contact: c.ID.Bytes(), Fact: s.fact(l), Of: otherPointer(c.ID, l.Pointer)})
 }
@@ -125,6 +127,13 @@ func (b *Book) accept(tx *ledger.Tx, n name.Name, l pointer.Link, s Source, item
 		return err
 	}
 	of := pinFact{Fact: Fact{Pointer: l.Pointer, Kind: fact.Kind, By: fact.By, Next: l.Next}}
+	weakest := entered
+	if s.invited {
+		weakest = reported
+	}
+	if fact.Kind == string(Paired) && pl.onlyClaimsDiffer(l.Next, weakest) {
+		s.ReplacePin = true // a pairing is an act of the owner, and the contact's own signature carried the commitment
+	}
 	pinned, err := pl.checkClaim(l, s.ReplacePin, of.rank(unsigned))
 	if err != nil {
 		return err
@@ -194,6 +203,21 @@ func (b *Book) replacePin(tx *ledger.Tx, c Contact, l pointer.Link, fact *wireFa
 	return decide(tx, c, l.Pointer, &decided)
 }
 
+// onlyClaimsDiffer reports whether commitments on record differ from one, and none
+// of them has a stronger source than upTo.
+func (pl place) onlyClaimsDiffer(next pointer.Commitment, upTo rank) bool {
+	differs := false
+	for i, c := range pl.claims {
+		if c.Next != next {
+			differs = true
+			if pl.ranks[i] > upTo {
+				return false
+			}
+		}
+	}
+	return differs && !next.IsZero()
+}
+
 // checkClaim compares the commitment of a link with what is on record for its
 // pointer, and returns what is pinned. r is the strength of the link's source. A
 // third party's claim that differs from a confirmed commitment is no error: it
@@ -214,7 +238,7 @@ func (pl place) checkClaim(l pointer.Link, replace bool, r rank) (pointer.Commit
 		return pinned, Contradiction{l.Pointer, pl.contested, pl.duplicity}.err()
 	case pinned.IsZero(), strength == confirmed && r == reported:
 		return pinned, nil
-	case strength == confirmed:
+	case strength == confirmed && r == confirmed:
 		return pinned, &DuplicityError{l.Pointer, pinned, l.Next}
 	}
 	return pinned, &ContradictionError{Contradiction{Pointer: l.Pointer, Claims: append(slices.Clone(pl.claims), PinClaim{Next: l.Next, Pin: r.pin()})}}

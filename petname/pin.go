@@ -180,6 +180,14 @@ func (w wirePin) differs() ([]pointer.Commitment, error) {
 	return all, nil
 }
 
+func (w wirePin) replaces() []ledger.ID {
+	var all []ledger.ID
+	for _, e := range w.Replaces {
+		all = append(all, entryID(e.Device, e.Number))
+	}
+	return all
+}
+
 func newWirePin(differs []pointer.Commitment, replaces []ledger.ID) *wirePin {
 	w := &wirePin{Differs: [][]byte{}, Replaces: []wireEntry{}}
 	for _, c := range differs[:min(len(differs), maxDiffering)] {
@@ -199,7 +207,9 @@ type place struct {
 	backed    []bool     // of claims: confirmed or entered by more than cards
 	all       []pointer.Commitment
 	cards     []pointer.Commitment // carried by a card, whether it counts or not
+	rejected  []pointer.Commitment // by the decisions
 	decisions []ledger.ID          // those that no other decision replaces
+	decided   []ledger.ID          // all, the newest first
 	chosen    []pointer.Commitment // by these
 	contested []PinClaim           // claims that contradict each other; nil: none
 	duplicity bool
@@ -211,14 +221,18 @@ func (h *chainFacts) placeOf(step Step, signed []pointer.Commitment) place {
 	var pl place
 	var decisions []pinFact
 	for _, f := range h.facts {
-		if f.Pointer == step.Pointer && f.decision != nil && !h.isReplaced(f) {
+		if f.Pointer != step.Pointer || f.decision == nil {
+			continue
+		}
+		if !h.isReplaced(f) {
 			decisions = append(decisions, f)
 		}
+		pl.decided = append(pl.decided, f.Entry)
 	}
-	var rejected []pointer.Commitment
+	slices.Reverse(pl.decided)
 	for _, d := range decisions {
 		pl.decisions = append(pl.decisions, d.Entry)
-		rejected = append(rejected, d.decision.rejected...)
+		pl.rejected = append(pl.rejected, d.decision.rejected...)
 		if !slices.Contains(pl.chosen, d.Next) {
 			pl.chosen = append(pl.chosen, d.Next)
 		}
@@ -227,7 +241,7 @@ func (h *chainFacts) placeOf(step Step, signed []pointer.Commitment) place {
 		if !slices.Contains(pl.all, next) {
 			pl.all = append(pl.all, next)
 		}
-		if r == 0 || slices.Contains(rejected, next) && !slices.Contains(pl.chosen, next) {
+		if r == 0 || pl.rejects(next) {
 			return
 		}
 		i := slices.IndexFunc(pl.claims, func(c PinClaim) bool { return c.Next == next })
@@ -251,11 +265,20 @@ func (h *chainFacts) placeOf(step Step, signed []pointer.Commitment) place {
 		add(f.Next, f.rank(step.Unsigned), f.Kind, f.By)
 		if f.Kind == factCard && f.decision == nil {
 			pl.cards = append(pl.cards, f.Next)
-			seenByCards[f.Next] = append(seenByCards[f.Next], f.differs...)
+			if earlier, again := seenByCards[f.Next]; again { // another device knew the card without the claim
+				seenByCards[f.Next] = slices.DeleteFunc(earlier, func(c pointer.Commitment) bool { return !slices.Contains(f.differs, c) })
+			} else {
+				seenByCards[f.Next] = slices.Clone(f.differs)
+			}
 		}
 	}
 	pl.contest(seenByCards)
 	return pl
+}
+
+// rejects reports whether the owner's decisions reject a commitment.
+func (pl place) rejects(next pointer.Commitment) bool {
+	return slices.Contains(pl.rejected, next) && !slices.Contains(pl.chosen, next)
 }
 
 // contest finds the claims that contradict each other. A third party's claim

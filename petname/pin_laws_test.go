@@ -245,7 +245,7 @@ func TestLawTheOwnerGetsBackToTheTruePointer(t *testing.T) {
 				l := pointer.Link{Pointer: pointerOf(w.key()), Next: mustCommit(w.evil())}
 				_, _ = w.book().Add(mustName("alice"), l, Source{ReplacePin: rapid.Bool().Draw(rt, "replace")})
 			},
-			func() { _, _ = w.book().Confirm(pointerOf("a"), nil) },
+			func() { _, _ = w.book().Confirm(pointerOf("a"), nil, pointer.Pointer{}) },
 			func() { _, _ = w.book().Undo() },
 			func() { _, _ = w.book().Remove(pointerOf("a")) },
 		}, func(c Contact) {
@@ -326,7 +326,11 @@ func TestLawPinsDoNotDependOnTheOrderOfFacts(t *testing.T) {
 			if rapid.Bool().Draw(rt, "unsigned") {
 				s = unsigned(rt, old, to, commitment(to))
 			}
-			h.steps = append(h.steps, s)
+			rests := chainStep{Succession: s}
+			if rapid.Bool().Draw(rt, "rests") {
+				rests.restsOn = []ledger.ID{{Number: uint64(rapid.IntRange(1, 10).Draw(rt, "on"))}}
+			}
+			h.steps = append(h.steps, rests)
 		}
 		first := Contact{ID: pointerOf("a")}
 		first.walkChain(&h)

@@ -57,7 +57,10 @@ func (b *Book) checkSender(v *ledger.View, by, to pointer.Pointer) (Contact, err
 	if err != nil {
 		return Contact{}, err
 	}
-	if len(c.Contradictions) > 0 || by != c.Pointer {
+	if len(c.Contradictions) > 0 {
+		return Contact{}, fmt.Errorf("by %s: %w: %w", by, ErrSenderInDoubt, c.Contradictions[0].err())
+	}
+	if by != c.Pointer {
 		// The retired key of a contact may be stolen.
 		return Contact{}, fmt.Errorf("by %s, which is not the current key of the contact: %w", by, ErrUnknownSender)
 	}

@@ -28,7 +28,8 @@ type Hop struct {
 	Pointer pointer.Pointer
 	// earlier pointers whose records led to Pointer by proven successions
 	Former []pointer.Pointer
-	// the successor that the card names and no pinned commitment proves; zero: none
+	// the successor that the card or a step on record names, and no pinned commitment proves;
+	// zero: none
 	Unproven    pointer.Pointer
 	PrivateEdge bool // the next hop is by a private edge, not by one of the card
 }
@@ -87,6 +88,9 @@ func (b *Book) Resolve(ctx context.Context, records Records, path string, level 
 		}
 		seen[at.pointer] = true
 		hop, err := b.hop(ctx, records, part, at, level)
+		if err == nil && hop.Unproven.IsZero() {
+			hop.Unproven = b.unprovenSuccessor(hop.Pointer)
+		}
 		if hop.Result.Record.Pointer() == hop.Pointer {
 			res.Hops = append(res.Hops, hop)
 		}
@@ -132,6 +136,15 @@ func (b *Book) Resolve(ctx context.Context, records Records, path string, level 
 	return res, nil
 }
 
+// unprovenSuccessor returns the successor that a step on record names for the
+// contact with current pointer p, and that only a claim proves; zero: none.
+func (b *Book) unprovenSuccessor(p pointer.Pointer) pointer.Pointer {
+	if c, err := b.ByPointer(p); err == nil && c.Pointer == p {
+		return c.Unproven
+	}
+	return pointer.Pointer{}
+}
+
 func splitPath(path string) ([]string, error) {
 	// A pointer may contain slashes: /ipns/k51….
 	if p, err := pointer.Parse(path); err == nil {
@@ -160,11 +173,12 @@ type start struct {
 	next     pointer.Commitment // zero: none
 	rank     rank               // of next
 	unsigned bool               // cards pin nothing there
+	known    bool               // a contact is there
 }
 
 // startAt returns the start at the current pointer of a contact.
 func (b *Book) startAt(c Contact) (start, error) {
-	at := start{pointer: c.Pointer}
+	at := start{pointer: c.Pointer, known: true}
 	err := b.read(func(v *ledger.View) error {
 		pl, unsigned, err := placeIn(v, c, c.Pointer)
 		if err == nil {
@@ -208,7 +222,7 @@ func (b *Book) pinnedEdge(e pointer.Edge) (start, error) {
 		return start{}, err
 	}
 	next := e.Next
-	if c.step(e.Pointer).Pin == Confirmed {
+	if c.step(e.Pointer).Pin == Confirmed || e.Pointer != c.Pointer && c.Pin == Confirmed {
 		next = pointer.Commitment{}
 	}
 	if err := c.Pinned(e.Pointer, next); err != nil {

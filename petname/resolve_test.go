@@ -230,7 +230,7 @@ func TestFirstCardPinsAndAnotherIsDuplicity(t *testing.T) {
 	res, err = w.resolve("alice/bob")
 	require.Equal(t, &DuplicityError{pointerOf("a"), commitment("a"), thief}, at(t, res, err, "alice", 0))
 	card := w.sign("a", &pointer.Card{Next: commitment("a")})
-	must(w.book.Confirm(pointerOf("a"), &card))
+	must(w.book.Confirm(pointerOf("a"), &card, pointer.Pointer{}))
 	require.Equal(t, commitment("a"), must(w.book.ByPointer(pointerOf("a"))).Next)
 
 	// The commitment of the edge is used if the book has none…
@@ -263,6 +263,7 @@ func TestDuplicityOnRecordEndsPaths(t *testing.T) {
 	w.add("alice", "a")
 	w.add("carol", "c")
 	w.publish("c", commitment("c"), edges("al", "a"))
+	must(w.book.SharePublic(pointerOf("a"), mustName("al")))
 	for _, next := range []string{"x", "y"} {
 		_, err := w.book.Ledger().Append(marshal(act{Op: opLearn, Contact: pointerOf("a").Bytes(), Fact: &wireFact{Kind: "card", Next: commitment(next).Bytes()}}))
 		require.NoError(t, err)
@@ -272,7 +273,8 @@ func TestDuplicityOnRecordEndsPaths(t *testing.T) {
 	require.Equal(t, want, at(t, res, err, "alice", 0))
 	res, err = w.resolve("carol/al")
 	require.Equal(t, want, at(t, res, err, "al", 1))
-	must(w.book.SharePublic(pointerOf("a"), mustName("al")))
+	_, err = w.book.SharePublic(pointerOf("a"), mustName("al"))
+	require.Equal(t, want, err, "nor is it shared")
 	require.Empty(t, must(PublishableEdges(w.book.Edges())), "nor is it handed on")
 }
 

@@ -91,7 +91,7 @@ func TestStatementsOfAContactInDuplicityAreRefused(t *testing.T) {
 		_, _, err := b.receiveBytes(signed, "drop")
 		require.NoError(t, err, name)
 		_, _, err = books[0].receiveBytes(signed, "drop")
-		require.ErrorIs(t, err, ErrUnknownSender, name)
+		require.ErrorIs(t, err, ErrSenderInDoubt, name)
 	}
 }
 

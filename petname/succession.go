@@ -45,8 +45,16 @@ func (b *Book) applySuccession(old pointer.Pointer, chain []pointer.Succession, 
 		if err != nil {
 			return err
 		}
-		f := &wireFact{Kind: factSuccession, By: to.String(), Channel: channel}
-		return appendAct(tx, act{Op: opAdvance, Contact: c.ID.Bytes(), Fact: f, Chain: evidence})
+		a := act{Op: opAdvance, Contact: c.ID.Bytes(), Chain: evidence,
+			Fact: &wireFact{Kind: factSuccession, By: to.String(), Channel: channel}}
+		pl, _, err := placeIn(tx.View(), c, steps[0].Old)
+		if err != nil {
+			return err
+		}
+		if len(pl.decisions) > 0 {
+			a.Pin = newWirePin(nil, pl.decisions)
+		}
+		return appendAct(tx, a)
 	})
 }
 
@@ -87,7 +95,11 @@ func (b *Book) newSteps(v *ledger.View, old pointer.Pointer, chain []pointer.Suc
 	}
 	if _, r := pl.pin(); !r.permits(steps[0]) {
 		steps = steps[:1] // shown to the owner, and the contact does not advance
-		if slices.ContainsFunc(h.steps, steps[0].Equal) {
+		// The holder of the new key can sign any number of such steps: one, and
+		// one that the old key signed as well, are enough.
+		if slices.ContainsFunc(h.steps, func(known chainStep) bool {
+			return known.Old == steps[0].Old && known.New.Equal(steps[0].New) && (known.OldSignature != nil || steps[0].OldSignature == nil)
+		}) {
 			return c, nil, nil
 		}
 	}

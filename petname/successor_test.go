@@ -171,12 +171,10 @@ func TestAnEdgeToAnOldKeyLeadsToTheNewOne(t *testing.T) {
 		func() { w.put("a", &pointer.Card{Successor: pointerOf("thief")}) },
 	} {
 		old()
-		for _, path := range []string{"carol/al", "carol/bare", pointerOf("a").String()} {
+		for _, path := range []string{"carol/al", "carol/bare", "carol/lie", pointerOf("a").String()} {
 			res, err := w.resolve(path)
 			require.NoError(t, err)
 			require.Equal(t, pointerOf("next a"), res.Last().Pointer)
 		}
-		_, err := w.resolve("carol/lie")
-		require.ErrorAs(t, err, new(*ContradictionError))
 	}
 }

@@ -112,7 +112,12 @@ func (v *verbs) add(_ context.Context, a addArgs) (*contact, error) {
 	}
 	c, err := v.agent.Add(a.Name, link, petname.Source{Channel: a.Channel, Lookalike: a.Lookalike, ReplacePin: a.ReplacePin})
 	if err != nil {
-		return v.conflictingContact(err, link.Pointer), withName(err, a.Name)
+		if f := classify(err); f.Next == settleNext {
+			if c, cerr := v.agent.ByPointer(link.Pointer); cerr != nil || c.Name.IsZero() { // there is no contact to confirm
+				err = f.With("ask the owner for the link over another channel, then\npetname add " + shellWord(a.Name) + " LINK --replace-pin")
+			}
+		}
+		return v.conflictingContact(err, link.Pointer), err
 	}
 	return v.withLookalikes(c)
 }

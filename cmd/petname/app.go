@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -38,6 +39,16 @@ type app struct {
 	quiet          bool
 	noInput        bool
 	passphraseFile string
+
+	notice string // of the home that was opened; empty: none
+}
+
+// clock returns the time by the clock of the home.
+func (a *app) clock() time.Time {
+	if a.now == nil {
+		return time.Now()
+	}
+	return a.now()
 }
 
 // bookTimeout is how long a verb waits for another process to close the book.
@@ -173,7 +184,12 @@ func (a *app) dispatch(dir, verb string, raw json.RawMessage) (json.RawMessage, 
 		if !errors.Is(err, socket.ErrNoNode) {
 			return out, failed, err
 		}
+		untrusted := errors.Is(err, socket.ErrUntrusted)
+		noNode := err
 		out, failed, err = a.callLocal(dir, verb, raw)
+		if errors.Is(err, ledger.ErrInUse) && untrusted { // by a node that is not to be talked to
+			return nil, nil, &failure{Code: "in_use", Exit: exitNetwork, Message: noNode.Error(), Next: "petname doctor"}
+		}
 		if !errors.Is(err, ledger.ErrInUse) || time.Now().After(deadline) || a.ctx.Err() != nil {
 			return out, failed, err
 		}
@@ -248,10 +264,11 @@ func (a *app) callLocal(dir, verb string, raw json.RawMessage) (json.RawMessage,
 	return out, failed, nil
 }
 
-// warnNotice prints the notice of an open agent about messages that it could not read.
+// warnNotice prints the notice of an open agent, which is also in the object of --json.
 func (a *app) warnNotice(ag *agent.Agent) {
 	if err := ag.Notice(); err != nil {
 		a.warn("%v", err)
+		a.notice = name.Clean(err.Error())
 	}
 }
 
@@ -305,6 +322,9 @@ func (a *app) askPassphrase(of string) (string, error) {
 	fmt.Fprintln(a.stderr)
 	if err != nil {
 		return "", classify(err)
+	}
+	if !utf8.Valid(b) {
+		return "", usage("the passphrase is not UTF-8 text: set the terminal to UTF-8")
 	}
 	return string(b), nil
 }

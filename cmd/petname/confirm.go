@@ -17,7 +17,12 @@ func (a *app) confirmVerb() *cobra.Command {
 		Short: "Confirm the next key that a contact's card states",
 		Long: `Settle contradictions about the next key of a contact: its newest card is right,
 and every other claim on record is wrong. If the card names a successor that it
-proves, the contact moves to the successor.
+proves, the contact moves to the successor. A card that contradicts the record
+and was not shown before is recorded first, with exit status 6: look at it with
+petname show, and confirm again.
+
+With --successor the contact moves to a pointer that only a claim proves, as
+petname show names it.
 
 First compare the words of the pointer with its owner over another channel. To
 settle them by a link from its owner, use petname add NAME LINK --replace-pin.
@@ -31,14 +36,16 @@ The log records both, and petname undo reverts them.`,
 			return a.printContactOf("confirm", request)
 		},
 	}
+	cmd.Flags().StringVar(&request.Successor, "successor", "", "believe that the contact moved to this `pointer`, as show names it")
 	cmd.Flags().DurationVar(&request.Timeout, "timeout", 30*time.Second, "give up after")
 	return cmd
 }
 
 // confirmArgs are the arguments of confirm.
 type confirmArgs struct {
-	Name    string        `json:"name"`
-	Timeout time.Duration `json:"timeout"`
+	Name      string        `json:"name"`
+	Successor string        `json:"successor"` // a pointer; empty: none
+	Timeout   time.Duration `json:"timeout"`
 }
 
 func (v *verbs) confirm(ctx context.Context, a confirmArgs) (*contact, error) {
@@ -47,9 +54,24 @@ func (v *verbs) confirm(ctx context.Context, a confirmArgs) (*contact, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, a.Timeout)
 	defer cancel()
-	c, err := v.agent.Confirm(ctx, a.Name)
+	var successor pointer.Pointer
+	if a.Successor != "" {
+		var err error
+		if successor, err = pointer.Parse(a.Successor); err != nil {
+			return nil, usage("--successor %q: %v", a.Successor, err)
+		}
+	}
+	before, err := v.agent.Lookup(a.Name)
 	if err != nil {
 		return v.conflictingContact(err, pointer.Pointer{}), err
 	}
-	return v.contactDetails(c), nil
+	c, err := v.agent.Confirm(ctx, a.Name, successor)
+	if err != nil {
+		return v.conflictingContact(err, before.ID), err
+	}
+	out := v.contactDetails(c)
+	if c.Pointer != before.Pointer {
+		out.MovedFrom = before.Pointer.String()
+	}
+	return out, nil
 }

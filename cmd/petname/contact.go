@@ -35,7 +35,8 @@ type contact struct {
 	Shared         []string           `json:"shared,omitempty"` // labels under which it is public
 	Card           *contactCard       `json:"card,omitempty"`
 	Evidence       []evidence         `json:"evidence,omitempty"`
-	Undone         *entry             `json:"undone,omitempty"` // by undo: the change that was reverted
+	MovedFrom      string             `json:"moved_from,omitempty"` // by confirm: the pointer before
+	Undone         *entry             `json:"undone,omitempty"`     // by undo: the change that was reverted
 }
 
 // pinContradiction lists the claims about the next key of one pointer that

@@ -15,7 +15,7 @@ type otherCopy struct {
 	Signed    uint64    `json:"signed"`              // the highest that this home had signed; 0: none
 	Successor string    `json:"successor,omitempty"` // the next key's pointer, if the other copy has rotated
 	Seen      time.Time `json:"seen"`
-	Times     int       `json:"times"` // how often; from the second time on a restored backup is no explanation
+	Times     int       `json:"times"` // how often
 	Text      string    `json:"text"`
 }
 

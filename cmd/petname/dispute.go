@@ -50,9 +50,11 @@ file.`,
 // file, if there is one.
 func (a *app) printDisputed(out disputed, err error, file string) error {
 	if err == nil && file != "" {
-		if done, err := a.writeStatement(file, &out.Armored, &out.File); done || err != nil {
-			return err
+		done, werr := a.writeStatement(file, &out.Armored, &out.File)
+		if done {
+			return werr
 		}
+		err = werr
 	}
 	return a.printResult(out, err, out.Sent != "", func(w *bufio.Writer) {
 		st := a.style()

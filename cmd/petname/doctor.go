@@ -2,9 +2,11 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -18,14 +20,22 @@ func (a *app) doctorVerb() *cobra.Command {
 		Short: "Check the home and the network",
 		Long: `Check everything in the home: the files and their permissions, the keys, every
 entry of the book, every record; whether the joined network answers, and whether
-another copy of the home is in use.`,
+another copy of the home is in use. With --passphrase-file also the keys that
+are locked.`,
 		Example: `  petname doctor
   petname doctor --json`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			var out checks
-			err := a.call("doctor", noArgs{}, &out)
-			if c := classify(err); err != nil && out.Checks == nil && c.Exit == exitFailure {
+			var request doctorArgs
+			var err error
+			if a.passphraseFile != "" { // no prompt: most can be checked without it
+				if request.Passphrase, err = a.passphrase(); err != nil {
+					return err
+				}
+			}
+			err = a.call("doctor", request, &out)
+			if c := classify(err); err != nil && out.Checks == nil && (c.Exit == exitFailure || c.Code == "no_home") {
 				// The home cannot be opened: check its parts.
 				dir, derr := a.dir()
 				if derr != nil {
@@ -48,6 +58,11 @@ another copy of the home is in use.`,
 	}
 }
 
+// doctorArgs are the arguments of doctor.
+type doctorArgs struct {
+	Passphrase string `json:"passphrase,omitempty"`
+}
+
 // checks is the result of doctor.
 type checks struct {
 	Checks []check `json:"checks"`
@@ -68,8 +83,8 @@ func asChecks(all []agent.Check) *checks {
 	return out
 }
 
-func (v *verbs) doctor(ctx context.Context, _ noArgs) (*checks, error) {
-	out := asChecks(v.agent.Check(ctx))
+func (v *verbs) doctor(ctx context.Context, a doctorArgs) (*checks, error) {
+	out := asChecks(v.agentWith(a.Passphrase).Check(ctx))
 	for _, c := range out.Checks {
 		if !c.OK {
 			return out, &failure{Code: "unhealthy", Exit: exitFailure, Message: c.Name + ": " + c.Detail}
@@ -80,7 +95,14 @@ func (v *verbs) doctor(ctx context.Context, _ noArgs) (*checks, error) {
 
 // doctorClosedHome checks a home that cannot be opened; closed is the error of
 // opening it. The result is nil when there is no home.
-func doctorClosedHome(dir string, closed error) (*checks, error) {
+func doctorClosedHome(dir string, closed *failure) (*checks, error) {
+	next, part := "", "book"
+	if closed.Code == "no_home" {
+		part = "identity"
+	}
+	if closed.Code == "no_home" || closed.Code == "damaged" && strings.Contains(closed.Next, "put ") {
+		next = closed.Next // it names the file
+	}
 	all, err := agent.CheckClosed(dir, closed)
 	if err != nil {
 		return nil, err
@@ -88,5 +110,5 @@ func doctorClosedHome(dir string, closed error) (*checks, error) {
 	if full, err := filepath.Abs(dir); err == nil {
 		dir = full
 	}
-	return asChecks(all), &failure{Code: "unhealthy", Exit: exitFailure, Message: "book: " + closed.Error(), Next: "put back a copy of " + shellWord(dir)}
+	return asChecks(all), &failure{Code: "unhealthy", Exit: exitFailure, Message: part + ": " + closed.Error(), Next: cmp.Or(next, "put back a copy of "+shellWord(dir))}
 }

@@ -43,13 +43,31 @@ func settleWith(name string) string {
 	return "ask the owner for the link over another channel, then one of\npetname add " + name + " LINK --replace-pin\npetname confirm " + name
 }
 
-// withName returns an error about the next key of a contact with the name of the
+// withName returns an error about the next key of a contact with the petname of the
 // contact in the next step, and other errors unchanged.
-func withName(err error, name string) error {
-	if f := classify(err); f != nil && f.Next == settleNext {
-		return f.With(settleWith(shellWord(name)))
+func (v *verbs) withName(err error) error {
+	var (
+		duplicity *petname.DuplicityError
+		differing *petname.ContradictionError
+		p         pointer.Pointer
+	)
+	switch {
+	case errors.As(err, &duplicity):
+		p = duplicity.Pointer
+	case errors.As(err, &differing):
+		p = differing.Pointer
+	default:
+		return err
 	}
-	return err
+	f := classify(err)
+	if f.Next != settleNext {
+		return err
+	}
+	c, cerr := v.agent.ByPointer(p)
+	if cerr != nil || c.Name.IsZero() {
+		return f.With("ask the owner for the link over another channel")
+	}
+	return f.With(settleWith(shellWord(c.Name.String())))
 }
 
 // failure is the error type of all verbs: a stable code for programs, and a message
@@ -72,6 +90,11 @@ func classify(err error) *failure {
 		argument  *agent.ArgumentError
 		address   *agent.AddressError
 		mismatch  *agent.MismatchError
+		header    *home.HeaderError
+		next      *agent.NextError
+		lacking   *home.IncompleteError
+		unsaved   *agent.UnsavedError
+		replaced  *agent.SupersededError
 		norecord  *agent.NoRecordError
 		nickless  *agent.NoNicknameError
 		nocard    *agent.NoCardError
@@ -91,6 +114,9 @@ func classify(err error) *failure {
 		refused   *pair.RefusedError
 		begun     *home.UnfinishedError
 		copied    *agent.CopiedError
+		clock     *agent.ClockError
+		retry     *home.RetryError
+		highest   *agent.SequenceError
 	)
 	e := &failure{Code: "failure", Message: err.Error(), Exit: exitFailure}
 	set := func(code string, exit int, next string) *failure {
@@ -108,6 +134,16 @@ func classify(err error) *failure {
 		return set("unfinished", exitFailure, next)
 	case errors.As(err, &copied):
 		return set("copied", exitConflict, "use the home of "+copied.Successor.String()+"; if no copy has that key any more:\npetname key rotate --despite-copy")
+	case errors.As(err, &highest):
+		return set("no_sequence", exitFailure, "petname key rotate")
+	case errors.As(err, &retry) && retry.Cut:
+		return set("exists", exitConflict, "move it away, and recover into another folder")
+	case errors.As(err, &retry):
+		return set("exists", exitConflict, "if no home was made of it:\npetname recover "+shellWord(retry.Next)+"\nelse use that home")
+	case errors.As(err, &clock):
+		return set("clock", exitFailure, "set the clock of this machine; if it is right, an entry with its date ends this:\npetname publish")
+	case errors.Is(err, agent.ErrNotLedOn):
+		return set("not_led_on", exitNetwork, "hand out your new link:\npetname id")
 	case errors.Is(err, home.ErrRecovery):
 		return set("invalid", exitUnverified, "take another copy of the recovery file")
 	case errors.Is(err, syscall.ENOSPC):
@@ -116,7 +152,12 @@ func classify(err error) *failure {
 		if errors.As(err, &at) {
 			e.Message = at.Error()
 		}
+		if errors.As(err, &unsaved) {
+			e.Message = (&agent.UnsavedError{Sequence: unsaved.Sequence, Err: errors.New(e.Message)}).Error()
+		}
 		return set("disk_full", exitFailure, "make room on the disk and try again")
+	case errors.Is(err, ledger.ErrReadOnly), errors.Is(err, syscall.EROFS):
+		return set("read_only", exitFailure, "copy the home to where it can be written, and give that with --home")
 	case errors.As(err, &argument):
 		next := map[string]string{"path": "a content path starts with /ipfs/ or /ipns/"}[argument.Name]
 		return set("usage", exitUsage, next)
@@ -134,6 +175,22 @@ func classify(err error) *failure {
 		return set("usage", exitUsage, next)
 	case errors.As(err, &mismatch):
 		return set("damaged", exitFailure, "put the files that belong together back into "+mismatch.Dir)
+	case errors.As(err, &header):
+		return set("damaged", exitFailure, header.Next())
+	case errors.As(err, &next):
+		return set("damaged", exitFailure, "to compare it with the keys:\npetname doctor --passphrase-file FILE")
+	case errors.As(err, &replaced):
+		return set("superseded", exitChoose, "with the path that is to stand:\npetname publish PATH")
+	case errors.As(err, &lacking):
+		switch {
+		case errors.Is(err, home.ErrExists):
+			return set("home_exists", exitConflict, lacking.Next())
+		case errors.Is(err, fs.ErrExist):
+			return set("exists", exitConflict, lacking.Next())
+		case errors.Is(err, home.ErrNoHome):
+			return set("no_home", exitNotFound, lacking.Next())
+		}
+		return set("damaged", exitFailure, lacking.Next())
 	case errors.As(err, &norecord):
 		return set("not_found", exitNotFound, "petname resolve "+norecord.Pointer.String())
 	case errors.As(err, &nickless), errors.Is(err, agent.ErrSameContact):

@@ -23,10 +23,11 @@ func (a *app) writeProof(contact, file string) error {
 	if err := a.call("proof", nameArgs{Name: contact}, &out); err != nil {
 		return err
 	}
-	if done, err := a.writeStatement(file, &out.Armored, &out.File); done || err != nil {
+	done, err := a.writeStatement(file, &out.Armored, &out.File)
+	if done {
 		return err
 	}
-	return a.printResult(out, nil, true, func(w *bufio.Writer) { printContradictions(w, a.style(), out.Contradictions) })
+	return a.printResult(out, err, true, func(w *bufio.Writer) { printContradictions(w, a.style(), out.Contradictions) })
 }
 
 func printContradictions(w *bufio.Writer, st name.Style, all []contradiction) {

@@ -23,18 +23,43 @@ func (a *app) writeNew(file string, b []byte) error {
 		_, err := a.stdout.Write(b)
 		return err
 	}
-	if err := writeFile(file, b); err != nil {
-		return classify(err)
+	return createFile(file, b)
+}
+
+// createFile writes a new file durably. It replaces none.
+func createFile(name string, b []byte) error {
+	if err := checkNewFile(name); err != nil {
+		return err
 	}
-	return nil
+	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
+		err = os.WriteFile(name, b, 0o600) // a device or a pipe: /dev/stdout
+		return classified(onPath("write", name, err))
+	}
+	return classified(onPath("write", name, durable.Create(nil, name, b)))
+}
+
+// classified is classify with nil as the error nil.
+func classified(err error) error {
+	if err == nil {
+		return nil
+	}
+	return classify(err)
 }
 
 // writeStatement writes an armored statement to a new file or to standard output. For
 // a file, it sets *at to its path and *armored to nil. done reports that the statement
-// is on standard output and nothing else is to be printed.
+// is on standard output and nothing else is to be printed: also when the file could not
+// be written, since the statement is made and may not be made twice.
 func (a *app) writeStatement(file string, armored *[]byte, at *string) (done bool, err error) {
 	if err := a.writeNew(file, *armored); err != nil {
-		return false, err
+		c := *classify(err)
+		c.Message = "it is made, but not written to a file; it stands on standard output instead: " + c.Message
+		c.Next = ""
+		if !a.json {
+			_, err = a.stdout.Write(*armored)
+			return true, errors.Join(&c, err)
+		}
+		return false, &c
 	}
 	if file == "-" {
 		return !a.json, nil
@@ -54,7 +79,7 @@ func checkNewFile(file string) error {
 	return nil
 }
 
-// writeFile replaces a file atomically and durably.
+// writeFile creates or replaces a file atomically and durably.
 func writeFile(name string, b []byte) error { return writeFileOn(nil, name, b) }
 
 // writeFileOn is writeFile on a file system; nil is that of the operating system. It

@@ -42,11 +42,17 @@ homes verify a rotation. The twelve words are for comparing a pointer aloud.`,
 				}
 				for _, last := range id.LastRecords {
 					until := "nobody is led on from there: its last record is not in this home"
-					if last.Until != nil {
+					switch {
+					case last.Until != nil && last.Until.Before(a.clock()):
+						until = "nobody is led on from there: its last record has ended on " + last.Until.Local().Format(time.DateTime)
+					case last.Until != nil:
 						until = "followers are led on until " + last.Until.Local().Format(time.DateTime)
 					}
 					printField(w, "before", last.Pointer)
 					printField(w, "", until)
+					if last.Above > 0 {
+						printField(w, "NOT LED ON", fmt.Sprintf("where this newer record is found, which another holder of that key signed: sequence %d", last.Above))
+					}
 				}
 			})
 		},
@@ -80,12 +86,15 @@ type identity struct {
 type lastRecord struct {
 	Pointer string     `json:"pointer"`
 	Until   *time.Time `json:"until"` // the end of its validity; null: it is not in this home
+
+	// sequence of another record that this home has seen, of a thief of that key; followers prefer it
+	Above uint64 `json:"above,omitempty"`
 }
 
 func asIdentity(id agent.Identity) identity {
 	var last []lastRecord
 	for _, r := range id.LastRecords {
-		last = append(last, lastRecord{r.Pointer.String(), timeOrNull(r.Until)})
+		last = append(last, lastRecord{r.Pointer.String(), timeOrNull(r.Until), r.Above})
 	}
 	return identity{
 		Pointer: id.Pointer.String(), Nickname: id.Nickname, Device: id.Device, Next: id.Next.String(),

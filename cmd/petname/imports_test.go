@@ -50,8 +50,8 @@ var mayImport = map[string][]string{
 	"examples/embed":     {"dht", "petname", "petname/agent", "petname/agent/libp2p", "pointer"},
 	"examples/embedhttp": {"dht", "dht/delegated", "petname", "petname/agent", "pointer"},
 
-	"petname/home":                {"petname", "petname/request", "ledger", "ledger/durable", "dht", "dht/delegated", "pointer"},
-	"cmd/petname/internal/socket": {},
+	"petname/home":                {"petname", "petname/request", "ledger", "ledger/durable", "dht", "dht/delegated", "dht/republish", "pointer"},
+	"cmd/petname/internal/socket": {"ledger/durable"},
 }
 
 // mayUseHost are the directories whose packages may import a libp2p host or the DHT on

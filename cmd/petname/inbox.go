@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -131,7 +132,7 @@ func warnFetched(a *app, f fetched) {
 		a.warn("messages that can't come any more, as this home or the sender's was restored from an old copy, or another copy of this home is in use: %d", f.Lost)
 	}
 	if f.Refused > 0 {
-		a.warn("messages that were not taken, such as of who is not in your book, or expired: %d", f.Refused)
+		a.warn("messages that were not taken: %d: %s", f.Refused, strings.Join(f.Reasons, "; "))
 	}
 	if f.Waiting > 0 {
 		a.hint("messages of yours that are not fetched yet: %d", f.Waiting)
@@ -189,14 +190,15 @@ func denials(text []byte) (all []agent.Denial) {
 
 // fetched is the result of fetching messages.
 type fetched struct {
-	Network  string `json:"network"`  // "ok", "off" or "unreachable"
-	Polled   int    `json:"polled"`   // contacts whose messages were fetched
-	Fresh    int    `json:"fresh"`    // new suggestions
-	Refused  int    `json:"refused"`  // messages that were not accepted
-	Waiting  int    `json:"waiting"`  // messages of this home that were not fetched yet
-	Knocking int    `json:"knocking"` // pending contact requests of this home
-	Lost     uint64 `json:"lost"`     // messages to this home that can no longer be received
-	Problem  string `json:"problem"`  // why fetching was incomplete; empty: it was complete
+	Network  string   `json:"network"`           // "ok", "off" or "unreachable"
+	Polled   int      `json:"polled"`            // contacts whose messages were fetched
+	Fresh    int      `json:"fresh"`             // new suggestions
+	Refused  int      `json:"refused"`           // messages that were not accepted
+	Reasons  []string `json:"reasons,omitempty"` // why they were not, each once
+	Waiting  int      `json:"waiting"`           // messages of this home that were not fetched yet
+	Knocking int      `json:"knocking"`          // pending contact requests of this home
+	Lost     uint64   `json:"lost"`              // messages to this home that can no longer be received
+	Problem  string   `json:"problem"`           // why fetching was incomplete; empty: it was complete
 }
 
 // inbox receives the messages in the arguments, or fetches messages, and returns the
@@ -217,6 +219,9 @@ func (v *verbs) inbox(ctx context.Context, a inboxArgs) (*inbox, error) {
 		}
 		denied = f.Denials
 		out.Fetched = &fetched{Network: f.Network, Polled: f.Polled, Fresh: f.Fresh, Refused: f.Refused, Waiting: f.Waiting, Knocking: f.Requests, Lost: f.Lost}
+		for _, reason := range f.Reasons {
+			out.Fetched.Reasons = append(out.Fetched.Reasons, name.Clean(reason))
+		}
 		if f.Problem != nil {
 			out.Fetched.Problem = name.Clean(classify(f.Problem).Message)
 		}

@@ -49,9 +49,11 @@ file learns the introducer, the recipient and the introduced contact.`,
 			var out introduced
 			err = a.call("introduce", request, &out)
 			if err == nil && file != "" {
-				if done, err := a.writeStatement(file, &out.Armored, &out.File); done || err != nil {
-					return err
+				done, werr := a.writeStatement(file, &out.Armored, &out.File)
+				if done {
+					return werr
 				}
+				err = werr
 			}
 			return a.printResult(out, err, out.Sent != "", func(w *bufio.Writer) {
 				st := a.style()

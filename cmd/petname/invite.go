@@ -74,17 +74,22 @@ func (a *app) invite(do func(verb string, args, result any) error, request invit
 	if err := do("invite", request, &out); err != nil {
 		return a.printResult(out, err, false, nil)
 	}
+	var unwritten error
 	if file != "" {
 		picture, err := qrcode.PNG(out.Link)
-		if err != nil {
-			return classify(err)
+		if err == nil {
+			err = createFile(file, picture)
 		}
-		if err := writeFile(file, picture); err != nil {
-			return classify(err)
+		if err == nil {
+			out.File = file
+		} else {
+			c := *classify(err)
+			c.Message = "the invitation is made, but its QR code is not written: " + c.Message
+			c.Next = ""
+			unwritten = &c
 		}
-		out.File = file
 	}
-	err := a.printResult(out, nil, true, func(w *bufio.Writer) { printInvitation(w, out) })
+	err := a.printResult(out, unwritten, true, func(w *bufio.Writer) { printInvitation(w, out) })
 	if err == nil && !noWait {
 		a.hint("waiting for the recipient until %s; ^C ends the code, not the link", out.Expires.Local().Format(time.TimeOnly))
 	}

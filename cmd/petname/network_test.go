@@ -98,7 +98,7 @@ func TestNoVerbSendsRequestsWithoutAJoinedNetwork(t *testing.T) {
 	in, err := v.inbox(ctx, inboxArgs{})
 	require.NoError(t, err)
 	require.Equal(t, &fetched{Network: "off"}, in.Fetched)
-	_, err = v.doctor(ctx, noArgs{})
+	_, err = v.doctor(ctx, doctorArgs{})
 	require.NoError(t, err)
 	_, err = v.rotate(ctx, rotateArgs{})
 	require.NoError(t, err)

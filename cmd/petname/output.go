@@ -65,9 +65,19 @@ func (a *app) printJSON(result any, err error) error {
 	if merr != nil {
 		return classify(merr)
 	}
-	// Every object starts with the version of its form.
-	b = append([]byte(`{"v":1,`), bytes.TrimPrefix(b, []byte("{"))...)
-	b = bytes.Replace(b, []byte(`{"v":1,}`), []byte(`{"v":1}`), 1)
+	// Every object starts with the version of its form, and the notice of the home.
+	head, merr := marshal(struct {
+		V      int    `json:"v"`
+		Notice string `json:"notice,omitempty"`
+	}{1, a.notice})
+	if merr != nil {
+		return classify(merr)
+	}
+	if rest := bytes.TrimPrefix(b, []byte("{")); len(rest) > 1 {
+		b = append(append(bytes.TrimSuffix(head, []byte("}")), ','), rest...)
+	} else {
+		b = head
+	}
 	if _, werr := a.stdout.Write(append(b, '\n')); werr != nil && err == nil {
 		return classify(werr)
 	}
@@ -116,7 +126,7 @@ func (a *app) printError(failed *failure) {
 	for line := range strings.SplitSeq(e.Next, "\n") {
 		switch {
 		case line == "":
-		case isCommand(line):
+		case isCommand(line), strings.HasPrefix(line, "# "): // to be copied; the latter is a line of a file
 			fmt.Fprintf(&step, "\n  %s", name.Clean(line))
 		default:
 			fmt.Fprintf(&step, " %s", name.Clean(line))

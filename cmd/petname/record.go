@@ -34,6 +34,7 @@ it can be copied as a file, and stored in the network without its owner's key.`,
 
 func (a *app) recordExportVerb() *cobra.Command {
 	var file string
+	var force bool
 	cmd := &cobra.Command{
 		Use:   "export [NAME|POINTER] -o FILE",
 		Short: "Write the newest record that this home holds to a file",
@@ -48,6 +49,9 @@ func (a *app) recordExportVerb() *cobra.Command {
 			if info, err := os.Stat(file); file == "-" || err == nil && info.IsDir() {
 				return usage("-o %q: give the name of a file to write", file)
 			}
+			if err := checkNewFile(file); err != nil && !force {
+				return usage("%v", err).With("--force replaces it")
+			}
 			var request exportArgs
 			if len(args) == 1 {
 				request.Name = args[0]
@@ -56,14 +60,19 @@ func (a *app) recordExportVerb() *cobra.Command {
 			if err := a.call("export", request, &out); err != nil {
 				return err
 			}
-			if err := writeFile(file, out.Bytes); err != nil {
+			write := createFile
+			if force {
+				write = writeFile
+			}
+			if err := write(file, out.Bytes); err != nil {
 				return classify(err)
 			}
 			out.Bytes = nil
 			return a.printResult(out, nil, true, func(w *bufio.Writer) { printRecord(w, a.style(), out) })
 		},
 	}
-	cmd.Flags().StringVarP(&file, "output", "o", "", "the `file` to write")
+	cmd.Flags().StringVarP(&file, "output", "o", "", "the new `file` to write")
+	cmd.Flags().BoolVar(&force, "force", false, "replace the file if it exists")
 	return cmd
 }
 

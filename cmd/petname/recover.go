@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -48,7 +49,8 @@ this machine, and publish stores both after join.`,
 				return err
 			}
 			out, err := a.recover(dir, r, networks)
-			err = a.printResult(out, err, out.Pointer != "", func(w *bufio.Writer) { printRecovered(w, out) })
+			warnCopy(a, out.OtherCopy)
+			err = a.printResult(out, err, out.Pointer != "", func(w *bufio.Writer) { printRecovered(w, out, a.clock()) })
 			if err == nil && !out.Published.New {
 				a.hint("\nlet people know:\n  petname join --help\n  petname publish")
 			}
@@ -73,12 +75,13 @@ type recovered struct {
 		Old bool `json:"old"` // the last record of the old pointer is stored in a network
 		New bool `json:"new"` // the record of the new pointer is
 	} `json:"published"`
-	Lost    []string `json:"lost"`    // "book", "value", "device_key", "sealing_keys"
-	Missing []string `json:"missing"` // what the recovery file does not have: "last_record", "old_signature"
+	Lost      []string   `json:"lost"`                 // "book", "value", "device_key", "sealing_keys", and "former": last records of pointers before the old one
+	OtherCopy *otherCopy `json:"other_copy,omitempty"` // the new key is in use in another home; null: not known
+	Missing   []string   `json:"missing"`              // what the recovery file does not have: "last_record", "old_signature"
 }
 
 func (a *app) recover(dir string, r home.RecoverOptions, networks []string) (out recovered, err error) {
-	o := agent.Options{Transport: libp2p.New(libp2p.Options{Timeout: a.timeout})}
+	o := agent.Options{Transport: libp2p.New(libp2p.Options{Timeout: a.timeout}), Now: a.now}
 	ag, result, err := agent.Recover(a.ctx, dir, r, o, networks...)
 	if ag != nil {
 		defer func() {
@@ -100,10 +103,14 @@ func (a *app) recover(dir string, r home.RecoverOptions, networks []string) (out
 		if link, lerr := ag.Link(); lerr == nil {
 			out.Link = link.String()
 		}
+		if id, ierr := ag.Identity(); ierr == nil && slices.ContainsFunc(id.LastRecords, func(r agent.LastRecord) bool { return r.Until.IsZero() && r.Pointer != result.Old }) {
+			out.Lost = append(out.Lost, "former")
+		}
 	}
 	if result.Until.IsZero() {
 		out.Missing = []string{"last_record", "old_signature"}
 	}
+	out.OtherCopy = asOtherCopy(result.OtherCopy)
 	out.Published.New = result.Receipt.Stored > 0
 	for _, p := range result.Former {
 		out.Published.Old = out.Published.Old || p == result.Old
@@ -115,17 +122,27 @@ func (a *app) recover(dir string, r home.RecoverOptions, networks []string) (out
 		return out, nil
 	}
 	failed := *classify(result.Problem)
+	if errors.Is(result.Problem, agent.ErrNotLedOn) {
+		failed.Message = "the home is made and its record is stored, but " + failed.Message
+		return out, &failed
+	}
 	failed.Message = "the home is made, but its records are not stored as widely as wanted: " + failed.Message
 	failed.Next = "petname publish"
 	return out, &failed
 }
 
-func printRecovered(w *bufio.Writer, out recovered) {
+func printRecovered(w *bufio.Writer, out recovered, now time.Time) {
 	fmt.Fprintf(w, "your pointer is now\n  %s\n", out.Pointer)
 	printField(w, "succeeds", out.Old)
-	if out.Until != nil {
+	switch {
+	case out.Until != nil && out.Until.Before(now):
+		printField(w, "NOT LED ON", "the last record of the old key has ended on "+out.Until.Local().Format(time.DateTime)+".")
+		printField(w, "", "Hand out your new link")
+	case out.Until != nil && out.Published.New && !out.Published.Old:
+		printField(w, "NOT LED ON", "the last record of the old key is not stored. Hand out your new link")
+	case out.Until != nil:
 		printField(w, "led on", "followers of the old pointer, until "+out.Until.Local().Format(time.DateTime))
-	} else {
+	default:
 		printField(w, "NOT LED ON", "this recovery file is of an older version: it has no last record of the old key")
 		printField(w, "", "and no signature of it. Hand out your new link; contacts have to confirm it")
 	}
@@ -140,6 +157,9 @@ func printRecovered(w *bufio.Writer, out recovered) {
 	printField(w, "lost", "the book, unless a backup or another device has it")
 	printField(w, "", "the value that was published")
 	printField(w, "", "the device key and the sealing keys: messages to the old home that were not read")
+	if slices.Contains(out.Lost, "former") {
+		printField(w, "", "the last records of pointers before that one: see petname id")
+	}
 	if out.RecoveryFile != "" {
 		fmt.Fprintf(w, "your new recovery file is\n  %s\n", out.RecoveryFile)
 	}

@@ -138,7 +138,7 @@ type resolved struct {
 	Verified  bool       `json:"verified"`
 	Clock     string     `json:"clock,omitempty"` // what contradicts this machine's clock
 
-	// of the contact that the path starts at
+	// of the contact because of which the path does not resolve
 	Contradictions []pinContradiction `json:"contradictions,omitempty"`
 }
 
@@ -180,18 +180,14 @@ func (v *verbs) resolve(ctx context.Context, a resolveArgs) (*resolved, error) {
 	res, err := v.agent.Resolve(ctx, a.Path, level)
 	out := asResolved(res)
 	if err != nil {
+		first, _, _ := strings.Cut(a.Path, "/")
 		if out.Pointer == "" {
-			first, _, _ := strings.Cut(a.Path, "/")
 			if p, perr := v.pointerOf(first); perr == nil {
 				out.Pointer = p.String()
 			}
 		}
-		first, _, _ := strings.Cut(a.Path, "/")
-		if c, cerr := v.agent.Lookup(first); cerr == nil {
-			shown := asContact(c)
-			v.nameSources(&shown)
-			out.Contradictions = shown.Contradictions
-			err = withName(err, first)
+		out.Contradictions = v.contradictions(err)
+		if _, cerr := v.agent.Lookup(first); cerr == nil {
 			var path *petname.PathError
 			if errors.Is(err, petname.ErrNotFound) && errors.As(err, &path) && path.Part != first { // of a label
 				err = classify(err).With("petname show " + shellWord(first))
@@ -204,7 +200,7 @@ func (v *verbs) resolve(ctx context.Context, a resolveArgs) (*resolved, error) {
 		if hint == "" && errors.As(err, new(*pointer.ExpiredError)) {
 			hint = "this machine's clock shows " + v.agent.Clock().UTC().Format("2006-01-02 15:04 UTC")
 		}
-		err = withClock(shortNetworkError(err), hint)
+		err = withClock(shortNetworkError(v.withName(err)), hint)
 		if classify(err).Code == "not_joined" {
 			return nil, err
 		}
@@ -221,6 +217,30 @@ func (v *verbs) resolve(ctx context.Context, a resolveArgs) (*resolved, error) {
 		}
 	}
 	return out, nil
+}
+
+// contradictions returns those of the contact that an error is about.
+func (v *verbs) contradictions(err error) []pinContradiction {
+	var (
+		duplicity *petname.DuplicityError
+		differing *petname.ContradictionError
+		p         pointer.Pointer
+	)
+	switch {
+	case errors.As(err, &duplicity):
+		p = duplicity.Pointer
+	case errors.As(err, &differing):
+		p = differing.Pointer
+	default:
+		return nil
+	}
+	c, err := v.agent.ByPointer(p)
+	if err != nil {
+		return nil
+	}
+	shown := asContact(c)
+	v.nameSources(&shown)
+	return shown.Contradictions
 }
 
 // pointerOf returns the pointer for a name in the book or for any form of a pointer,

@@ -37,7 +37,7 @@ import (
 //	damage FILE cut|flip N      cut a file to N bytes (under 0: so many from the end), or flip a bit
 //	repeat FILE TEXT N          write a text N times
 //	falselink VAR LINK          the link with a commitment to an attacker's key
-//	falsestep VAR FILE POINTER  a record of the attacker's, with a step from a pointer to it; the pointer to $VAR
+//	falsestep VAR FILE POINTER  a record of an attacker, with a step to its pointer, which is set in $VAR
 //	badrouter VAR KIND [FILE]   start an HTTP router that misbehaves, its URL to $VAR
 //	[!] wasasked VAR            whether anything asked it since the last time
 //	fetch STATUS METHOD URL [TYPE FILE]   send a request, the answer's body to stdout

@@ -132,6 +132,9 @@ func printContact(w io.Writer, s name.Style, c contact) {
 		fmt.Fprintln(w, shownName(s, c.Name))
 	}
 	printField(w, "pointer", c.Pointer)
+	if c.MovedFrom != "" {
+		printCopied(w, "MOVED from", c.MovedFrom)
+	}
 	if c.Nickname != "" {
 		printField(w, "calls itself", nickname(s, c.Nickname, c.Pointer))
 	}

@@ -222,3 +222,9 @@ func (OS) SyncDir(name string) error {
 	}
 	return errors.Join(err, d.Close())
 }
+
+// ReadOnly reports whether an error is that of a file or folder without write
+// permission, or of a file system that is mounted read-only.
+func ReadOnly(err error) bool {
+	return errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS)
+}

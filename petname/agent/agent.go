@@ -72,9 +72,9 @@ type state struct {
 	lastPut *LastPut          // nil: none yet
 
 	messages        *exchange.Exchange // nil until it is needed
+	missing         error              // files that were missing when the home was opened; nil: none
 	lost            error              // messages of an older version that could not be read; nil: none
 	interrupted     error              // the rotation that Open finished, undid, or could not finish; nil: none
-	finished        bool               // an interrupted rotation was finished, and no rotation or publication has followed
 	formerPut       time.Time          // when putFormerAlone stored records; zero: not yet
 	unlinkable      Node               // of a serving agent: a client with a throw-away peer key; nil until it is needed
 	unlinkableOf    Node               // the node that it was made beside
@@ -128,6 +128,7 @@ func Open(ctx context.Context, dir string, o Options) (*Agent, error) {
 	if s.book, err = h.Book(petname.Options{Wait: o.Wait, Now: o.Now, OnChange: s.changed}); err != nil {
 		return nil, err
 	}
+	s.missing = h.Missing() // before Records creates the folder
 	if s.records, err = h.Records(); err != nil {
 		return nil, errors.Join(err, s.book.Close())
 	}
@@ -138,20 +139,25 @@ func Open(ctx context.Context, dir string, o Options) (*Agent, error) {
 	}
 	a := &Agent{state: s, ask: o.Passphrase}
 	s.resumeRotation()
+	if id, err := s.identity(); err == nil { // before a look-up finds others; else the methods report the error
+		if err := s.saveLastRecords(ctx, id); err != nil {
+			s.log.Warn("last record of a former pointer not saved", "error", err)
+		}
+	}
 	if h.HasOldMessages() {
 		_, _ = a.exchange() // what fails is reported by each method that needs it, and by Check
 	}
 	return a, nil
 }
 
-// Notice returns the notices of an Open that could not read all messages of an
-// older version of the home, that found a clock that does not agree with the book,
-// or that found an interrupted rotation; nil if there are none.
+// Notice returns the notices of an Open that found files of the home missing, that
+// could not read all messages of an older version, that found a clock that does not
+// agree with the book, or that found an interrupted rotation; nil if there are none.
 func (a *Agent) Notice() error {
 	clock := a.clockNotice()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return errors.Join(a.interrupted, a.lost, clock)
+	return errors.Join(a.missing, a.interrupted, a.lost, clock)
 }
 
 func create(dir string, p Profile) (home.Home, error) {
@@ -215,16 +221,14 @@ type Identity struct {
 	LastRecords []LastRecord // of the earlier pointers, oldest first
 }
 
-// LastRecord is the last record of an earlier pointer of the owner, which leads
-// followers on. It is a plain value.
-type LastRecord struct {
-	Pointer pointer.Pointer
-	Until   time.Time // the end of its validity; zero: this home has none
-}
-
-// Identity returns the owner's identity. It needs no passphrase.
+// Identity returns the owner's identity. It needs no passphrase. It fails with a
+// [*home.HeaderError] when a line of the identity key is damaged, or a [*NextError]
+// when the key is locked and the owner's record contradicts it.
 func (a *Agent) Identity() (Identity, error) {
 	id, err := a.identity()
+	if err == nil && id.Locked {
+		err = a.checkNext(id)
+	}
 	if err != nil {
 		return Identity{}, err
 	}
@@ -252,6 +256,19 @@ func (s *state) identity() (home.Identity, error) {
 	return id, nil
 }
 
+// checkNext compares the commitment in the header of a locked identity key with the
+// owner's record, if the home holds one.
+func (s *state) checkNext(id home.Identity) error {
+	r, _, err := s.held(id.Pointer)
+	if err != nil {
+		return nil
+	}
+	if card, ok := r.Card(); ok && !card.Next.IsZero() && card.Next != id.Next {
+		return &NextError{Key: id.Next, Record: card.Next, Sequence: r.Sequence(), Dir: s.home.Dir}
+	}
+	return nil
+}
+
 // key returns the identity's key, unlocked if it has to be.
 func (a *Agent) key() (*pointer.Key, error) {
 	id, err := a.identity()
@@ -262,7 +279,11 @@ func (a *Agent) key() (*pointer.Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	return id.Key(passphrase)
+	key, err := id.Key(passphrase)
+	if err != nil {
+		return nil, err
+	}
+	return key, id.CheckLast()
 }
 
 func (a *Agent) passphrase(id home.Identity) (string, error) {

@@ -1,11 +1,14 @@
 package agent
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
+	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/exchange"
 	"github.com/petnames-go/petnames/petname/home"
 )
@@ -24,7 +27,11 @@ func (c *checks) add(name, good string, problems ...error) {
 	if !check.OK {
 		var texts []string
 		for _, err := range problems {
-			texts = append(texts, err.Error())
+			text := err.Error()
+			if step, ok := err.(interface{ Next() string }); ok {
+				text += "; " + step.Next()
+			}
+			texts = append(texts, text)
 		}
 		check.Detail = strings.Join(texts, "; ")
 	}
@@ -43,23 +50,71 @@ func counted(n int, thing string) string {
 // respond.
 func (a *Agent) Check(ctx context.Context) []Check {
 	var out checks
-	out.add("files", a.home.Dir, a.home.CheckFiles()...)
-	if id, err := a.Identity(); err != nil {
+	out.add("files", a.home.Dir, slices.Concat(a.home.CheckFiles(), a.checkRecordsFolder(), a.checkSealing())...)
+	if id, err := a.checkIdentity(); err != nil {
 		out.add("identity", "", err)
 	} else {
 		out.add("identity", id.Pointer.String()+", the next key "+nextKeyText(id.Recovery))
 	}
-	names, err := a.book.Count()
-	if err != nil {
-		out.add("book", "", err)
-	} else {
-		out.add("book", counted(names, "name")+", every entry verified", append(a.Verify(ctx), a.checkMessages()...)...)
-	}
+	a.checkBook(ctx, &out, a.checkMessages()...)
 	a.checkRecords(&out)
 	a.checkNetwork(ctx, &out)
 	a.checkCopies(ctx, &out)
 	a.checkClock(&out) // after the routers, which show their times
 	return out
+}
+
+// checkBook verifies every entry of the book, and adds other problems of it.
+func (s *state) checkBook(ctx context.Context, out *checks, others ...error) {
+	names, err := s.book.Count()
+	if err != nil {
+		out.add("book", "", err)
+		return
+	}
+	out.add("book", counted(names, "name")+", every entry verified", append(s.Verify(ctx), others...)...)
+}
+
+// checkIdentity compares the header of the identity key with the keys, as far as they
+// can be unlocked.
+func (a *Agent) checkIdentity() (Identity, error) {
+	if err := a.Unlock(); err != nil && !errors.Is(err, home.ErrLocked) {
+		return Identity{}, err
+	}
+	return a.Identity()
+}
+
+// checkRecordsFolder reports a folder of records that Open had to create.
+func (s *state) checkRecordsFolder() []error {
+	var lacks *home.IncompleteError
+	if !errors.As(s.missing, &lacks) || !slices.Contains(lacks.Missing, "records") {
+		return nil
+	}
+	return []error{errors.New("the folder records was missing, and is created anew: until newer records of your contacts are seen, older ones are accepted")}
+}
+
+// checkSealing reports a card with sealing keys that this home does not have: others
+// seal messages with them.
+func (a *Agent) checkSealing() []error {
+	r, _, err := a.held(a.book.Identity())
+	if err != nil {
+		return nil
+	}
+	card, _ := r.Card()
+	if len(card.Sealing) == 0 {
+		return nil
+	}
+	keys, err := a.home.Sealing()
+	if err != nil {
+		return nil // CheckFiles reports it
+	}
+	for _, private := range keys.PrivateKeys() {
+		for _, public := range card.Sealing {
+			if bytes.Equal(private.PublicKey().Bytes(), public.Key) {
+				return nil
+			}
+		}
+	}
+	return []error{errors.New("no key in sealing.key is one of your card's, so messages to you cannot be read: put back a copy of it, or publish again")}
 }
 
 // nextKeyText states where the next key is.
@@ -90,7 +145,7 @@ func (a *Agent) checkMessages() []error {
 // CheckClosed checks what it can of a home that does not open, for the reason
 // given. It fails when there is no home at all.
 func CheckClosed(dir string, reason error) ([]Check, error) {
-	h, err := home.Open(dir)
+	h, err := home.Inspect(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +160,16 @@ func CheckClosed(dir string, reason error) ([]Check, error) {
 	one("files", h.Dir, errors.Join(h.CheckFiles()...))
 	id, err := h.Identity()
 	one("identity", id.Pointer.String()+", the next key "+nextKeyText(id.Recovery()), err)
-	one("book", "", reason)
+	if book, berr := h.Book(petname.Options{}); berr == nil && errors.As(err, new(*home.IncompleteError)) {
+		s := state{book: book} // the identity key alone is missing
+		s.checkBook(context.Background(), &out)
+		_ = book.Close() // nothing was written
+	} else {
+		if berr == nil {
+			_ = book.Close()
+		}
+		one("book", "", reason)
+	}
 	c, err := h.Config()
 	one("config", "network "+c.Network, err)
 	return out, nil
@@ -139,6 +203,11 @@ func (s *state) checkRecords(out *checks) {
 		}
 		if old {
 			expired++
+		}
+	}
+	if last, err := s.lastOwn(); err == nil {
+		if err := s.superseded(last); err != nil {
+			problems = append(problems, err)
 		}
 	}
 	out.add("records", fmt.Sprintf("%d verified, %d of them expired", len(pointers), expired), problems...)

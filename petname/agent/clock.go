@@ -99,20 +99,43 @@ func certificateSkew(err error, system time.Time) (ahead time.Duration, ok bool)
 	return bound.Sub(now), err1 == nil && err2 == nil && system.Sub(now).Abs() <= 2*clockMargin
 }
 
-// clockNotice returns an error when the clock of this machine does not agree with the
-// last entry of the book that this device made: what is signed now would have a wrong
-// date.
-func (s *state) clockNotice() error {
-	now, l := s.now(), s.book.Ledger()
-	var own, newest time.Time
+// entryTimes returns the dates of the last entry of this device in the book, and of the
+// newest entry of any device that was not removed; zero: none.
+func (s *state) entryTimes() (own, newest time.Time) {
+	l := s.book.Ledger()
 	for _, d := range l.Devices() {
 		if d.ID == l.Device() {
 			own = d.At
 		}
-		if d.At.After(newest) {
+		if d.At.After(newest) && !d.Removed {
 			newest = d.At
 		}
 	}
+	return own, newest
+}
+
+func (s *state) newestEntry() time.Time {
+	_, newest := s.entryTimes()
+	return newest
+}
+
+// checkClockOfBook fails with a [*ClockError] while the clock is behind the last entry
+// of this device. The entries of other devices do not count: one with a wrong clock, or
+// in the hands of a thief, would prevent a rotation.
+func (s *state) checkClockOfBook() error {
+	now := s.now()
+	if own, _ := s.entryTimes(); own.Sub(now) > bookMargin {
+		return &ClockError{now, own}
+	}
+	return nil
+}
+
+// clockNotice returns an error when the clock of this machine does not agree with the
+// last entry of the book that this device made: what is signed now would have a wrong
+// date.
+func (s *state) clockNotice() error {
+	now := s.now()
+	own, newest := s.entryTimes()
 	switch {
 	case own.Sub(now) > bookMargin:
 		return fmt.Errorf("the last entry of this device is dated %s, and its clock shows %s now: if that is right, new entries have the right date again", clockText(own), clockText(now))
@@ -122,8 +145,9 @@ func (s *state) clockNotice() error {
 	return nil
 }
 
-// checkClock adds the check of the clock if something contradicts it. It fails only if two sources agree that the
-// clock is ahead, or behind: one router alone can cause no more than a hint.
+// checkClock adds the check of the clock if something contradicts it. It fails only
+// if two sources agree that the clock is ahead, or behind: one router alone can
+// cause no more than a hint.
 func (a *Agent) checkClock(out *checks) {
 	hints, now := a.clockHints(), a.now()
 	ahead, behind := 0, 0

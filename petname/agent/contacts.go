@@ -105,12 +105,12 @@ func (a *Agent) Undo() (petname.Event, error) { return a.book.Undo() }
 func (a *Agent) Log() iter.Seq2[petname.Event, error] { return a.book.Log() }
 
 // Verify checks every entry, hash and row of the book, and returns the errors.
-func (a *Agent) Verify(ctx context.Context) []error {
+func (s *state) Verify(ctx context.Context) []error {
 	var problems []error
-	for err := range a.book.Ledger().Verify(ctx) {
+	for err := range s.book.Ledger().Verify(ctx) {
 		problems = append(problems, err)
 	}
-	forks, err := a.book.Ledger().Forks()
+	forks, err := s.book.Ledger().Forks()
 	if err != nil {
 		problems = append(problems, err)
 	}

@@ -20,7 +20,10 @@ import (
 // record that verifies. Old records, which a lying or slow router returns, have lower
 // sequences. One cause is not another copy: a home that was restored from a backup has
 // forgotten what it signed after the backup. That happens once for each restore, and
-// the next publication is above it; so the second time is proof.
+// the next publication is above it. Only a step to the next key is proof: see Successor.
+//
+// A record with the last reserved sequence is evidence as well, if its content is not
+// that of the record for which this device reserved it, and no other device has the book.
 type OtherCopy struct {
 	Sequence  uint64          // of the record
 	Signed    uint64          // the highest sequence that this home had reserved; 0: none
@@ -37,10 +40,19 @@ func (c OtherCopy) String() string {
 	if c.Times < 2 {
 		text += ", or this home was restored from an older copy"
 	}
-	if c.Signed == 0 {
-		return text + fmt.Sprintf(": there is a record of your pointer with sequence %d, and this home had signed none", c.Sequence)
+	text += fmt.Sprintf(": there is a record of your pointer with sequence %d", c.Sequence)
+	switch {
+	case c.Signed == 0:
+		text += ", and this home had signed none"
+	case c.Signed == c.Sequence:
+		text += ", and this home has signed another one with it"
+	default:
+		text += fmt.Sprintf(", and this home had signed none above %d", c.Signed)
 	}
-	return text + fmt.Sprintf(": there is a record of your pointer with sequence %d, and this home had signed none above %d", c.Sequence, c.Signed)
+	if c.Times >= 2 {
+		text += "; the only other cause is that this home was restored from an older copy each time"
+	}
+	return text
 }
 
 // CopiedError is returned when another copy of the home has rotated the key: a record
@@ -124,7 +136,7 @@ func (s *state) noteCopy() (row *copyRow, newest bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
-	if record.Sequence() <= signed.Sequence {
+	if record.Sequence() < signed.Sequence || record.Sequence() == signed.Sequence && !s.isForeign(record) {
 		return row, false, nil
 	}
 	if row != nil && row.Sequence == record.Sequence() && row.Signed == signed.Sequence {
@@ -144,6 +156,20 @@ func (s *state) noteCopy() (row *copyRow, newest bool, err error) {
 		s.log.Warn("evidence of another copy not noted", "error", err)
 	}
 	return &seen, true, nil
+}
+
+// isForeign reports whether a record has the sequence that this device reserved last, and
+// is another one than the record that it was reserved for. With several devices, one of
+// which may have reserved the same sequence, it is false.
+func (s *state) isForeign(record pointer.Record) bool {
+	devices := 0
+	for _, d := range s.book.Ledger().Devices() {
+		if !d.Removed {
+			devices++
+		}
+	}
+	last, err := s.reserved(record.Pointer())
+	return err == nil && devices == 1 && last.hashed && last.sequence == record.Sequence() && last.id != record.ID()
 }
 
 // provenSuccessor returns the next key of this home if a record of the owner's pointer

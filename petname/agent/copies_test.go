@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"fmt"
 	"iter"
+	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/dht/kad"
 	"github.com/petnames-go/petnames/petname/agent"
 	"github.com/petnames-go/petnames/pointer"
 )
@@ -86,7 +88,7 @@ func badCopies(t *testing.T, a *agent.Agent) string {
 }
 
 // Two copies of a home that publish find each other: at a publication, at a look, and in
-// a check. From the second time on, a restored backup is no explanation.
+// a check. A home that was restored each time remains the other explanation.
 func TestACopyOfTheHomeThatPublishesIsFound(t *testing.T) {
 	a, b, _ := twoCopies(t)
 	require.Empty(t, badCopies(t, b))
@@ -111,6 +113,41 @@ func TestACopyOfTheHomeThatPublishesIsFound(t *testing.T) {
 	require.Nil(t, publishes(t, b))
 	text := badCopies(t, b)
 	require.Contains(t, text, "another copy of this home is in use: ")
+	require.Contains(t, text, "restored from an older copy each time")
+}
+
+// Two copies that signed one sequence offline find each other by the content of the
+// record.
+func TestACopyWithTheSameSequenceIsFound(t *testing.T) {
+	a, b, net := twoCopies(t)
+	theirs, err := a.PublishDraft(t.Context(), draft(agent.WaitSome, value("/ipfs/bafkqabdumvzxi"), func(d *agent.Draft) { d.Lifetime = 2 * time.Hour }))
+	require.NoError(t, err)
+	record := net.records[a.Pointer()]
+	net.records[a.Pointer()] = nil
+	require.Nil(t, publishes(t, b))
+	require.Equal(t, theirs.Sequence, sequence(t, b))
+	require.Empty(t, badCopies(t, b))
+	net.records[a.Pointer()] = record
+	require.Contains(t, badCopies(t, b), "sequence 2, and this home has signed another one with it")
+	c := publishes(t, b)
+	require.NotNil(t, c)
+	require.Equal(t, c.Sequence, c.Signed)
+	require.Nil(t, publishes(t, b))
+}
+
+// A recovery file that is used on two machines makes two homes with one key. The second
+// one is notified.
+func TestASecondRecoveryFromOneFileIsFound(t *testing.T) {
+	hub, err := kad.Start(t.Context(), kad.Config{Listen: []string{"/ip4/127.0.0.1/tcp/0"}, Server: true})
+	require.NoError(t, err)
+	t.Cleanup(func() { hub.Close() })
+	file, _, _ := lost(t, hub.Addrs()...)
+	_, first := recovers(t, file, hub.Addrs()...)
+	require.Nil(t, first.OtherCopy)
+	require.NoError(t, os.Rename(file+".next", file+"2"))
+	_, second := recovers(t, file, hub.Addrs()...)
+	require.NotNil(t, second.OtherCopy)
+	require.Equal(t, first.New, second.New)
 }
 
 // The evidence is stored: also a renewal in the background, which is above the other

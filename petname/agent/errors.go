@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
+	"time"
 
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/petname/exchange"
@@ -84,6 +86,53 @@ type MismatchError struct {
 
 func (e *MismatchError) Error() string {
 	return "the identity key is of " + e.Key.String() + ", and the book is of " + e.Book.String()
+}
+
+// SequenceError is returned when the owner's newest record has the highest sequence: none
+// can be published above it. This program signs no such record but as the last one of
+// a key, so another holder of the key has signed it.
+type SequenceError struct{ Sequence uint64 }
+
+func (e *SequenceError) Error() string {
+	return fmt.Sprintf("the last sequence is %d, and there is none above it: another holder of your key has signed that record, and only another key can publish", e.Sequence)
+}
+
+// ClockError is returned when the clock of this machine is over a day behind an entry of
+// the book that this device made. Nothing has changed then.
+type ClockError struct{ Now, Entry time.Time }
+
+func (e *ClockError) Error() string {
+	return fmt.Sprintf("this machine's clock shows %s, and the last entry of this device in the book is dated %s: what is signed now can end too early",
+		clockText(e.Now), clockText(e.Entry))
+}
+
+// UnsavedError is returned when a record is signed and its sequence is used, but the
+// home could not store the record. Nothing was stored in a network. The next
+// publication signs another.
+type UnsavedError struct {
+	Sequence uint64
+	Err      error
+}
+
+func (e *UnsavedError) Error() string {
+	return fmt.Sprintf("sequence %d is signed, but neither saved nor published: %v", e.Sequence, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *UnsavedError) Unwrap() error { return e.Err }
+
+// NextError is returned when the header of the locked identity key states another next
+// key than the owner's newest record: the header is damaged, or another holder of the
+// key signed the record. Unlocking tells which: see [Agent.Unlock].
+type NextError struct {
+	Key, Record pointer.Commitment
+	Sequence    uint64 // of the record
+	Dir         string // of the home
+}
+
+func (e *NextError) Error() string {
+	return fmt.Sprintf("line 3 of %q commits to another next key than your record, sequence %d",
+		filepath.Join(e.Dir, "identity.key"), e.Sequence)
 }
 
 // NoRecordError is returned when the home holds no record of a pointer.

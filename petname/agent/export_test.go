@@ -103,7 +103,7 @@ func SaveLastRecord(ctx context.Context, a *Agent) error {
 	if err != nil {
 		return err
 	}
-	return a.saveLastRecord(ctx, id)
+	return a.saveLastRecords(ctx, id)
 }
 
 // StopLoops ends what Start began, and returns when it has ended.
@@ -132,3 +132,8 @@ func Subscribers(a *Agent) int {
 func Notify(a *Agent, p pointer.Pointer) { a.events.publish(Event{BookChanged, p}) }
 
 func PutFormerAlone(ctx context.Context, a *Agent) { a.putFormerAlone(ctx) }
+
+// SendEdges changes edges and sends them, with an undo that fails.
+func SendEdges(ctx context.Context, a *Agent, to petname.Contact, undo func() error) (Delivery, error) {
+	return a.sendEdges(ctx, to, undo, func() error { return nil })
+}

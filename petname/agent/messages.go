@@ -5,6 +5,7 @@ import (
 	"crypto/hpke"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/petnames-go/petnames/dht"
@@ -60,7 +61,7 @@ func (s *state) sealing() ([]hpke.PrivateKey, error) {
 	read := s.home.Sealing
 	if s.publishing.TryLock() { // or else a publication is about to replace them
 		defer s.publishing.Unlock()
-		read = func() (home.Sealing, error) { return s.home.EraseSealing(s.now()) }
+		read = func() (home.Sealing, error) { return s.home.EraseSealing(s.now(), s.newestEntry()) }
 	}
 	keys, err := read()
 	return keys.PrivateKeys(), err
@@ -111,6 +112,7 @@ type Fetched struct {
 	Polled   int      // contacts that were asked for messages
 	Fresh    int      // suggestions that are new
 	Refused  int      // messages that were not accepted
+	Reasons  []string // of Refused, each once, for people; at most 4
 	Denials  []Denial // denials of contacts that are new
 	Waiting  int      // messages of this home that their recipients have not fetched yet
 	Requests int      // contact requests of this home that are stored again until they expire
@@ -204,6 +206,9 @@ func (a *Agent) fetch(ctx context.Context, unknownSenders bool) (Fetched, error)
 	}
 	for _, r := range report.Refused {
 		a.log.Info("message refused", "by", r.By, "reason", r.Err)
+		if reason := r.Err.Error(); len(out.Reasons) < 4 && !slices.Contains(out.Reasons, reason) {
+			out.Reasons = append(out.Reasons, reason)
+		}
 	}
 	if out.Problem = errors.Join(append(report.Errs, err)...); out.Problem != nil {
 		a.log.Info("not all messages could be looked for", "error", out.Problem)

@@ -15,15 +15,24 @@ import (
 // key, and settles the contradictions on record: see [petname.Book.Confirm]. text
 // is a petname, or a pointer in any form. The card is that of the newest record,
 // from the networks that were joined or else from the home. If the card names a
-// successor that it now proves, the contact advances.
+// successor that it now proves, the contact advances. A card that contradicts what
+// is on record, and that was not shown before, is recorded, and the error says so.
+//
+// With a successor, the owner believes a step on record that only a claim proves:
+// see [petname.Contact.Unproven]. Then no card is needed.
 //
 // The context bounds it, to [MaxTimeout] at most; without a deadline it takes at
 // most 30 seconds. The errors are those of Lookup and of [petname.Book.Confirm].
 // That no network can be reached is no error if the home has a record.
-func (a *Agent) Confirm(ctx context.Context, text string) (petname.Contact, error) {
+func (a *Agent) Confirm(ctx context.Context, text string, successor pointer.Pointer) (petname.Contact, error) {
 	c, err := a.Lookup(text)
 	if err != nil {
 		return c, err
+	}
+	if !successor.IsZero() {
+		if confirmed, err := a.book.Confirm(c.ID, nil, successor); !errors.Is(err, petname.ErrNothingToConfirm) {
+			return confirmed, err
+		}
 	}
 	timeout := defaultTimeout
 	if deadline, ok := ctx.Deadline(); ok {
@@ -44,7 +53,7 @@ func (a *Agent) Confirm(ctx context.Context, text string) (petname.Contact, erro
 	if ctx.Err() != nil && errors.Is(lookUpErr, context.Canceled) {
 		return c, lookUpErr
 	}
-	confirmed, err := a.book.Confirm(c.ID, newest)
+	confirmed, err := a.book.Confirm(c.ID, newest, successor)
 	if errors.Is(err, petname.ErrNothingToConfirm) && isNetwork(lookUpErr) {
 		err = errors.Join(err, lookUpErr)
 	}
@@ -55,8 +64,8 @@ func (a *Agent) Confirm(ctx context.Context, text string) (petname.Contact, erro
 	if card, _ := newest.Card(); card.Successor.IsZero() && len(card.Succession) == 0 {
 		return confirmed, nil
 	}
-	if _, err := a.book.Resolve(ctx, resolver, confirmed.Pointer.String(), dht.LevelAny); err != nil && !isNetwork(err) {
-		return confirmed, err
+	if _, err := a.book.Resolve(ctx, resolver, confirmed.Pointer.String(), dht.LevelAny); err != nil {
+		a.log.Info("the successor that the card names is not proven, or was not found", "contact", c.ID, "error", err)
 	}
 	return a.book.ByPointer(c.ID)
 }

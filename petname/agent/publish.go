@@ -82,7 +82,7 @@ type Published struct {
 	Edges           []string          // labels of the public edges in the card
 	Receipt         dht.Receipt       // zero with WaitNone
 	Former          []pointer.Pointer // earlier pointers of the owner whose last records were stored again
-	FormerNotStored []pointer.Pointer // earlier pointers whose last records no peer stored: a look-up there finds no successor
+	FormerNotStored []pointer.Pointer // earlier pointers whose last records more peers refused than stored, or none did: a look-up there finds no successor
 	Took            time.Duration
 
 	// OtherCopy is evidence that another copy of this home is in use, if the record that
@@ -104,12 +104,19 @@ func (a *Agent) Publish(ctx context.Context, edit func(*Draft) error) (dht.Recei
 // itself. A nil edit publishes the last value anew.
 //
 // It fails with [home.ErrLocked], with an [*ArgumentError] for a draft that
-// cannot be published, with a [*CopiedError], with a [*home.UnfinishedError] while
-// an interrupted rotation cannot be finished, or with what edit returns, before
-// anything has changed.
+// cannot be published, with a [*CopiedError], with a [*SequenceError], with a [*home.UnfinishedError] while
+// an interrupted rotation cannot be finished, with what edit returns, or with a
+// [*SupersededError] when edit keeps the value and there are two, before anything has
+// changed; and with an [*UnsavedError] when the home cannot store the record.
 // After that the record is in the home, whatever the error: [ErrNotJoined] before
 // Join, [dht.ErrUnreachable] when no store responded, or a [*dht.ShortError].
 func (a *Agent) PublishDraft(ctx context.Context, edit func(*Draft) error) (Published, error) {
+	return a.publishDraft(ctx, edit, false)
+}
+
+// publishDraft is PublishDraft; renewing, the newest value stays whatever the owner has
+// to decide.
+func (a *Agent) publishDraft(ctx context.Context, edit func(*Draft) error, renewing bool) (Published, error) {
 	if err := ctx.Err(); err != nil {
 		return Published{}, err
 	}
@@ -152,7 +159,11 @@ func (a *Agent) PublishDraft(ctx context.Context, edit func(*Draft) error) (Publ
 	if last, other, err = a.newestOwn(ctx, stores, offline); err != nil {
 		return Published{}, err
 	}
-	if last.Value != base {
+	if err := a.superseded(last); err != nil && !renewing {
+		if draft, err = decide(err, edit); err != nil {
+			return Published{}, err
+		}
+	} else if last.Value != base {
 		if draft, err = drafted(last.Value, edit); err != nil {
 			return Published{}, err
 		}
@@ -164,7 +175,7 @@ func (a *Agent) PublishDraft(ctx context.Context, edit func(*Draft) error) (Publ
 	if err != nil {
 		return Published{}, err
 	}
-	if err := a.reserve(record, draft.Lifetime); err != nil {
+	if err := a.reserve(record, draft.Lifetime, draft.Value != last.Value, renewing); err != nil {
 		return Published{}, err
 	}
 	out := Published{OtherCopy: other, Pointer: record.Pointer(), Value: record.Value(), Sequence: record.Sequence(), Expires: record.Expires(), TTL: record.TTL()}
@@ -173,9 +184,11 @@ func (a *Agent) PublishDraft(ctx context.Context, edit func(*Draft) error) (Publ
 	}
 	slices.Sort(out.Edges)
 	if _, err := a.records.Put(ctx, record.Pointer(), record.Bytes()); err != nil {
-		return Published{}, err
+		return Published{}, &UnsavedError{record.Sequence(), err}
 	}
-	a.takeFinished() // the owner continues with the new pointer
+	if !renewing {
+		a.takeFinished(record.Pointer()) // the owner continues with the new pointer
+	}
 	if draft.Wait == WaitNone {
 		out.Took = time.Since(began)
 		a.storeLater(record, identity)
@@ -190,6 +203,7 @@ func (a *Agent) PublishDraft(ctx context.Context, edit func(*Draft) error) (Publ
 		put = resolver.PublishAll
 	}
 	out.Receipt, err = put(ctx, record)
+	a.clearUnsent(record, out.Receipt, err)
 	a.setLastPut(record, out.Receipt, draft.Wait == WaitAll, err)
 	out.Took = time.Since(began)
 	out.Former, out.FormerNotStored = a.putFormer(ctx, identity, stores)
@@ -243,6 +257,7 @@ func (a *Agent) storeLater(record pointer.Record, id home.Identity) {
 		if err == nil {
 			var receipt dht.Receipt
 			receipt, err = a.resolver(stores...).Publish(ctx, record)
+			a.clearUnsent(record, receipt, err)
 			a.setLastPut(record, receipt, false, err)
 			a.putFormer(ctx, id, stores)
 		}
@@ -250,49 +265,6 @@ func (a *Agent) storeLater(record pointer.Record, id home.Identity) {
 			a.log.Warn("record not stored", "sequence", record.Sequence(), "error", err)
 		}
 	})
-}
-
-// putFormer stores the last records of the owner's earlier pointers again, which
-// name this one. It returns the pointers with a last record that was stored, and
-// those with one that no peer stored. A pointer without a valid record in the home is
-// in neither.
-func (s *state) putFormer(ctx context.Context, id home.Identity, stores []dht.Store) (stored, notStored []pointer.Pointer) {
-	if err := s.saveLastRecord(ctx, id); err != nil {
-		s.log.Warn("last record of a former pointer not saved", "error", err)
-	}
-	s.lookForFormer(ctx, id, stores)
-	for _, step := range id.Succession {
-		r, expired, err := s.held(step.Old)
-		if err != nil || expired {
-			continue
-		}
-		receipt, err := s.resolver(stores...).Publish(ctx, r)
-		if err != nil {
-			s.log.Warn("last record of a former pointer not stored as widely as wanted", "error", err)
-		}
-		if receipt.Stored > 0 {
-			stored = append(stored, step.Old)
-		} else {
-			notStored = append(notStored, step.Old)
-		}
-	}
-	return stored, notStored
-}
-
-// lookForFormer asks the network for the last records of earlier pointers that are not
-// in the home: a recovered home has only that of the last key before it. Records that
-// are found are stored in the home.
-func (s *state) lookForFormer(ctx context.Context, id home.Identity, stores []dht.Store) {
-	ctx, cancel := context.WithTimeout(ctx, lookUpTimeout)
-	defer cancel()
-	for _, step := range home.CardSteps(id.Succession) {
-		if _, _, err := s.held(step.Old); !errors.As(err, new(*NoRecordError)) {
-			continue
-		}
-		if _, err := s.resolver(stores...).Best(ctx, step.Old, dht.LevelFresh); err != nil {
-			s.log.Debug("last record of a former pointer not found", "pointer", step.Old, "error", err)
-		}
-	}
 }
 
 // newCard returns the card of the owner's next record, with the node's addresses if
@@ -306,7 +278,7 @@ func (s *state) newCard(id home.Identity, addresses bool) (pointer.Card, error) 
 	if err != nil {
 		return pointer.Card{}, err
 	}
-	sealing, err := s.home.RenewSealing(s.now(), sealingAge)
+	sealing, err := s.home.RenewSealing(s.now(), s.newestEntry(), sealingAge)
 	if err != nil {
 		return pointer.Card{}, err
 	}
@@ -340,7 +312,7 @@ func (s *state) newestOwn(ctx context.Context, stores []dht.Store, offline error
 		return petname.Published{}, nil, err
 	}
 	if last.Sequence >= pointer.MaxSequence {
-		return petname.Published{}, nil, fmt.Errorf("the last sequence is %d, and there is none above it", last.Sequence)
+		return petname.Published{}, nil, &SequenceError{last.Sequence}
 	}
 	return last, other, nil
 }

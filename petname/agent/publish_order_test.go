@@ -133,6 +133,7 @@ func TestTheNextSequenceIsAboveTheRecordThatTheHomeHas(t *testing.T) {
 	require.NoError(t, err)
 	_, err = a.PublishDraft(t.Context(), draft(agent.WaitNone))
 	require.ErrorContains(t, err, "there is none above it")
+	require.ErrorAs(t, err, new(*agent.SequenceError))
 }
 
 // Two publications at once use two sequences.

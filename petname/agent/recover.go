@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/petnames-go/petnames/petname/home"
 )
@@ -13,10 +14,17 @@ type Recovered struct {
 	Published
 
 	// Problem is why the records of both pointers are not stored in a network yet:
-	// [ErrNotJoined], a [*JoinError], or an error of [Agent.PublishDraft]. They are in the
-	// home, and the next publication, or an agent that runs, stores them. Nil: stored.
+	// [ErrNotJoined], a [*JoinError], [ErrNotLedOn], or an error of [Agent.PublishDraft].
+	// They are in the home, and the next publication, or an agent that runs, stores them.
+	// Nil: stored.
 	Problem error
 }
+
+// ErrNotLedOn is the Problem of a recovery whose new record is stored, and the last record
+// of the old pointer is not: it has ended, or more peers refused than accepted it, since
+// they have a newer record, which another holder of the old key signed. Followers are
+// not led on; the new link leads them.
+var ErrNotLedOn = errors.New("the last record of the old pointer is not stored: it has ended, or peers have a newer one, which another holder of the old key signed; followers are not led on")
 
 // Recover makes a home in dir from a recovery file, opens it, joins the networks (see
 // [Agent.Join]; none: the home stays offline), and publishes: the last record of the old
@@ -58,7 +66,10 @@ func Recover(ctx context.Context, dir string, r home.RecoverOptions, o Options, 
 	}
 	id, ierr := a.identity()
 	if ierr == nil {
-		ierr = a.saveLastRecord(ctx, id) // offline nothing else has put it into the home
+		ierr = a.saveLastRecords(ctx, id) // offline nothing else has put it into the home
+	}
+	if err == nil && !made.Until.IsZero() && !slices.Contains(out.Former, made.Old) {
+		err = ErrNotLedOn
 	}
 	out.Problem = err
 	return a, out, ierr

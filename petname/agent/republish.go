@@ -74,7 +74,7 @@ func (s *state) wakeRepublisher() {
 // as long as it was published for. If that is unknown, the given lifetime may be the
 // short rest of a longer one.
 func (a *Agent) renew(ctx context.Context, old pointer.Record, life time.Duration) error {
-	out, err := a.PublishDraft(ctx, func(d *Draft) error {
+	out, err := a.publishDraft(ctx, func(d *Draft) error {
 		d.TTL, d.Lifetime, d.V1 = old.TTL(), life.Round(time.Second), hasV1(old.Bytes())
 		if a.lifetime(old) == 0 {
 			d.Lifetime = max(d.Lifetime, defaultLifetime)
@@ -84,7 +84,7 @@ func (a *Agent) renew(ctx context.Context, old pointer.Record, life time.Duratio
 			d.Addresses = len(c.Nodes) > 0
 		}
 		return nil
-	})
+	}, true)
 	if err != nil && out.Receipt.Stored == 0 {
 		return err
 	}
@@ -113,6 +113,7 @@ func (n *ownNetwork) Put(ctx context.Context, p pointer.Pointer, record []byte) 
 		return dht.Receipt{}, err
 	}
 	receipt, err := s.resolver(stores...).Publish(ctx, rec)
+	s.clearUnsent(rec, receipt, err)
 	s.setLastPut(rec, receipt, false, err) // it may be stored now after a publication that failed
 	if id, ierr := s.identity(); ierr == nil {
 		s.putFormer(ctx, id, stores)

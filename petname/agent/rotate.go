@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/petnames-go/petnames/petname/home"
 	"github.com/petnames-go/petnames/pointer"
@@ -37,8 +36,8 @@ type Rotated struct {
 // If an earlier rotation was interrupted, Rotate finishes that one, once.
 //
 // Rotate fails with [home.ErrLocked], [home.ErrNextElsewhere] when the next key
-// is in a recovery file, [home.ErrNextWrong], or a [*CopiedError], and changes nothing
-// then. Beside a [*home.UnfinishedError] the result is valid: the identity has changed,
+// is in a recovery file, [home.ErrNextWrong], a [*ClockError], or a [*CopiedError], and
+// changes nothing then. Beside a [*home.UnfinishedError] the result is valid: the identity has changed,
 // and the rest is done when the home is next used. A rotation that a crash interrupted
 // is finished at the next Open, or undone if the identity had not changed.
 func (a *Agent) Rotate(ctx context.Context, o Rotation) (Rotated, error) {
@@ -50,16 +49,19 @@ func (a *Agent) Rotate(ctx context.Context, o Rotation) (Rotated, error) {
 	if err := a.finishRotation(); err != nil {
 		return a.rotated(err)
 	}
-	if a.takeFinished() {
+	if a.takeFinished(a.book.Identity()) {
 		out, err := a.rotated(nil)
 		out.Resumed = true
 		return out, err
+	}
+	if err := a.checkClockOfBook(); err != nil {
+		return Rotated{}, err
 	}
 	id, err := a.identity()
 	if err != nil {
 		return Rotated{}, err
 	}
-	if err := a.saveLastRecord(ctx, id); err != nil {
+	if err := a.saveLastRecords(ctx, id); err != nil {
 		return Rotated{}, err
 	}
 	passphrase, err := a.passphrase(id)
@@ -71,7 +73,7 @@ func (a *Agent) Rotate(ctx context.Context, o Rotation) (Rotated, error) {
 		return Rotated{}, err
 	}
 	r, err := a.home.Rotate(home.RotateOptions{Passphrase: passphrase, Next: o.Next, Recovery: o.Recovery, Nickname: nickname,
-		WorkFactor: o.WorkFactor, Now: a.now})
+		WorkFactor: o.WorkFactor, Now: a.now, Newest: a.newestEntry(), Former: a.formerRecords(id)})
 	if err != nil {
 		return Rotated{}, err
 	}
@@ -89,7 +91,7 @@ func (a *Agent) Rotate(ctx context.Context, o Rotation) (Rotated, error) {
 		return Rotated{}, &home.UnfinishedError{Old: r.Old.Pointer(), New: r.New.Pointer(), Err: serr}
 	}
 	if id, ierr := a.identity(); ierr == nil {
-		if kerr := a.saveLastRecord(ctx, id); kerr != nil {
+		if kerr := a.saveLastRecords(ctx, id); kerr != nil {
 			a.log.Warn("last record of a former pointer not saved", "error", kerr) // putFormer saves it before it stores it
 		}
 	}
@@ -98,20 +100,16 @@ func (a *Agent) Rotate(ctx context.Context, o Rotation) (Rotated, error) {
 	return a.rotated(err)
 }
 
-// lastRecord returns the last record of the old key of a rotation. Its sequence is
-// above what the network has of the owner, where that can be asked: a last record that
-// is older than another is not used by resolvers, and cannot be signed again. The value is one
-// that the owner published, and not that of a thief of the old key.
+// lastRecord returns the last record of the old key of a rotation. It has the highest
+// sequence, as in a recovery file: a thief of the old key can sign none above it, and
+// needs one with a later end (see [pointer.Record.Compare]). The value is one that the
+// owner published, and not that of such a thief.
 func (a *Agent) lastRecord(ctx context.Context, r *home.Rotation, despiteCopy bool) (pointer.Record, error) {
 	stores, offline := a.joined(ctx)
 	if err := a.lookUpOwn(ctx, stores, offline); err != nil {
 		return pointer.Record{}, err
 	}
 	if _, err := a.checkRotatedElsewhere(); err != nil && !(despiteCopy && errors.As(err, new(*CopiedError))) {
-		return pointer.Record{}, err
-	}
-	last, err := a.lastOwn()
-	if err != nil {
 		return pointer.Record{}, err
 	}
 	published, err := a.book.Published()
@@ -123,8 +121,8 @@ func (a *Agent) lastRecord(ctx context.Context, r *home.Rotation, despiteCopy bo
 		return pointer.Record{}, err
 	}
 	card.Successor = r.New.Pointer()
-	return pointer.Sign(r.Old, pointer.Fields{Value: published.Value, Sequence: min(last.Sequence+1, pointer.MaxSequence), TTL: defaultTTL,
-		Expires: home.LastExpiry(a.now()), Card: &card})
+	return pointer.Sign(r.Old, pointer.Fields{Value: published.Value, Sequence: pointer.MaxSequence, TTL: defaultTTL,
+		Expires: home.LastExpiry(a.now(), a.newestEntry()), Card: &card})
 }
 
 // rotated returns the identity with its earlier pointers, beside the error of a rotation
@@ -142,82 +140,4 @@ func (a *Agent) rotated(unfinished error) (Rotated, error) {
 		return out, unfinished
 	}
 	return out, err
-}
-
-// finishRotation finishes or undoes a rotation that was interrupted. It fails with a
-// [*home.UnfinishedError] for one that cannot be finished yet.
-func (s *state) finishRotation() error {
-	i, err := s.home.FinishRotation(s.now())
-	if i == nil {
-		return err
-	}
-	if err != nil && i.Finished {
-		return &home.UnfinishedError{Old: i.From, New: i.To, Err: err}
-	}
-	if err != nil {
-		return err
-	}
-	s.log.Warn(i.String())
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.finished = i.Finished
-	return nil
-}
-
-// resumeRotation finishes or undoes a rotation that an earlier process left, and keeps
-// the notice of it.
-func (s *state) resumeRotation() {
-	i, err := s.home.FinishRotation(s.now())
-	switch {
-	case err != nil && i != nil && i.Finished:
-		s.interrupted = fmt.Errorf("a rotation from %s to %s was interrupted, and cannot be finished yet: %w", i.From, i.To, err)
-	case err != nil:
-		s.interrupted = fmt.Errorf("a rotation was interrupted, and cannot be finished or undone yet: %w", err)
-	case i != nil:
-		s.interrupted, s.finished = errors.New(i.String()), i.Finished
-	}
-}
-
-// takeFinished reports whether an interrupted rotation was finished since the last
-// call.
-func (s *state) takeFinished() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	finished := s.finished
-	s.finished = false
-	return finished
-}
-
-// lastRecords returns the last records of the earlier pointers.
-func (s *state) lastRecords(id home.Identity) []LastRecord {
-	var all []LastRecord
-	for i, step := range id.Succession {
-		last := LastRecord{Pointer: step.Old}
-		r, _, err := s.held(step.Old)
-		if card, _ := r.Card(); i == len(id.Succession)-1 && (err != nil || card.Successor.IsZero()) {
-			r, _, err = pointer.OpenExpired(step.Old, id.Last, s.now()) // saveLastRecord has not run yet
-		}
-		if card, _ := r.Card(); err == nil && !card.Successor.IsZero() {
-			last.Until = r.Expires()
-		}
-		all = append(all, last)
-	}
-	return all
-}
-
-// saveLastRecord stores the last record of the previous key among the home's records:
-// the rotation to this key left it in the file of the identity key.
-func (s *state) saveLastRecord(ctx context.Context, id home.Identity) error {
-	if id.Last == nil || len(id.Succession) == 0 {
-		return nil
-	}
-	record, expired, err := pointer.OpenExpired(id.Succession[len(id.Succession)-1].Old, id.Last, s.now())
-	if err != nil || expired {
-		return nil // damaged or expired: no peer accepts it
-	}
-	if have, _, err := s.held(record.Pointer()); err == nil && have.Sequence() >= record.Sequence() {
-		return nil
-	}
-	_, err = s.records.Put(ctx, record.Pointer(), record.Bytes())
-	return err
 }

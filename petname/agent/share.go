@@ -2,8 +2,10 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"iter"
 
+	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/name"
 )
@@ -18,26 +20,33 @@ func (a *Agent) EdgesWith(contact petname.Contact) iter.Seq2[petname.Edge, error
 }
 
 // Share shares contacts publicly, under label, or if it is empty each under its
-// nickname. It returns the labels that were shared. The labels and the pointers are
-// public from the next publication on.
+// nickname: all of them, or after an error none. It returns the labels that were
+// shared. The labels and the pointers are public from the next publication on.
 func (a *Agent) Share(names []string, label string) ([]string, error) {
 	contacts, labels, err := a.labels(names, label)
 	if err != nil {
 		return nil, err
 	}
 	var added []string
-	for i, c := range contacts {
-		if _, err := a.book.SharePublic(c.ID, labels[i]); err != nil {
-			return added, err
+	err = a.book.Update(func(book *petname.Book, _ *ledger.View) error {
+		for i, c := range contacts {
+			if _, err := book.SharePublic(c.ID, labels[i]); err != nil {
+				return err
+			}
+			added = append(added, labels[i].String())
 		}
-		added = append(added, labels[i].String())
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	return added, nil
 }
 
 // ShareWith shares contacts with one other contact, under labels as in [Agent.Share],
 // and sends it the edges. It returns the new labels. If the edges can be neither sent
-// nor queued, nothing is changed and no labels are returned.
+// nor queued, nothing is changed and no labels are returned. With [Queued], the change
+// is in the book and is sent by a later Fetch.
 func (a *Agent) ShareWith(ctx context.Context, to string, names []string, label string) ([]string, Delivery, error) {
 	audience, err := a.Lookup(to)
 	if err != nil {
@@ -48,12 +57,19 @@ func (a *Agent) ShareWith(ctx context.Context, to string, names []string, label 
 		return nil, "", err
 	}
 	var added []string
-	undo := func() {
-		for _, text := range added {
-			if n, err := petname.CheckLabel(text); err == nil {
-				_, _ = a.book.UnshareWith(audience.ID, n)
+	undo := func() error {
+		return a.book.Update(func(book *petname.Book, _ *ledger.View) error {
+			for _, text := range added {
+				n, err := petname.CheckLabel(text)
+				if err == nil {
+					_, err = book.UnshareWith(audience.ID, n)
+				}
+				if err != nil {
+					return err
+				}
 			}
-		}
+			return nil
+		})
 	}
 	sent, err := a.sendEdges(ctx, audience, undo, func() error {
 		before := make(map[string]bool) // keys of the labels that are shared already
@@ -65,16 +81,17 @@ func (a *Agent) ShareWith(ctx context.Context, to string, names []string, label 
 				before[n.Key()] = true
 			}
 		}
-		for i, c := range contacts {
-			if _, err := a.book.ShareWith(audience.ID, c.ID, labels[i]); err != nil {
-				undo()
-				return err
+		return a.book.Update(func(book *petname.Book, _ *ledger.View) error {
+			for i, c := range contacts {
+				if _, err := book.ShareWith(audience.ID, c.ID, labels[i]); err != nil {
+					return err
+				}
+				if !before[labels[i].Key()] { // an edge from before this call stays if the call fails
+					added = append(added, labels[i].String())
+				}
 			}
-			if !before[labels[i].Key()] { // an edge from before this call stays if the call fails
-				added = append(added, labels[i].String())
-			}
-		}
-		return nil
+			return nil
+		})
 	})
 	if sent == "" {
 		added = nil // undone
@@ -104,7 +121,11 @@ func (a *Agent) UnshareWith(ctx context.Context, to, label string) (Delivery, er
 		return "", err
 	}
 	var was petname.Edge
-	return a.sendEdges(ctx, audience, func() { _, _ = a.book.ShareWith(audience.ID, was.Contact.ID, n) }, func() error {
+	undo := func() error {
+		_, err := a.book.ShareWith(audience.ID, was.Contact.ID, n)
+		return err
+	}
+	return a.sendEdges(ctx, audience, undo, func() error {
 		was, err = a.book.UnshareWith(audience.ID, n)
 		return err
 	})
@@ -158,8 +179,9 @@ func (a *Agent) labels(names []string, label string) ([]petname.Contact, []name.
 }
 
 // sendEdges changes the private edges for a contact, and sends them. It undoes a change
-// that can be neither sent nor queued.
-func (a *Agent) sendEdges(ctx context.Context, to petname.Contact, undo func(), change func() error) (Delivery, error) {
+// that can be neither sent nor queued. If that fails too, as on a full disk, the change
+// remains, and is queued: the next Fetch sends every change of the book.
+func (a *Agent) sendEdges(ctx context.Context, to petname.Contact, undo func() error, change func() error) (Delivery, error) {
 	key, err := a.key()
 	if err != nil {
 		return "", err
@@ -175,8 +197,11 @@ func (a *Agent) sendEdges(ctx context.Context, to petname.Contact, undo func(), 
 	}
 	sent, err := ex.ShareWith(ctx, key, to.Pointer)
 	if sent == "" {
-		undo()
-		return "", noCard(err, to.Name)
+		err = noCard(err, to.Name)
+		if uerr := undo(); uerr != nil {
+			return Queued, errors.Join(err, uerr)
+		}
+		return "", err
 	}
 	return sent, queued(sent, err)
 }

@@ -147,6 +147,14 @@ func (e *Exchange) contactDetails(ctx context.Context, contact pointer.Pointer) 
 	if err != nil {
 		return nil, nil, err
 	}
+	// Nothing is sealed to the keys of a contact in contradiction.
+	c, err := e.c.Book.ByPointer(contact)
+	if err == nil && c.Pointer == contact {
+		err = c.Pinned(contact, pointer.Commitment{})
+	}
+	if err != nil && !errors.Is(err, petname.ErrNotFound) {
+		return nil, nil, err
+	}
 	result, err := e.c.Records.Best(ctx, contact, dht.LevelAny)
 	if err == nil {
 		card, _ := result.Record.Card()

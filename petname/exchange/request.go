@@ -273,7 +273,7 @@ func (e *Exchange) FetchRequests(ctx context.Context, difficulty request.Difficu
 		switch {
 		case errors.Is(err, request.ErrBusy), errors.Is(err, request.ErrWrongEpoch):
 		case err != nil:
-			report.Refused = append(report.Refused, Refusal{i.By, err})
+			report.refuse(i.By, err)
 		case isNew:
 			s, err := e.c.Book.Suggestion(id.String())
 			if err != nil {

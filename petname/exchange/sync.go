@@ -114,6 +114,18 @@ func (e *Exchange) Sync(ctx context.Context, key crypto.Signer) (Report, error) 
 	return report, ctx.Err()
 }
 
+// refuse adds the reason why a message was not accepted: to Refused, or to Errs if it is
+// that this home could not store it. A nil err adds nothing.
+func (r *Report) refuse(by pointer.Pointer, err error) {
+	switch {
+	case err == nil:
+	case errors.Is(err, ledger.ErrNotWritten), errors.Is(err, ledger.ErrReadOnly), errors.As(err, new(*ledger.DamagedError)):
+		r.Errs = append(r.Errs, fmt.Errorf("a message could not be stored, and stays with its sender: %w", err))
+	default:
+		r.Refused = append(r.Refused, Refusal{by, err})
+	}
+}
+
 // add adds the results of a part of the Sync.
 func (r *Report) add(o Report) {
 	r.Polled += o.Polled
@@ -277,9 +289,7 @@ func (e *Exchange) poll(ctx context.Context, party pointer.Pointer, c *channel, 
 	report.Lost += polled.Lost
 	for _, m := range polled.Messages {
 		stop, err := e.receiveOne(party, c, m, report)
-		if err != nil {
-			report.Refused = append(report.Refused, Refusal{party, err})
-		}
+		report.refuse(party, err)
 		if stop {
 			break
 		}
@@ -383,6 +393,9 @@ func (e *Exchange) handleStatement(tx tx, by pointer.Pointer, body []byte, repor
 
 // isRefusal reports whether err is final: the message would be refused again.
 func isRefusal(err error) bool {
+	if errors.Is(err, petname.ErrSenderInDoubt) {
+		return false // until the owner has settled it
+	}
 	for _, final := range []error{introduce.ErrInvalid, mutual.ErrInvalid, mutual.ErrOtherSession, petname.ErrWrongRecipient, petname.ErrUnknownSender, petname.ErrMuted, petname.ErrOwnPointer, petname.ErrDecided} {
 		if errors.Is(err, final) {
 			return true

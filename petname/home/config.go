@@ -42,14 +42,14 @@ var ErrConfig = errors.New("config")
 func (h Home) Config() (Config, error) {
 	c := Config{Network: "off"}
 	name := h.path(configFile)
-	b, err := os.ReadFile(name)
+	text, err := readText(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return c, nil
 	}
 	if err != nil {
 		return Config{}, err
 	}
-	meta, err := toml.Decode(string(b), &c)
+	meta, err := toml.Decode(text, &c)
 	if err != nil {
 		return Config{}, fmt.Errorf("%w %q: %w", ErrConfig, name, err)
 	}
@@ -91,17 +91,4 @@ func (h Home) replace(file string, b []byte) error {
 		return fmt.Errorf("%q: is a folder, and should be a file", name)
 	}
 	return durable.Replace(h.files, name, tempPrefix(file), time.Time{}, bytes.NewReader(b))
-}
-
-// tempPrefix returns the prefix of the names of temporary files for a file.
-func tempPrefix(file string) string { return "." + file + "-" }
-
-// sweep removes the temporary files that a crash during replace left: some contain
-// keys. The caller has the book open, so no other process is replacing a file.
-func (h Home) sweep() error {
-	err := durable.Sweep(h.files, h.Dir, tempPrefix(identityFile), tempPrefix(sealingFile), tempPrefix(configFile), tempPrefix(oldMessagesFile), tempPrefix(journalFile))
-	if err != nil {
-		return fmt.Errorf("home %q: %w", h.Dir, err)
-	}
-	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/ledger/durable"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/pointer"
@@ -25,7 +26,8 @@ type CreateOptions struct {
 // Create creates a home in dir, which must be empty or missing. It fails with
 // [ErrExists] when dir contains a home, with [ErrRecoveryInHome] when the recovery
 // file would be in dir, and with [fs.ErrExist] when dir is not empty or the
-// recovery file exists. After an error it removes what it created. The identity
+// recovery file exists; the error wraps an [*IncompleteError] when dir has some files
+// of a home and lacks others. After an error it removes what it created. The identity
 // key is written last: [Open] finds no home without it.
 func Create(dir string, o CreateOptions) (h Home, err error) { return createOn(nil, dir, o) }
 
@@ -47,6 +49,7 @@ type newHome struct {
 	current, next, after *pointer.Key         // after is used only for a recovery file
 	succession           []pointer.Succession // to current; nil: it is the first key
 	last                 []byte               // the last record of the key before current; nil: none
+	former               []pointer.Record     // the last records of all keys before current that are known
 }
 
 // createOn creates the home on a file system. Each error of [Create] is one of it.
@@ -112,12 +115,22 @@ func (o newHome) createOn(files durable.FS, dir string) (h Home, err error) {
 	if o.Nickname != "" {
 		err = book.SetNickname(o.Nickname)
 	}
+	if err == nil && len(o.former) > 0 {
+		err = book.Update(func(_ *petname.Book, local *ledger.View) error {
+			for _, r := range o.former {
+				if err := PutLastRecord(local, r); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
 	if err = errors.Join(err, book.Close()); err != nil {
 		return Home{}, err
 	}
 	if o.Recovery != "" {
-		k := recoveryKeys{current: o.current, next: o.next, after: o.after, chain: o.succession, nickname: o.Nickname}
-		b, err := k.format(time.Now(), o.Passphrase, o.WorkFactor)
+		k := recoveryKeys{current: o.current, next: o.next, after: o.after, chain: o.succession, nickname: o.Nickname, former: o.former}
+		b, err := k.format(LastExpiry(time.Now(), time.Time{}), o.Passphrase, o.WorkFactor)
 		if err != nil {
 			return Home{}, err
 		}
@@ -170,11 +183,17 @@ func (h Home) claimDir() (made []string, err error) {
 		}
 		return nil, fmt.Errorf("home %q: %w", h.Dir, err)
 	}
+	incomplete := h.incomplete(vital)
 	if _, err := os.Lstat(h.path(identityFile)); err == nil {
+		if incomplete != nil {
+			incomplete.also = ErrExists
+			return nil, incomplete
+		}
 		return nil, fmt.Errorf("%w at %q", ErrExists, h.Dir)
 	}
-	if _, err := os.Lstat(h.path(deviceFile)); err == nil {
-		return nil, fmt.Errorf("%w: %q contains files of an init that was cut short, and no identity: remove the folder", fs.ErrExist, h.Dir)
+	if incomplete != nil {
+		incomplete.also = fs.ErrExist
+		return nil, incomplete
 	}
 	for _, e := range entries {
 		if e.Name() != "lost+found" { // in the root of a file system

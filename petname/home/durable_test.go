@@ -160,7 +160,7 @@ func TestAPowerCutLosesNoSealingKey(t *testing.T) {
 			if name == "first" {
 				got, err = h.Sealing()
 			} else {
-				got, err = h.RenewSealing(made.Add(time.Hour), 0)
+				got, err = h.RenewSealing(made.Add(time.Hour), time.Time{}, 0)
 			}
 			disk.Crash()
 			h.files = &durabletest.Disk{}

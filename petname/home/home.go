@@ -24,6 +24,7 @@
 package home
 
 import (
+	"cmp"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
@@ -31,25 +32,11 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/ledger/durable"
 	"github.com/petnames-go/petnames/petname"
-)
-
-// The files of a home.
-const (
-	identityFile        = "identity.key"
-	deviceFile          = "device.key"
-	peerFile            = "peer.key"
-	sealingFile         = "sealing.key"
-	ledgerFile          = "ledger.db"
-	recordsDir          = "records"
-	configFile          = "config.toml"
-	nodeFile            = "dht.db"
-	republishFile       = "keep.json"
-	oldMessagesFile     = "post.db"
-	damagedMessagesFile = "post.db.damaged"
 )
 
 // Home is an existing home. Its methods read and write its files. Concurrent calls
@@ -101,8 +88,9 @@ func Default() (string, error) {
 	return filepath.Join(dir, "petname"), nil
 }
 
-// Open returns the home in dir. It fails with [ErrNoHome] when there is none. It
-// reads no key and acquires no lock.
+// Open returns the home in dir. It fails with [ErrNoHome] when there is none, which is
+// an [*IncompleteError] when the identity key alone is missing. It reads no key and
+// acquires no lock.
 func Open(dir string) (Home, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -117,20 +105,28 @@ func Open(dir string) (Home, error) {
 	case !info.IsDir():
 		return Home{}, fmt.Errorf("home %q: is a file, not a folder", dir)
 	}
-	if _, err := os.Lstat(filepath.Join(dir, identityFile)); errors.Is(err, fs.ErrNotExist) {
+	h := Home{Dir: dir}
+	if _, err := os.Lstat(h.path(identityFile)); errors.Is(err, fs.ErrNotExist) {
+		if e := h.incomplete(vital); e != nil {
+			return Home{}, e
+		}
 		return Home{}, fmt.Errorf("%w at %q", ErrNoHome, dir)
 	} else if err != nil {
 		return Home{}, fmt.Errorf("home %q: %w", dir, err)
 	}
-	return Home{Dir: dir}, nil
+	return h, nil
 }
 
 func (h Home) path(name string) string { return filepath.Join(h.Dir, name) }
 
-// Book opens the book, and removes temporary files that a crash left. It fails with
-// [ledger.ErrInUse] when another process has the book open and does not close it
+// Book opens the book, and removes temporary files that a crash left. It fails with an
+// [*IncompleteError] when a file is missing that it needs, and with [ledger.ErrInUse]
+// when another process has the book open and does not close it
 // within o.Wait.
 func (h Home) Book(o petname.Options) (*petname.Book, error) {
+	if e := h.incomplete(vital); e != nil && !slices.Equal(e.Missing, []string{identityFile}) {
+		return nil, e
+	}
 	device, err := readKey(h.path(deviceFile))
 	if err != nil {
 		return nil, err
@@ -164,29 +160,10 @@ func (h Home) NodeFile() string { return h.path(nodeFile) }
 func (h Home) RepublishFile() string { return h.path(republishFile) }
 
 // PeerKey reads the key of the libp2p host of this device.
-func (h Home) PeerKey() (ed25519.PrivateKey, error) { return readPeerKey(h.path(peerFile)) }
-
-// CheckFiles returns an error for each problem of the folder: a missing file, a
-// secret file that other users can read, or a folder that they can write to.
-func (h Home) CheckFiles() []error {
-	var problems []error
-	if info, err := os.Stat(h.Dir); err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o022 != 0 {
-		problems = append(problems, fmt.Errorf("%q can be written to by others (mode %#o): chmod 700 it", h.Dir, info.Mode().Perm()))
+func (h Home) PeerKey() (ed25519.PrivateKey, error) {
+	key, err := readPeerKey(h.path(peerFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		err = cmp.Or(h.Missing(), err)
 	}
-	for _, name := range []string{identityFile, deviceFile, peerFile, sealingFile, ledgerFile} {
-		info, err := os.Lstat(h.path(name))
-		if name == sealingFile && errors.Is(err, fs.ErrNotExist) {
-			continue // an older home; Sealing creates the file
-		}
-		if err != nil {
-			problems = append(problems, err)
-			continue
-		}
-		if !info.Mode().IsRegular() {
-			problems = append(problems, fmt.Errorf("%q is not a file", h.path(name)))
-		} else if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
-			problems = append(problems, fmt.Errorf("%q can be read by others (mode %#o): chmod 600 it", h.path(name), info.Mode().Perm()))
-		}
-	}
-	return problems
+	return key, err
 }

@@ -2,9 +2,11 @@ package home
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 
@@ -24,10 +26,11 @@ import (
 //	# succession: …        base64, the succession chain from the first key; not for the first key
 //	# last: …              base64, the last record of the previous key; absent for the first key
 //	PETNAME-SECRET-KEY-1…
-//	PETNAME-SECRET-KEY-1…  absent with "elsewhere"
+//	PETNAME-SECRET-KEY-1…  with "elsewhere" instead: # next: k…, as above
 //
-// The header can be read without the passphrase. [Identity.Key] checks that it
-// matches the key.
+// The header can be read without the passphrase. [Identity.Key], and [Home.Identity] of
+// an identity that is not locked, check each line of it against the keys, and fail with
+// a [*HeaderError] when one does not match.
 type Identity struct {
 	Pointer       pointer.Pointer
 	Next          pointer.Commitment
@@ -36,7 +39,10 @@ type Identity struct {
 	Succession    []pointer.Succession // from the first key to the current one; empty: it is the first
 	Last          []byte               // the last record of the previous key; nil: none. Not verified
 
-	body []byte // what follows the header: the secret keys, encrypted if Locked
+	body      []byte       // what follows the header: the secret keys, encrypted if Locked
+	badHeader *HeaderError // the first malformed line; nil: none
+	lastLine  int          // number of the line of Last
+	file      string       // path, for errors; empty: none
 }
 
 const (
@@ -52,73 +58,94 @@ func (id Identity) Recovery() string {
 	return "in this home"
 }
 
-// Identity reads the header of the identity key.
+// Identity reads the header of the identity key. It fails with an [*IncompleteError]
+// when the file is missing.
 func (h Home) Identity() (Identity, error) {
 	name := h.path(identityFile)
-	b, err := readSmall(name)
+	text, err := readText(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = cmp.Or(h.Missing(), err)
+	}
 	if err != nil {
 		return Identity{}, err
 	}
-	id, err := parseIdentity(b)
-	if err != nil {
+	id, err := parseIdentity([]byte(text))
+	if err != nil && id.badHeader == nil {
 		return Identity{}, fmt.Errorf("identity key %q: %w", name, err)
+	}
+	id.file = name
+	if !id.Locked {
+		if _, _, err := id.keys(""); errors.As(err, new(*HeaderError)) {
+			return Identity{}, err
+		} // a damaged secret key is reported by Key
+	}
+	if id.badHeader != nil {
+		id.badHeader.File = name
+		return Identity{}, id.badHeader
 	}
 	return id, nil
 }
 
 // parseIdentity parses identity.key. It verifies the succession chain, and decrypts
-// nothing.
+// nothing. With a [*HeaderError] it returns the other lines too: the keys may show how
+// the malformed line should be.
 func parseIdentity(b []byte) (Identity, error) {
 	lines := strings.SplitN(string(b), "\n", 5)
 	if len(lines) < 5 || lines[0] != identityMagic {
 		return Identity{}, errors.New("is not an identity key of this version, or damaged")
 	}
-	field := func(i int, name string) (string, error) {
-		value, ok := strings.CutPrefix(lines[i], "# "+name+": ")
-		if !ok {
-			return "", fmt.Errorf("line %d should say %q: damaged", i+1, name)
-		}
-		return value, nil
-	}
 	var id Identity
-	text, err := field(1, "pointer")
-	if err == nil {
-		id.Pointer, err = pointer.Parse(text)
+	fail := func(line int, format string, args ...any) {
+		if id.badHeader == nil {
+			id.badHeader = &HeaderError{Line: line, Reason: fmt.Sprintf(format, args...)}
+		}
 	}
-	if err != nil {
-		return Identity{}, err
+	field := func(line int, name string) string {
+		value, ok := strings.CutPrefix(lines[line-1], "# "+name+": ")
+		if !ok {
+			fail(line, "should say %q", name)
+		}
+		return value
 	}
-	if text, err = field(2, "next"); err == nil {
-		id.Next, err = pointer.ParseCommitment(text)
+	var err error
+	if id.Pointer, err = pointer.Parse(field(2, "pointer")); err != nil {
+		fail(2, "%v", err)
 	}
-	if err != nil {
-		return Identity{}, err
+	if id.Next, err = pointer.ParseCommitment(field(3, "next")); err != nil {
+		fail(3, "%v", err)
 	}
-	if text, err = field(3, "recovery"); err != nil {
-		return Identity{}, err
-	}
-	switch text {
+	switch field(4, "recovery") {
 	case "home":
 	case "elsewhere":
 		id.NextElsewhere = true
 	default:
-		return Identity{}, errors.New("line 4: recovery is neither home nor elsewhere: damaged") // unquoted: it may be a secret
+		fail(4, "recovery is neither home nor elsewhere") // unquoted: it may be a secret
 	}
 	body := lines[4]
+	line := 5
 	if encoded, rest, found := strings.Cut(body, "\n"); found && strings.HasPrefix(encoded, successionField) {
 		if id.Succession, err = parseSuccession(encoded, id.Pointer); err != nil {
-			return Identity{}, err
+			fail(line, "%v", err)
 		}
 		body = rest
+		line++
 	}
 	if encoded, rest, found := strings.Cut(body, "\n"); found && strings.HasPrefix(encoded, lastField) {
 		if id.Last, err = base64.StdEncoding.Strict().DecodeString(encoded[len(lastField):]); err != nil {
-			return Identity{}, errors.New("the last record is not base64: damaged")
+			fail(line, "the last record is not base64")
+			id.badHeader.Spare = id.badHeader.Line == line
 		}
 		body = rest
+		id.lastLine = line
+	}
+	if strings.HasPrefix(body, "# ") {
+		fail(line, "is no line of a header")
 	}
 	id.body = []byte(body)
 	id.Locked = strings.HasPrefix(strings.TrimSpace(body), armor.Header)
+	if id.badHeader != nil {
+		return id, id.badHeader
+	}
 	return id, nil
 }
 
@@ -132,20 +159,20 @@ const (
 func parseSuccession(line string, to pointer.Pointer) ([]pointer.Succession, error) {
 	b, err := base64.StdEncoding.Strict().DecodeString(line[len(successionField):])
 	if err != nil {
-		return nil, errors.New("line 5: is not base64: damaged")
+		return nil, errors.New("is not base64")
 	}
 	chain, err := pointer.ParseSuccession(b)
 	if err != nil {
-		return nil, fmt.Errorf("line 5: %w: damaged", err)
+		return nil, err
 	}
 	var last pointer.Pointer
 	for _, s := range chain {
 		if last, err = s.Verify(); err != nil {
-			return nil, fmt.Errorf("line 5: %w: damaged", err)
+			return nil, err
 		}
 	}
 	if last != to {
-		return nil, fmt.Errorf("line 5: the succession leads to %s: damaged", last)
+		return nil, fmt.Errorf("the succession leads to %s", last)
 	}
 	return chain, nil
 }
@@ -185,20 +212,14 @@ func (id Identity) keys(passphrase string) (current, next *pointer.Key, err erro
 			return nil, nil, err
 		}
 	}
-	first, second, _ := strings.Cut(strings.TrimSpace(string(body)), "\n")
-	if current, err = pointer.ParseKey(first); err != nil {
-		return nil, nil, fmt.Errorf("identity key: %w", err)
+	s, err := parseSecrets(string(body))
+	if err != nil {
+		return nil, nil, err
 	}
-	if current.Pointer() != id.Pointer {
-		return nil, nil, fmt.Errorf("identity key: the file says that it is of %s, and the key is of %s", id.Pointer, current.Pointer())
+	if err := id.checkHeader(s); err != nil {
+		return nil, nil, err
 	}
-	if second == "" {
-		return current, nil, nil
-	}
-	if next, err = pointer.ParseKey(second); err != nil {
-		return current, nil, nil // Rotate reports a damaged next key
-	}
-	return current, next, nil
+	return s.current, s.next, nil // Rotate reports a damaged next key
 }
 
 // secrets are the contents of a new identity.key.
@@ -219,7 +240,7 @@ func (s secrets) format() ([]byte, error) {
 	}
 	recovery, secret := "home", s.current.Secret()+"\n"+s.next.Secret()+"\n"
 	if s.nextElsewhere {
-		recovery, secret = "elsewhere", s.current.Secret()+"\n"
+		recovery, secret = "elsewhere", s.current.Secret()+"\n"+bodyNext+commitment.String()+"\n"
 	}
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%s\n# pointer: %s\n# next: %s\n# recovery: %s\n", identityMagic, s.current.Pointer(), commitment, recovery)

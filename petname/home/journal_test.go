@@ -123,6 +123,7 @@ func journaled(t *testing.T) (Home, *Rotation) {
 	h := crashHome(t, before)
 	r, err := h.Rotate(RotateOptions{Passphrase: "horse", Next: recovery, Recovery: filepath.Join(t.TempDir(), "after.key"), WorkFactor: fast})
 	require.NoError(t, err)
+	require.NoError(t, r.formatRecovery(nil))
 	_, err = r.writeJournal()
 	require.NoError(t, err)
 	return h, r

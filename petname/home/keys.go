@@ -9,33 +9,17 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// ReadPassphrase returns the first line of a file, without its line ending. An empty
-// line is an error.
-func ReadPassphrase(name string) (string, error) {
-	b, err := readSmall(name)
-	if err != nil {
-		return "", err
-	}
-	line, _, _ := strings.Cut(string(b), "\n")
-	line = strings.TrimSuffix(line, "\r")
-	if line == "" {
-		return "", fmt.Errorf("passphrase file %q: its first line is empty", name)
-	}
-	return line, nil
-}
-
 // readKey reads a file with one secret key in the text form of [pointer.ParseKey].
 func readKey(name string) (*pointer.Key, error) {
-	b, err := readSmall(name)
+	text, err := readText(name)
 	if err != nil {
 		return nil, err
 	}
-	key, err := pointer.ParseKey(string(b))
+	key, err := pointer.ParseKey(text)
 	if err != nil {
 		return nil, fmt.Errorf("key file %q: %w", name, err)
 	}
@@ -45,11 +29,11 @@ func readKey(name string) (*pointer.Key, error) {
 // readPeerKey reads a peer key: PKCS #8 in PEM. It returns the private key and not
 // a [crypto.Signer], because libp2p needs the key itself.
 func readPeerKey(name string) (ed25519.PrivateKey, error) {
-	b, err := readSmall(name)
+	text, err := readText(name)
 	if err != nil {
 		return nil, err
 	}
-	block, _ := pem.Decode(b)
+	block, _ := pem.Decode([]byte(text))
 	if block == nil || block.Type != pemType {
 		return nil, fmt.Errorf("peer key %q: is not PEM of a private key: damaged", name)
 	}
@@ -101,7 +85,11 @@ func readUpTo(name string, most int64) ([]byte, error) {
 		return nil, err
 	}
 	if int64(len(b)) > most {
-		return nil, fmt.Errorf("%q is over %d bytes long", filepath.Base(name), most)
+		return nil, tooLong(name, most)
 	}
 	return b, nil
+}
+
+func tooLong(name string, most int64) error {
+	return fmt.Errorf("%q is over %d bytes long", filepath.Base(name), most)
 }

@@ -28,7 +28,7 @@ const stub = "petnames: no database. The messages of this home are in ledger.db,
 // movedTable is the device-local table of the mark, and movedKey its key. The value
 // is the SHA-256 hash of the file followed by a description of its damage, which is
 // empty for an undamaged file.
-const movedTable = "moved over"
+const movedTable = "taken over" // stored: it does not change
 
 var movedKey = []byte(oldMessagesFile)
 
@@ -102,7 +102,10 @@ func (h Home) moveMessages(book *petname.Book, move func(local *ledger.View, row
 	case err != nil, state == oldFileStub:
 		return nil, err
 	case state == oldFileAbsent: // a new home
-		return nil, h.replace(oldMessagesFile, []byte(stub))
+		if err := h.replace(oldMessagesFile, []byte(stub)); !durable.ReadOnly(err) {
+			return nil, err
+		}
+		return nil, nil // no version can write messages there
 	}
 	sum, err := hashFile(h.path(oldMessagesFile))
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -35,18 +36,38 @@ type Recovered struct {
 // damaged, altered or none.
 var ErrRecovery = errors.New("the recovery file cannot be used")
 
+// RetryError is returned by [Recover] when the new recovery file exists that it would
+// write by default: an earlier call was interrupted after it had written that file, or
+// has made a home. The file continues the identity of that home; without one, it
+// continues File.
+type RetryError struct {
+	File, Next string
+	Cut        bool // Next cannot be read with the passphrase of File: it is not whole, or another file
+}
+
+func (e *RetryError) Error() string {
+	if e.Cut {
+		return fmt.Sprintf("%q exists, and is not whole, or not the recovery file that follows %q", e.Next, e.File)
+	}
+	return fmt.Sprintf("%q was used before: %q is the recovery file of the home that was made of it, or left by a recovery that was interrupted", e.File, e.Next)
+}
+
+// Unwrap returns [fs.ErrExist].
+func (e *RetryError) Unwrap() error { return fs.ErrExist }
+
 // Recover creates a home in dir from a recovery file alone, after the home that it
 // belonged to was lost. The identity is the next key of that home. The book is empty;
 // the device key, the peer key and the sealing keys are new. The key after the next is
 // in a new recovery file only.
 //
 // It fails with [ErrLocked] without a passphrase, with [ErrPassphrase], with an error
-// that wraps [ErrRecovery] for a file whose parts do not belong together, and with the
-// errors of [Create]. After an error it removes what it created.
+// that wraps [ErrRecovery] for a file whose parts do not belong together, with a
+// [*RetryError], and with the errors of [Create]. After an error it removes what it created.
 func Recover(dir string, o RecoverOptions) (Home, Recovered, error) { return recoverOn(nil, dir, o) }
 
 func recoverOn(files durable.FS, dir string, o RecoverOptions) (Home, Recovered, error) {
-	if o.Recovery == "" {
+	byDefault := o.Recovery == ""
+	if byDefault {
 		o.Recovery = o.File + ".next"
 	}
 	r, err := openRecovery(o.File, o.Passphrase)
@@ -62,6 +83,7 @@ func recoverOn(files durable.FS, dir string, o RecoverOptions) (Home, Recovered,
 	if r.last != nil {
 		card, _ := r.last.Card()
 		n.Nickname, n.last, out.Until = card.Nickname, r.last.Bytes(), r.last.Expires()
+		n.former = append(r.former, *r.last)
 		out.Nickname = card.Nickname
 	} else if n.next, n.succession, err = continueUnsigned(r); err != nil {
 		return Home{}, Recovered{}, err
@@ -71,6 +93,10 @@ func recoverOn(files durable.FS, dir string, o RecoverOptions) (Home, Recovered,
 	}
 	if n.after, err = pointer.NewKey(nil); err != nil {
 		return Home{}, Recovered{}, err
+	}
+	if _, err := os.Lstat(o.Recovery); err == nil && byDefault && n.Recovery != "" {
+		_, err := readRecovery(o.Recovery, o.Passphrase)
+		return Home{}, Recovered{}, &RetryError{o.File, o.Recovery, err != nil}
 	}
 	h, err := n.createOn(files, dir)
 	if err != nil {

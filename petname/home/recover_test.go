@@ -144,7 +144,7 @@ func TestAlteredRecoveryFilesAreRefused(t *testing.T) {
 		// Whoever had the current key could sign such a record.
 		current, err := pointer.NewKey(nil)
 		require.NoError(t, err)
-		b, err := recoveryKeys{current: current, next: k(lines[5]), after: k(lines[6])}.format(time.Now(), "horse", fast)
+		b, err := recoveryKeys{current: current, next: k(lines[5]), after: k(lines[6])}.format(LastExpiry(time.Now(), time.Time{}), "horse", fast)
 		require.NoError(t, err)
 		require.NoError(t, os.WriteFile(filepath.Join(dir, "c.key"), b, 0o600))
 		_, cs := open(filepath.Join(dir, "c.key"))
@@ -329,7 +329,7 @@ func TestTheLongestSuccessionIsRecovered(t *testing.T) {
 		chain = append(chain, step)
 		current, next, after = next, after, newKey()
 	}
-	b, err := recoveryKeys{current: current, next: next, after: after, chain: chain}.format(time.Now(), "horse", fast)
+	b, err := recoveryKeys{current: current, next: next, after: after, chain: chain}.format(LastExpiry(time.Now(), time.Time{}), "horse", fast)
 	require.NoError(t, err)
 	file := filepath.Join(t.TempDir(), "long.key")
 	require.NoError(t, os.WriteFile(file, b, 0o600))

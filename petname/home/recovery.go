@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,6 +29,7 @@ import (
 //
 //	# succession: …        base64, the chain from the first key to the next key; both keys signed its last step
 //	# last: …              base64, the last record of the current key
+//	# former: …            base64, the last record of a key before it: up to 7 such lines, oldest first
 //	PETNAME-SECRET-KEY-1…  the next key
 //	PETNAME-SECRET-KEY-1…  the key after the next
 //
@@ -42,12 +44,15 @@ const (
 	recoveryMagic1 = "# petname recovery 1\n"
 	recoveryOf1    = "# the next key after %s: keep it away from this computer\n"
 
-	// maxRecovery bounds a recovery file, in bytes. The longest chain is encoded
-	// twice: in base64, and in the armor of age.
-	maxRecovery = 2 * maxKeyFile
+	// maxRecovery bounds a recovery file, in bytes. The longest chain and 8 last
+	// records of 10 KiB are encoded twice: in base64, and in the armor of age.
+	maxRecovery = 4 * maxKeyFile
 
 	lastTTL      = 5 * time.Minute
 	maxCardSteps = 8
+	maxFormer    = maxCardSteps - 1 // records in a recovery file, beside the last record of its key
+
+	formerField = "# former: "
 )
 
 // recovery is the content of a recovery file. [readRecovery] has verified that its
@@ -58,11 +63,23 @@ type recovery struct {
 	after *pointer.Key         // nil: version 1
 	chain []pointer.Succession // from the first key to next; nil: version 1
 	last  *pointer.Record      // of old; nil: version 1
+
+	former []pointer.Record // last records of the keys before old, oldest first
 }
 
-// LastExpiry returns the end of the validity of the last record of a key that is
-// replaced at the given time: 20 years later.
-func LastExpiry(now time.Time) time.Time { return now.UTC().AddDate(20, 0, 0).Truncate(time.Second) }
+// LastExpiry returns the end of the validity of the last record of a key: 20 years after
+// now, or after newest, the date of the newest entry of the book, or after the first
+// version, whichever is last. So a clock that was never set makes no record that has
+// ended. A newest that is over 80 years after the first version does not count.
+func LastExpiry(now, newest time.Time) time.Time {
+	from := now
+	for _, t := range []time.Time{newest, plausible} {
+		if t.After(from) && t.Before(plausible.AddDate(80, 0, 0)) {
+			from = t
+		}
+	}
+	return from.UTC().AddDate(20, 0, 0).Truncate(time.Second)
+}
 
 // CardSteps returns the steps of a succession chain that a card has room for: the
 // newest 8. Followers that are further behind are led on by the last records of the
@@ -76,10 +93,24 @@ type recoveryKeys struct {
 	current, next, after *pointer.Key
 	chain                []pointer.Succession // from the first key to current
 	nickname             string               // for the last record; "": none
+	former               []pointer.Record     // last records of the keys before current; others are ignored
+}
+
+// formerOf returns the last records among some records that have a place in a recovery
+// file after a chain: of the newest keys, oldest first, one of each.
+func formerOf(chain []pointer.Succession, records []pointer.Record) []pointer.Record {
+	var found []pointer.Record
+	for _, step := range chain[max(0, len(chain)-maxFormer):] {
+		i := slices.IndexFunc(records, func(r pointer.Record) bool { return r.Pointer() == step.Old && isLast(chain, r) })
+		if i >= 0 {
+			found = append(found, records[i])
+		}
+	}
+	return found
 }
 
 // format signs the step and the last record, and returns the content of the file.
-func (k recoveryKeys) format(now time.Time, passphrase string, work int) ([]byte, error) {
+func (k recoveryKeys) format(expires time.Time, passphrase string, work int) ([]byte, error) {
 	commitments := make([]pointer.Commitment, 2) // to next, to after
 	for i, key := range []*pointer.Key{k.next, k.after} {
 		var err error
@@ -97,14 +128,17 @@ func (k recoveryKeys) format(now time.Time, passphrase string, work int) ([]byte
 		return nil, err
 	}
 	card := pointer.Card{Nickname: k.nickname, Next: commitments[0], Succession: CardSteps(chain), Successor: k.next.Pointer()}
-	last, err := pointer.Sign(k.current, pointer.Fields{Sequence: pointer.MaxSequence, Expires: LastExpiry(now), TTL: lastTTL, Card: &card})
+	last, err := pointer.Sign(k.current, pointer.Fields{Sequence: pointer.MaxSequence, Expires: expires, TTL: lastTTL, Card: &card})
 	if err != nil {
 		return nil, err
 	}
 	header := recoveryHeader(k.current.Pointer(), commitments[0])
 	body := header + successionField + base64.StdEncoding.EncodeToString(encoded) + "\n" +
-		lastField + base64.StdEncoding.EncodeToString(last.Bytes()) + "\n" +
-		k.next.Secret() + "\n" + k.after.Secret() + "\n"
+		lastField + base64.StdEncoding.EncodeToString(last.Bytes()) + "\n"
+	for _, r := range formerOf(k.chain, k.former) {
+		body += formerField + base64.StdEncoding.EncodeToString(r.Bytes()) + "\n"
+	}
+	body += k.next.Secret() + "\n" + k.after.Secret() + "\n"
 	locked, err := encrypt([]byte(body), passphrase, work)
 	if err != nil {
 		return nil, err
@@ -120,11 +154,11 @@ func recoveryHeader(current pointer.Pointer, next pointer.Commitment) string {
 // readRecovery reads a recovery file, and verifies that each field agrees with the
 // keys in it.
 func readRecovery(name, passphrase string) (recovery, error) {
-	b, err := readUpTo(name, maxRecovery)
+	text, err := readTextUpTo(name, maxRecovery)
 	if err != nil {
 		return recovery{}, fmt.Errorf("recovery file: %w", err)
 	}
-	r, err := parseRecovery(b, passphrase)
+	r, err := parseRecovery(text, passphrase)
 	if errors.Is(err, ErrLocked) {
 		return recovery{}, err
 	}
@@ -134,9 +168,9 @@ func readRecovery(name, passphrase string) (recovery, error) {
 	return r, nil
 }
 
-func parseRecovery(b []byte, passphrase string) (recovery, error) {
-	at := bytes.Index(b, []byte(armor.Header))
-	header := string(b[:max(at, 0)])
+func parseRecovery(text, passphrase string) (recovery, error) {
+	at := strings.Index(text, armor.Header)
+	header := text[:max(at, 0)]
 	of1, version1 := strings.CutPrefix(header, recoveryMagic1)
 	if !version1 && !strings.HasPrefix(header, recoveryMagic+"\n") {
 		return recovery{}, errors.New("is not one of this version, or damaged")
@@ -144,7 +178,7 @@ func parseRecovery(b []byte, passphrase string) (recovery, error) {
 	if passphrase == "" {
 		return recovery{}, ErrLocked
 	}
-	plain, err := decryptUpTo(b[at:], passphrase, maxRecovery)
+	plain, err := decryptUpTo([]byte(text[at:]), passphrase, maxRecovery)
 	if err != nil {
 		return recovery{}, err
 	}
@@ -182,8 +216,13 @@ func parseRecoveryBody(text string) (r recovery, header string, err error) {
 		return recovery{}, "", fmt.Errorf(format+": damaged or altered", args...)
 	}
 	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+	var former []string
+	for len(lines) > 7 && len(former) < maxFormer && strings.HasPrefix(lines[5], formerField) {
+		former = append(former, lines[5])
+		lines = slices.Delete(lines, 5, 6)
+	}
 	if len(lines) != 7 || lines[0] != recoveryMagic {
-		return fail("the encrypted text does not have its 7 lines")
+		return fail("the encrypted text does not have its 7 lines, and at most %d of former keys", maxFormer)
 	}
 	fields := make([]string, 4)
 	for i, prefix := range []string{"# pointer: ", "# next: ", successionField, lastField} {
@@ -243,7 +282,40 @@ func parseRecoveryBody(text string) (r recovery, header string, err error) {
 		return fail("the last record has another succession")
 	}
 	r.last = &last
+	// 4. The last records of the keys before.
+	if r.former, err = parseFormer(former, r.chain[:len(r.chain)-1]); err != nil {
+		return fail("%w", err)
+	}
 	return r, recoveryHeader(r.old, next), nil
+}
+
+// parseFormer parses the lines with the last records of former keys, oldest first, and
+// verifies that each leads to the next key of the chain.
+func parseFormer(lines []string, chain []pointer.Succession) ([]pointer.Record, error) {
+	var former []pointer.Record
+	for _, line := range lines {
+		b, err := base64.StdEncoding.Strict().DecodeString(strings.TrimPrefix(line, formerField))
+		if err != nil {
+			return nil, errors.New("the last record of a former key is not base64")
+		}
+		r, err := openFormer(b, chain)
+		if err != nil {
+			return nil, err
+		}
+		chain = chain[stepFrom(chain, r.Pointer())+1:]
+		former = append(former, r)
+	}
+	return former, nil
+}
+
+// openFormer verifies the last record of one of the former keys of a chain.
+func openFormer(b []byte, chain []pointer.Succession) (pointer.Record, error) {
+	for _, step := range chain {
+		if r, _, err := pointer.OpenExpired(step.Old, b, plausible); err == nil && isLast(chain, r) {
+			return r, nil
+		}
+	}
+	return pointer.Record{}, errors.New("a record in it is not the last one of a former key, or not in order")
 }
 
 // sameSteps reports whether two chains have the same encoding.
@@ -256,6 +328,10 @@ func sameSteps(a, b []pointer.Succession) bool {
 // encrypt encrypts with a passphrase; work is the work factor of scrypt, log2, or 0
 // for the default of age.
 func encrypt(plain []byte, passphrase string, work int) ([]byte, error) {
+	passphrase, err := newPassphrase(passphrase)
+	if err != nil {
+		return nil, err
+	}
 	recipient, err := age.NewScryptRecipient(passphrase)
 	if err != nil {
 		return nil, err
@@ -278,6 +354,8 @@ func encrypt(plain []byte, passphrase string, work int) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
+// decrypt decrypts with a passphrase in any of its forms. It fails with
+// [ErrPassphrase] when none is right.
 func decrypt(locked []byte, passphrase string) ([]byte, error) {
 	plain, err := decryptUpTo(locked, passphrase, maxKeyFile)
 	if err != nil && !errors.Is(err, ErrPassphrase) {
@@ -288,17 +366,19 @@ func decrypt(locked []byte, passphrase string) ([]byte, error) {
 
 // decryptUpTo decrypts at most a number of bytes.
 func decryptUpTo(locked []byte, passphrase string, most int64) ([]byte, error) {
-	identity, err := age.NewScryptIdentity(passphrase)
-	if err != nil {
-		return nil, err
+	for _, form := range passphraseForms(passphrase) {
+		identity, err := age.NewScryptIdentity(form)
+		if err != nil {
+			return nil, err
+		}
+		r, err := age.Decrypt(armor.NewReader(bytes.NewReader(locked)), identity)
+		if errors.As(err, new(*age.NoIdentityMatchError)) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		return io.ReadAll(io.LimitReader(r, most))
 	}
-	r, err := age.Decrypt(armor.NewReader(bytes.NewReader(locked)), identity)
-	var wrong *age.NoIdentityMatchError
-	if errors.As(err, &wrong) {
-		return nil, ErrPassphrase
-	}
-	if err != nil {
-		return nil, err
-	}
-	return io.ReadAll(io.LimitReader(r, most))
+	return nil, ErrPassphrase
 }

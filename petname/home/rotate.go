@@ -16,9 +16,15 @@ type RotateOptions struct {
 	Next       string // the recovery file with the next key; empty: the home has it
 	Recovery   string // a new recovery file for the key after the next; empty: the home, if it had the next key
 	Nickname   string // for the last record in the new recovery file; empty: none
-	WorkFactor int    // of scrypt, log2; 0: the default of age
 
-	Now func() time.Time // nil: time.Now
+	// Former is the last records of the keys before the current one, for the new recovery
+	// file.
+	Former []pointer.Record
+
+	WorkFactor int // of scrypt, log2; 0: the default of age
+
+	Now    func() time.Time // nil: time.Now
+	Newest time.Time        // of the entries of the book: see LastExpiry
 }
 
 // Rotation is a prepared rotation: nothing on disk has changed yet. The caller
@@ -32,8 +38,11 @@ type Rotation struct {
 	home         Home
 	now          func() time.Time
 	identity     secrets
-	recovery     []byte // content of the new recovery file; nil: none to be written
+	keys         *recoveryKeys // of the new recovery file; nil: none to be written
+	recovery     []byte        // its content
 	recoveryPath string
+	expires      time.Time // of the last record in it
+	passphrase   string
 }
 
 // UnfinishedError is returned by [Rotation.Commit] when the identity has changed and a
@@ -119,13 +128,11 @@ func (h Home) Rotate(o RotateOptions) (*Rotation, error) {
 		if r.recoveryPath, err = recoveryPath(h.Dir, o.Recovery, o.Passphrase); err != nil {
 			return nil, err
 		}
-		k := recoveryKeys{current: next, next: after, chain: r.Succession, nickname: o.Nickname}
-		if k.after, err = pointer.NewKey(nil); err != nil {
+		r.keys = &recoveryKeys{current: next, next: after, chain: r.Succession, nickname: o.Nickname, former: o.Former}
+		if r.keys.after, err = pointer.NewKey(nil); err != nil {
 			return nil, err
 		}
-		if r.recovery, err = k.format(o.Now(), o.Passphrase, o.WorkFactor); err != nil {
-			return nil, err
-		}
+		r.expires, r.passphrase = LastExpiry(o.Now(), o.Newest), o.Passphrase
 	}
 	passphrase := o.Passphrase
 	if !id.Locked {
@@ -154,6 +161,9 @@ func (r *Rotation) Commit(last []byte) error {
 	// An interrupted rotation can have left keys in a temporary file.
 	if err := r.home.sweep(); err != nil {
 		return fmt.Errorf("identity key: %w", err)
+	}
+	if err := r.formatRecovery(last); err != nil {
+		return err
 	}
 	j, err := r.writeJournal()
 	if err != nil {
@@ -184,4 +194,18 @@ func (r *Rotation) Commit(last []byte) error {
 		return &UnfinishedError{r.Old.Pointer(), r.New.Pointer(), err}
 	}
 	return nil
+}
+
+// formatRecovery sets the content of the new recovery file. last is the last record of
+// the old key, which is in it too if it verifies.
+func (r *Rotation) formatRecovery(last []byte) error {
+	if r.keys == nil {
+		return nil
+	}
+	record, _, err := pointer.OpenExpired(r.Old.Pointer(), last, r.now())
+	if err == nil {
+		r.keys.former = append(slices.Clone(r.keys.former), record)
+	}
+	r.recovery, err = r.keys.format(r.expires, r.passphrase, r.identity.workFactor)
+	return err
 }

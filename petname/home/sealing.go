@@ -30,8 +30,9 @@ import (
 // The checksum is the first 4 bytes of the sha2-256 of the line up to the key and
 // the key: a flipped bit must not yield another valid key.
 //
-// Former keys are erased [SealingRetention] after they were replaced. Until then,
-// they decrypt messages that were encrypted before the replacement.
+// Former keys are erased [SealingRetention] after they were replaced, or after a clock
+// first showed that the time of the replacement was ahead. Until then, they decrypt
+// messages that were encrypted before the replacement.
 type Sealing struct {
 	Made    time.Time         // creation of Current; zero: unknown, by an older version
 	Current []hpke.PrivateKey // the keys in the card
@@ -87,17 +88,27 @@ func (s Sealing) PrivateKeys() []hpke.PrivateKey {
 // creates them. The caller has the book open, so that no other process creates
 // keys at the same time.
 func (h Home) Sealing() (Sealing, error) {
-	name := h.path(sealingFile)
-	b, err := readSmall(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		if b, err = newSealing(time.Now()); err == nil {
-			err = h.replace(sealingFile, b)
-		}
+	s, err := h.readSealing()
+	if !errors.Is(err, fs.ErrNotExist) {
+		return s, err
+	}
+	b, err := newSealing(time.Now())
+	if err == nil {
+		err = h.replace(sealingFile, b)
 	}
 	if err != nil {
 		return Sealing{}, err
 	}
-	s, err := parseSealing(string(b))
+	return h.readSealing()
+}
+
+func (h Home) readSealing() (Sealing, error) {
+	name := h.path(sealingFile)
+	text, err := readText(name)
+	if err != nil {
+		return Sealing{}, err
+	}
+	s, err := parseSealing(text)
 	if err != nil {
 		return Sealing{}, fmt.Errorf("sealing keys %q: %w", name, err)
 	}
@@ -105,33 +116,41 @@ func (h Home) Sealing() (Sealing, error) {
 }
 
 // RenewSealing replaces the current keys if they were made at least maxAge before
-// now, or more than a day after it, under a wrong clock. It erases the former keys
-// that were replaced at least [SealingRetention] before now. It returns the keys
+// now, or more than a day after it, under a wrong clock; a maxAge of 0 replaces them
+// whatever their date. It also does what [Home.EraseSealing] does. It returns the keys
 // that are in the file afterwards; the caller then publishes a card with their
 // public keys.
-func (h Home) RenewSealing(now time.Time, maxAge time.Duration) (Sealing, error) {
-	return h.updateSealing(now, &maxAge)
+func (h Home) RenewSealing(now, newest time.Time, maxAge time.Duration) (Sealing, error) {
+	return h.updateSealing(now, newest, &maxAge)
 }
 
 // EraseSealing erases the former keys that were replaced at least
-// [SealingRetention] before now. It returns the current keys, which it does not
-// change, and the remaining former ones.
-func (h Home) EraseSealing(now time.Time) (Sealing, error) { return h.updateSealing(now, nil) }
+// [SealingRetention] before now. newest is the date of the newest entry of the book;
+// zero: unknown. As far as now is over a day after it, now does not count: the clock
+// may be ahead, and what was sealed before could not be opened any more. EraseSealing
+// returns the current keys, which it does not change, and the remaining former ones.
+func (h Home) EraseSealing(now, newest time.Time) (Sealing, error) {
+	return h.updateSealing(now, newest, nil)
+}
 
 // updateSealing erases expired former keys, replaces the current keys if they are at
 // least maxAge old (nil: never), and writes the file if one of these changed it.
-func (h Home) updateSealing(now time.Time, maxAge *time.Duration) (Sealing, error) {
+func (h Home) updateSealing(now, newest time.Time, maxAge *time.Duration) (Sealing, error) {
 	s, err := h.Sealing()
 	if err != nil {
 		return Sealing{}, err
 	}
-	changed := false
+	changed := s.boundReplaced(now)
+	shown := now // by more than this clock
+	if bound := newest.Add(sealingLead); !newest.IsZero() && now.After(bound) {
+		shown = bound
+	}
 	s.former = slices.DeleteFunc(s.former, func(f formerSealing) bool {
-		expired := now.Sub(f.replaced) >= SealingRetention
+		expired := shown.Sub(f.replaced) >= SealingRetention
 		changed = changed || expired
 		return expired
 	})
-	if maxAge != nil && (now.Sub(s.Made) >= *maxAge || s.Made.Sub(now) > sealingLead) {
+	if maxAge != nil && (*maxAge <= 0 || now.Sub(s.Made) >= *maxAge || s.Made.Sub(now) > sealingLead) {
 		keys, err := generateSealing()
 		if err != nil {
 			return Sealing{}, err
@@ -148,6 +167,24 @@ func (h Home) updateSealing(now time.Time, maxAge *time.Duration) (Sealing, erro
 		return Sealing{}, err
 	}
 	return s, h.replace(sealingFile, b)
+}
+
+// plausible is before the first version: a clock that is behind it was never set.
+var plausible = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// boundReplaced sets the times of replacement that are after now to now, and reports
+// whether there were any. A clock that was ahead wrote them, and would put off the
+// erasure until its own time. A clock that was never set proves nothing about them.
+func (s *Sealing) boundReplaced(now time.Time) (changed bool) {
+	if now.Before(plausible) {
+		return false
+	}
+	for i := range s.former {
+		if s.former[i].replaced.After(now) {
+			s.former[i].replaced, changed = now.UTC().Truncate(time.Second), true
+		}
+	}
+	return changed
 }
 
 // newSealing returns the content of a sealing.key with new keys.

@@ -14,15 +14,60 @@ func TestSealingKeysFromTheFutureAreReplaced(t *testing.T) {
 	h, err := Create(filepath.Join(t.TempDir(), "home"), CreateOptions{})
 	require.NoError(t, err)
 	now := time.Now()
-	future, err := h.RenewSealing(now.Add(10*365*24*time.Hour), 30*24*time.Hour)
+	future, err := h.RenewSealing(now.Add(10*365*24*time.Hour), time.Time{}, 30*24*time.Hour)
 	require.NoError(t, err)
-	right, err := h.RenewSealing(now, 30*24*time.Hour)
+	right, err := h.RenewSealing(now, time.Time{}, 30*24*time.Hour)
 	require.NoError(t, err)
 	require.NotEqual(t, future.PublicKeys(), right.PublicKeys())
 	require.WithinDuration(t, now, right.Made, time.Second)
 	require.Equal(t, future.Current[0].PublicKey().Bytes(), right.PrivateKeys()[2].PublicKey().Bytes())
 	// A clock that is a little behind replaces nothing.
-	same, err := h.RenewSealing(now.Add(-time.Hour), 30*24*time.Hour)
+	same, err := h.RenewSealing(now.Add(-time.Hour), time.Time{}, 30*24*time.Hour)
 	require.NoError(t, err)
 	require.Equal(t, right.PublicKeys(), same.PublicKeys())
+}
+
+// Keys that were made and replaced under a clock that ran ahead are replaced once it is
+// right, and all of them are erased after the retention from then.
+func TestKeysOfAClockThatRanAheadAreReplacedAndErased(t *testing.T) {
+	h := create(t, CreateOptions{})
+	first, err := h.Sealing()
+	require.NoError(t, err)
+	right := first.Made.Add(time.Hour)
+	_, err = h.RenewSealing(right.AddDate(10, 0, 0), time.Time{}, 0)
+	require.NoError(t, err)
+	renewed, err := h.RenewSealing(right, time.Time{}, 365*24*time.Hour)
+	require.NoError(t, err)
+	require.Equal(t, right, renewed.Made)
+	require.Len(t, renewed.PrivateKeys(), 6)
+	kept, err := h.EraseSealing(right.Add(SealingRetention), time.Time{})
+	require.NoError(t, err)
+	require.Len(t, kept.PrivateKeys(), 2)
+	require.Equal(t, keyTexts(t, renewed)[:2], keyTexts(t, kept))
+}
+
+// One act under a clock 100 days ahead erases nothing that was replaced an hour ago: the
+// newest entry of the book shows that the clock may be wrong. When an entry shows the
+// time, too, the keys are erased.
+func TestAClockAheadOfTheBookErasesNoSealingKeys(t *testing.T) {
+	h := create(t, CreateOptions{})
+	first, err := h.Sealing()
+	require.NoError(t, err)
+	now := first.Made.Add(time.Hour)
+	_, err = h.RenewSealing(now, now, 0)
+	require.NoError(t, err)
+	for _, ahead := range []time.Duration{100 * 24 * time.Hour, 50 * 365 * 24 * time.Hour} {
+		kept, err := h.EraseSealing(now.Add(ahead), now)
+		require.NoError(t, err)
+		require.Len(t, kept.PrivateKeys(), 4)
+		renewed, err := h.RenewSealing(now.Add(ahead), now.Add(24*time.Hour), 200*365*24*time.Hour)
+		require.NoError(t, err)
+		require.Len(t, renewed.PrivateKeys(), 4)
+	}
+	kept, err := h.EraseSealing(now.Add(SealingRetention), now.Add(SealingRetention-24*time.Hour-time.Second))
+	require.NoError(t, err)
+	require.Len(t, kept.PrivateKeys(), 4)
+	kept, err = h.EraseSealing(now.Add(SealingRetention), now.Add(SealingRetention-24*time.Hour))
+	require.NoError(t, err)
+	require.Len(t, kept.PrivateKeys(), 2)
 }

@@ -45,10 +45,10 @@ func TestReplacedSealingKeysAreErasedAfterTheirRetention(t *testing.T) {
 	first, err := h.Sealing()
 	require.NoError(t, err)
 	now := first.Made.Add(time.Hour)
-	same, err := h.RenewSealing(now, 2*time.Hour)
+	same, err := h.RenewSealing(now, time.Time{}, 2*time.Hour)
 	require.NoError(t, err)
 	require.True(t, slices.EqualFunc(first.PublicKeys(), same.PublicKeys(), equalKeys), "too young to be replaced")
-	second, err := h.RenewSealing(now, time.Hour)
+	second, err := h.RenewSealing(now, time.Time{}, time.Hour)
 	require.NoError(t, err)
 	require.False(t, slices.EqualFunc(first.PublicKeys(), second.PublicKeys(), equalKeys))
 	read, err := h.Sealing()
@@ -60,7 +60,7 @@ func TestReplacedSealingKeysAreErasedAfterTheirRetention(t *testing.T) {
 	before, err := os.ReadFile(h.path(sealingFile))
 	require.NoError(t, err)
 
-	third, err := h.RenewSealing(now.Add(SealingRetention), 365*24*time.Hour)
+	third, err := h.RenewSealing(now.Add(SealingRetention), time.Time{}, 365*24*time.Hour)
 	require.NoError(t, err)
 	require.Len(t, third.PrivateKeys(), 2)
 	after, err := os.ReadFile(h.path(sealingFile))
@@ -87,12 +87,12 @@ func TestReplacedSealingKeysAreErasedWithoutNewOnes(t *testing.T) {
 	h := create(t, CreateOptions{})
 	first, err := h.Sealing()
 	require.NoError(t, err)
-	second, err := h.RenewSealing(first.Made.Add(time.Hour), 0)
+	second, err := h.RenewSealing(first.Made.Add(time.Hour), time.Time{}, 0)
 	require.NoError(t, err)
-	kept, err := h.EraseSealing(first.Made.Add(SealingRetention))
+	kept, err := h.EraseSealing(first.Made.Add(SealingRetention), time.Time{})
 	require.NoError(t, err)
 	require.Len(t, kept.PrivateKeys(), 4)
-	_, err = h.EraseSealing(first.Made.Add(SealingRetention + time.Hour))
+	_, err = h.EraseSealing(first.Made.Add(SealingRetention+time.Hour), time.Time{})
 	require.NoError(t, err)
 	read, err := h.Sealing()
 	require.NoError(t, err)
@@ -115,7 +115,7 @@ func TestFormerSealingKeysAreBounded(t *testing.T) {
 	full, err := h.Sealing()
 	require.NoError(t, err)
 	require.Len(t, full.PrivateKeys(), 2*maxGenerations)
-	renewed, err := h.RenewSealing(s.Made.Add(time.Hour), 0)
+	renewed, err := h.RenewSealing(s.Made.Add(time.Hour), time.Time{}, 0)
 	require.NoError(t, err)
 	again, err := h.Sealing()
 	require.NoError(t, err)
@@ -140,3 +140,27 @@ func TestAnOlderHomeReceivesSealingKeys(t *testing.T) {
 }
 
 func equalKeys(a, b pointer.SealingKey) bool { return a.KEM == b.KEM && bytes.Equal(a.Key, b.Key) }
+
+// A clock that was years ahead when keys were replaced puts off their erasure by no
+// more than the retention, counted from when the clock is right again. A clock that was
+// never set erases nothing, then or later.
+func TestAClockThatWasAheadKeepsNoFormerKeys(t *testing.T) {
+	h := create(t, CreateOptions{})
+	first, err := h.Sealing()
+	require.NoError(t, err)
+	right := first.Made.Add(time.Hour)
+	_, err = h.RenewSealing(right.AddDate(10, 0, 0), time.Time{}, 0)
+	require.NoError(t, err)
+	count := func(now time.Time) int {
+		s, err := h.EraseSealing(now, time.Time{})
+		require.NoError(t, err)
+		read, err := h.Sealing()
+		require.NoError(t, err)
+		require.Len(t, read.PrivateKeys(), len(s.PrivateKeys()))
+		return len(s.PrivateKeys())
+	}
+	require.Equal(t, 4, count(time.Unix(0, 0)), "a clock that was never set")
+	require.Equal(t, 4, count(right))
+	require.Equal(t, 4, count(right.Add(SealingRetention-time.Second)))
+	require.Equal(t, 2, count(right.Add(SealingRetention)))
+}

@@ -3,9 +3,7 @@
 package socket
 
 import (
-	"io/fs"
 	"net"
-	"os"
 	"syscall"
 )
 
@@ -16,10 +14,4 @@ func listenPrivate(path string) (net.Listener, error) {
 	old := syscall.Umask(0o077)
 	defer syscall.Umask(old)
 	return net.Listen("unix", path)
-}
-
-// ownedByUser reports whether the effective user of this process owns a file.
-func ownedByUser(info fs.FileInfo) bool {
-	s, ok := info.Sys().(*syscall.Stat_t)
-	return ok && int(s.Uid) == os.Geteuid()
 }

@@ -19,6 +19,8 @@ import (
 	"runtime"
 	"sync"
 	"time"
+
+	"github.com/petnames-go/petnames/ledger/durable"
 )
 
 const (
@@ -98,24 +100,35 @@ func Path(dir string) (string, error) {
 	return path, nil
 }
 
-// checkFolder checks that the folder of a hashed socket belongs to this user and is
-// not accessible to others: another user with write access could impersonate the node
-// and receive a passphrase. A socket in the home is as safe as the home.
+// ErrUntrusted is returned when another user could replace the socket of a home, and so
+// impersonate its node and receive a passphrase.
+var ErrUntrusted = errors.New("the socket is not trusted")
+
+// checkFolder checks that the folder of a socket, and the socket if it exists, belong to
+// this user, that no other user can write to the folder, and that none can even list
+// the folder of hashed names.
 func checkFolder(path string) error {
-	if filepath.Base(path) == sockName {
-		return nil
-	}
 	folder := filepath.Dir(path)
 	info, err := os.Lstat(folder)
+	if err == nil && info.Mode()&fs.ModeSymlink != 0 && filepath.Base(path) == sockName {
+		info, err = os.Stat(folder) // a home may be a link
+	}
+	forbidden := fs.FileMode(0o077)
+	if filepath.Base(path) == sockName {
+		forbidden = 0o022
+	}
 	switch {
 	case err != nil:
 		return err
 	case !info.IsDir():
-		return fmt.Errorf("%q is not a folder", folder)
-	case !ownedByUser(info):
-		return fmt.Errorf("folder %q is another user's: remove it, or set XDG_RUNTIME_DIR", folder)
-	case runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0:
-		return fmt.Errorf("folder %q is open to others (mode %#o): chmod 700 it", folder, info.Mode().Perm())
+		return fmt.Errorf("%w: %q is not a folder", ErrUntrusted, folder)
+	case !durable.OwnedByUser(info):
+		return fmt.Errorf("%w: folder %q is another user's", ErrUntrusted, folder)
+	case runtime.GOOS != "windows" && info.Mode().Perm()&forbidden != 0:
+		return fmt.Errorf("%w: folder %q is open to others (mode %#o): chmod 700 it", ErrUntrusted, folder, info.Mode().Perm())
+	}
+	if info, err := os.Lstat(path); err == nil && !durable.OwnedByUser(info) {
+		return fmt.Errorf("%w: %q is another user's", ErrUntrusted, path)
 	}
 	return nil
 }
@@ -233,8 +246,8 @@ func decode(r io.Reader) (request, error) {
 }
 
 // Call runs a verb in the running node of the home in dir, and returns its result and
-// its failure. It fails with [ErrNoNode] when no node accepts the connection, or when
-// the folder of the socket is not safe, and with the error of ctx when ctx ends.
+// its failure. It fails with [ErrNoNode] when no node accepts the connection, with
+// [ErrUntrusted] too when the socket is not safe and nothing was sent, and with the error of ctx when ctx ends.
 func Call(ctx context.Context, dir, program, verb string, args json.RawMessage) (json.RawMessage, *Failure, error) {
 	path, err := Path(dir)
 	if err != nil { // a node cannot listen there either

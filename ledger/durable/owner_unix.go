@@ -1,0 +1,15 @@
+//go:build unix
+
+package durable
+
+import (
+	"io/fs"
+	"os"
+	"syscall"
+)
+
+// OwnedByUser reports whether the effective user of this process owns a file.
+func OwnedByUser(info fs.FileInfo) bool {
+	s, ok := info.Sys().(*syscall.Stat_t)
+	return ok && int(s.Uid) == os.Geteuid()
+}

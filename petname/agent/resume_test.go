@@ -1,0 +1,47 @@
+package agent_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/petname/agent"
+)
+
+// A rotation that was interrupted stays on record after other calls in between, also by
+// other processes: the next rotation returns it, and rotates no further. A publication
+// ends that.
+func TestAnInterruptedRotationStaysOnRecord(t *testing.T) {
+	a := opened(t)
+	old := a.Pointer()
+	_, err := a.Rotate(t.Context(), agent.Rotation{})
+	require.NoError(t, err)
+	id, err := a.Identity()
+	require.NoError(t, err)
+	journal := fmt.Sprintf("# petname rotation 1\n# from: %s\n# to: %s\n# next: %s\n# sealing: none\n# recovery: \"\"\n", old, id.Pointer, id.Next)
+	require.NoError(t, os.WriteFile(filepath.Join(a.Dir(), "rotation.journal"), []byte(journal), 0o600))
+	for _, published := range []bool{false, true} {
+		dir := filepath.Join(t.TempDir(), "b")
+		b, err := copied(a, dir, agent.Options{})
+		require.NoError(t, err)
+		require.NoFileExists(t, filepath.Join(dir, "rotation.journal"))
+		for range 2 { // other verbs
+			require.NoError(t, b.Close())
+			b, err = agent.Open(t.Context(), dir, agent.Options{})
+			require.NoError(t, err)
+			add(t, b, fmt.Sprintf("bob%s", newKey(t).Pointer().String()[50:]), newKey(t).Pointer())
+		}
+		defer b.Close()
+		if published {
+			_, err := b.Publish(t.Context(), draft(agent.WaitNone))
+			require.NoError(t, err)
+		}
+		out, err := b.Rotate(t.Context(), agent.Rotation{})
+		require.NoError(t, err)
+		require.Equal(t, !published, out.Resumed)
+		require.Equal(t, !published, out.Pointer == id.Pointer)
+	}
+}

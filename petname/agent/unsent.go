@@ -1,0 +1,119 @@
+package agent
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// A record that no store has received yet can be superseded by one that this home did
+// not make: it was published offline from a restored or copied home, and the network
+// has a higher sequence. The device-local table "unsent" remembers the last such
+// record, so that its value is not lost without notice.
+//
+//	unsent: pointer → sequence (8 bytes) ‖ value
+
+const tableUnsent = "unsent"
+
+// SupersededError is returned when the owner's last publication was stored nowhere, and
+// a newer record with another value was found that this home did not make. Nothing has
+// changed. A publication with a value of its own decides.
+type SupersededError struct {
+	Unsent petname.Published // made by this home
+	Newest petname.Published // found
+}
+
+func (e *SupersededError) Error() string {
+	return fmt.Sprintf("your publication of sequence %d was stored nowhere, and there is a newer one that this home did not make, sequence %d.\nYours:\n  %s\nThe newer one:\n  %s",
+		e.Unsent.Sequence, e.Newest.Sequence, e.Unsent.Value, e.Newest.Value)
+}
+
+// markUnsent marks a record as unsent if it changed the value, or has that of an unsent
+// record. Otherwise the owner has decided against an unsent record, and its mark is
+// removed, unless the record is a renewal.
+func markUnsent(local *ledger.View, r pointer.Record, changed, renewing bool) error {
+	key := r.Pointer().Bytes()
+	row, err := local.Get(tableUnsent, key)
+	if err != nil {
+		return err
+	}
+	switch before, marked := parseUnsent(row); {
+	case changed, marked && before.Value == r.Value():
+		return local.Put(tableUnsent, key, append(binary.BigEndian.AppendUint64(nil, r.Sequence()), r.Value()...))
+	case marked && !renewing:
+		return local.Delete(tableUnsent, key)
+	}
+	return nil
+}
+
+func parseUnsent(row []byte) (p petname.Published, ok bool) {
+	if len(row) < 8 {
+		return petname.Published{}, false
+	}
+	return petname.Published{Sequence: binary.BigEndian.Uint64(row), Value: string(row[8:])}, true
+}
+
+// unsent returns the owner's last publication if no store has accepted it, and the zero
+// value otherwise.
+func (s *state) unsent() (p petname.Published, err error) {
+	err = s.book.Ledger().ReadLocal(func(local *ledger.View) error {
+		row, err := local.Get(tableUnsent, s.book.Identity().Bytes())
+		p, _ = parseUnsent(row)
+		return err
+	})
+	return p, err
+}
+
+// clearUnsent removes the mark of a value that a store has received: one that was refused
+// is reported to the owner at once, like one for which there is a better record.
+func (s *state) clearUnsent(r pointer.Record, receipt dht.Receipt, failed error) {
+	if receipt.Stored+receipt.Refused == 0 && (failed == nil || isNetwork(failed) || errors.Is(failed, context.Canceled)) {
+		return
+	}
+	p, err := s.unsent()
+	if err == nil && (p.Sequence == 0 || p.Sequence > r.Sequence() || p.Value != r.Value() || r.Pointer() != s.book.Identity()) {
+		return
+	}
+	if err == nil {
+		err = s.book.Update(func(_ *petname.Book, local *ledger.View) error {
+			return local.Delete(tableUnsent, r.Pointer().Bytes())
+		})
+	}
+	if err != nil {
+		s.log.Warn("mark of a publication not removed", "error", err) // at worst the owner is asked
+	}
+}
+
+// superseded returns a [*SupersededError] if newest replaces an unsent publication with
+// another value.
+func (s *state) superseded(newest petname.Published) error {
+	p, err := s.unsent()
+	if err != nil || p.Sequence == 0 || newest.Sequence < p.Sequence || newest.Value == p.Value {
+		return err
+	}
+	return &SupersededError{Unsent: p, Newest: newest}
+}
+
+// decide returns the draft of a publication after an unsent one was superseded: edit
+// decides if it sets the same value whatever was published before.
+func decide(superseded error, edit func(*Draft) error) (Draft, error) {
+	var e *SupersededError
+	if !errors.As(superseded, &e) {
+		return Draft{}, superseded
+	}
+	a, err := drafted(e.Unsent.Value, edit)
+	if err != nil {
+		return Draft{}, err
+	}
+	b, err := drafted(e.Newest.Value, edit)
+	if err == nil && a.Value != b.Value {
+		err = e
+	}
+	return b, err
+}

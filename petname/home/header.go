@@ -1,0 +1,141 @@
+package home
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// HeaderError is returned for a line of the header of identity.key that is malformed or
+// does not match the keys. What such a line states must not be published or passed on.
+type HeaderError struct {
+	File   string // path; empty: the identity was not read from a file
+	Line   int    // from 1
+	Reason string // for people
+	Mend   string // the line as it should be; empty: unknown
+	Spare  bool   // the home works without the line
+}
+
+func (e *HeaderError) Error() string {
+	file := "identity key"
+	if e.File != "" {
+		file = fmt.Sprintf("%s %q", file, e.File)
+	}
+	return fmt.Sprintf("%s: line %d: %s: damaged", file, e.Line, e.Reason)
+}
+
+// Next returns the next step for people.
+func (e *HeaderError) Next() string {
+	switch {
+	case e.Spare:
+		return fmt.Sprintf("put back a copy of %s, or remove its line %d", e.File, e.Line)
+	case e.Mend == "":
+		return "put back a copy of " + e.File
+	}
+	return fmt.Sprintf("put back a copy of %s, or replace its line %d by\n%s", e.File, e.Line, e.Mend)
+}
+
+// bodyNext begins the line in the place of a next key that is elsewhere: the commitment
+// to it, so that the header can be checked. Older versions skip the line.
+const bodyNext = "# next: "
+
+// secretLines are the lines below the header, decrypted.
+type secretLines struct {
+	current   *pointer.Key
+	next      *pointer.Key       // nil: elsewhere, or damaged
+	damaged   bool               // the line of the next key is
+	committed pointer.Commitment // of bodyNext; zero: there is no such line
+}
+
+func parseSecrets(body string) (secretLines, error) {
+	first, rest, _ := strings.Cut(strings.TrimSpace(body), "\n")
+	current, err := pointer.ParseKey(first)
+	if err != nil {
+		return secretLines{}, fmt.Errorf("identity key: %w", err)
+	}
+	s := secretLines{current: current}
+	if text, ok := strings.CutPrefix(rest, bodyNext); ok {
+		s.committed, err = pointer.ParseCommitment(strings.TrimSpace(text))
+	} else if rest != "" {
+		s.next, err = pointer.ParseKey(rest)
+	}
+	if err != nil {
+		s.next, s.damaged = nil, true
+	}
+	return s, nil
+}
+
+// nextCommitment returns the commitment to the next key by the keys, or else by the
+// last step of the succession, and the zero value if neither has it.
+func (id Identity) nextCommitment(s secretLines) (pointer.Commitment, error) {
+	switch {
+	case s.next != nil:
+		return pointer.Commit(s.next.Public())
+	case !s.committed.IsZero():
+		return s.committed, nil
+	case len(id.Succession) > 0:
+		return id.Succession[len(id.Succession)-1].Next, nil
+	}
+	return pointer.Commitment{}, nil
+}
+
+// checkHeader compares the header with the keys. It returns nil, or the first line
+// that does not match.
+func (id Identity) checkHeader(s secretLines) error {
+	next, err := id.nextCommitment(s)
+	if err != nil {
+		return err
+	}
+	inFile := s.next != nil || s.damaged && s.committed.IsZero()
+	e := &HeaderError{File: id.file}
+	switch {
+	case id.badHeader != nil:
+		*e = *id.badHeader
+		e.File = id.file
+	case s.current.Pointer() != id.Pointer:
+		e.Line, e.Reason = 2, fmt.Sprintf("it states the pointer %s, and the key is that of %s", id.Pointer, s.current.Pointer())
+	case !next.IsZero() && next != id.Next:
+		e.Line, e.Reason = 3, "it states another commitment than that to the next key"
+	case id.NextElsewhere && inFile:
+		e.Line, e.Reason = 4, "it states that the next key is elsewhere, and the key is in this file"
+	case !id.NextElsewhere && !inFile:
+		e.Line, e.Reason = 4, "it states that the next key is in this file, and it is not"
+	default:
+		return nil
+	}
+	switch {
+	case e.Line == 2:
+		e.Mend = "# pointer: " + s.current.Pointer().String()
+	case e.Line == 3 && !next.IsZero():
+		e.Mend = "# next: " + next.String()
+	case e.Line == 4 && inFile:
+		e.Mend = "# recovery: home"
+	case e.Line == 4 && !s.committed.IsZero():
+		e.Mend = "# recovery: elsewhere"
+	}
+	return e
+}
+
+// CheckLast verifies the last record of the previous key: that key signed it, and it
+// names the current one. Its expiry does not count.
+func (id Identity) CheckLast() error {
+	if id.Last == nil {
+		return nil
+	}
+	e := &HeaderError{File: id.file, Line: id.lastLine, Spare: true}
+	if len(id.Succession) == 0 {
+		e.Reason = "a last record without a succession"
+		return e
+	}
+	r, _, err := pointer.OpenExpired(id.Succession[len(id.Succession)-1].Old, id.Last, plausible)
+	if err != nil {
+		e.Reason = "the last record of the previous key does not verify"
+		return e
+	}
+	if card, ok := r.Card(); !ok || card.Successor != id.Pointer {
+		e.Reason = "the last record of the previous key does not lead to this key"
+		return e
+	}
+	return nil
+}
