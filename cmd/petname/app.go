@@ -14,7 +14,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
 	"github.com/petnames-go/petnames/cmd/petname/internal/socket"
@@ -114,7 +113,7 @@ retrying), 8 conflict, 130 interrupted.`,
 	f.BoolVar(&a.noInput, "no-input", false, "ask for nothing on the terminal")
 	f.StringVar(&a.passphraseFile, "passphrase-file", "", "`file` whose first line unlocks the identity key")
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.SetUsageFunc(narrowUsage(root.UsageFunc()))
+	a.setHelp(root)
 	group := func(title string, verbs ...*cobra.Command) {
 		root.AddGroup(&cobra.Group{ID: title, Title: title})
 		for _, v := range verbs {
@@ -129,31 +128,10 @@ retrying), 8 conflict, 130 interrupted.`,
 		a.shareVerb(), a.unshareVerb(), a.knockVerb(), a.disputeVerb(), a.denyVerb(), a.evidenceVerb())
 	group("Nodes and records:", a.nodeVerb(), a.keepVerb(), a.unkeepVerb(), a.recordVerb())
 	group("Maintenance:", a.keyVerb(), a.doctorVerb(), a.completionVerb(), a.versionVerb())
+	root.SetHelpCommand(a.helpVerb())
 	root.SetHelpCommandGroupID("Maintenance:")
 	checkUsage(root)
 	return root
-}
-
-// helpColumns is the width of the flags in the help of a verb.
-const helpColumns = 80
-
-// narrowUsage returns a usage function that wraps the flags to helpColumns. A template
-// of cobra could do so as well, but would link text/template, which the command does
-// without.
-func narrowUsage(usage func(*cobra.Command) error) func(*cobra.Command) error {
-	return func(c *cobra.Command) error {
-		var text strings.Builder
-		out := c.OutOrStderr()
-		c.SetOut(&text)
-		err := usage(c)
-		c.SetOut(out)
-		narrow := text.String()
-		for _, flags := range []*pflag.FlagSet{c.LocalFlags(), c.InheritedFlags()} {
-			narrow = strings.Replace(narrow, strings.TrimSpace(flags.FlagUsages()), strings.TrimSpace(flags.FlagUsagesWrapped(helpColumns)), 1)
-		}
-		_, werr := io.WriteString(out, narrow)
-		return errors.Join(err, werr)
-	}
 }
 
 // dir returns the folder of the home.

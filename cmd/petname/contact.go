@@ -193,7 +193,7 @@ func (v *verbs) nameSources(c *contact) {
 
 // conflictingContact returns the contact because of which a change was refused: the
 // contact with the same name, a contact with a similar name, or else the contact p
-// that the change was about.
+// that the change was about. It returns nil if the book has none of them.
 func (v *verbs) conflictingContact(err error, p pointer.Pointer) *contact {
 	var taken *petname.TakenError
 	if errors.As(err, &taken) {
@@ -208,7 +208,7 @@ func (v *verbs) conflictingContact(err error, p pointer.Pointer) *contact {
 	}
 	c, err := v.agent.ByPointer(p)
 	if err != nil {
-		return &contact{Provenance: []fact{}}
+		return nil
 	}
 	out := asContact(c)
 	v.nameSources(&out)

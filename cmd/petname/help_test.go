@@ -55,6 +55,35 @@ func TestHelp(t *testing.T) {
 	require.Greater(t, examples, 40)
 }
 
+// On a narrow terminal help is wrapped to its width, except what is copied. No word is
+// lost, and no row ends with a space.
+func TestHelpIsWrappedToTheTerminal(t *testing.T) {
+	root := (&app{ctx: context.Background(), stdin: strings.NewReader(""), stdout: io.Discard, stderr: io.Discard}).root()
+	root.InitDefaultHelpCmd()
+	for verb := range verbTree(root) {
+		verb.InitDefaultHelpFlag()
+		text := verb.Long + "\n\n" + verb.UsageString()
+		for wide := minColumns; wide < helpColumns; wide += 7 {
+			narrow := reflow(text, wide)
+			require.Equal(t, strings.Fields(text), strings.Fields(narrow), verb.CommandPath())
+			section := ""
+			for row := range strings.SplitSeq(strings.TrimSuffix(narrow, "\n"), "\n") {
+				if strings.HasSuffix(row, ":") && !strings.HasPrefix(row, " ") {
+					section = row
+				}
+				if section == "Usage:" || section == "Examples:" {
+					continue
+				}
+				require.Equal(t, strings.TrimRight(row, " "), row, verb.CommandPath())
+				if len([]rune(row)) > wide { // one long word
+					require.LessOrEqual(t, len(strings.Fields(row)), 4, "%s at %d columns: %q", verb.CommandPath(), wide, row)
+				}
+			}
+		}
+	}
+	require.Equal(t, "two words and\nmore\n\n  one   first\n        second\n  two   third\n", reflow("two words and more\n\n  one   first\n        second\n  two   third\n", 16))
+}
+
 // Each string in the source that is a command to copy has an existing verb, and parses
 // unless the program appends to it.
 func TestHintsAreCommands(t *testing.T) {

@@ -42,7 +42,7 @@ that file only, under the same passphrase: keep the file off this computer.`,
 			plan.WorkFactor = a.work
 			var id identity
 			err = a.create(dir, plan)
-			if err == nil || alwaysPrintsObject(err) { // if the home exists, print its identity
+			if err == nil || needsResult(err) { // if the home exists, print its identity
 				ierr := a.call("id", noArgs{}, &id)
 				if err == nil {
 					err = ierr

@@ -60,7 +60,7 @@ running node, or petname inbox, answers it when this command has ended.`,
 	f := cmd.Flags()
 	f.BoolVar(&qr, "qr", false, "show a QR code")
 	f.StringVarP(&file, "output", "o", "", "write the QR code as a PNG to a `file`")
-	f.IntVar(&request.Uses, "uses", 1, "how `many` times the link can be used")
+	f.IntVar(&request.Uses, "uses", 1, "the `number` of times that the link can be used")
 	f.DurationVar(&request.Expires, "expires", 10*time.Minute, "how long the link is valid")
 	f.StringVar(&request.Purpose, "purpose", "", "a `text` for the recipient of the link")
 	f.StringVar(&request.For, "for", "", "the only recipient that can use the link: a `pointer` or a name")

@@ -29,8 +29,11 @@ func withPid(out json.RawMessage) json.RawMessage {
 
 func (a *app) nodeStatusVerb() *cobra.Command {
 	return &cobra.Command{
-		Use:     "status",
-		Short:   "Show the status of the running node",
+		Use:   "status",
+		Short: "Show the status of the running node",
+		Long: `Show the addresses of the running node, the network and its peers, what it
+stores for others, the last publication, and what it republishes. The exit
+status is 3 if no node of this home is running.`,
 		Example: `  petname node status --json`,
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {

@@ -37,8 +37,10 @@ func (a *app) waitStopped() error {
 
 func (a *app) nodeStopVerb() *cobra.Command {
 	return &cobra.Command{
-		Use:     "stop",
-		Short:   "Stop the running node",
+		Use:   "stop",
+		Short: "Stop the running node",
+		Long: `Stop the running node of this home, and wait until it has closed the book. It
+finishes the requests that it serves first, at most for 10 seconds.`,
 		Example: `  petname node stop`,
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"reflect"
 	"runtime"
 	"strings"
 	"unicode"
@@ -28,10 +29,11 @@ import (
 
 // printResult prints the result of a verb as one JSON object, or with the function
 // text. It returns err, the error of the verb, or else its own error. After a
-// failure it prints text only if tell is set, and the object only if tell is set or
-// the exit status requires it: see [alwaysPrintsObject].
+// failure it prints text only if tell is set, and the object only if tell is set, or
+// if the verb returned a result and the exit status is one with which the caller needs
+// it: see [needsResult].
 func (a *app) printResult(result any, err error, tell bool, text func(w *bufio.Writer)) error {
-	if err != nil && !tell && !(a.json && alwaysPrintsObject(err)) {
+	if err != nil && !tell && !(a.json && needsResult(err) && !reflect.ValueOf(result).IsZero()) {
 		return err
 	}
 	if a.json {
@@ -51,10 +53,9 @@ func (a *app) printResult(result any, err error, tell bool, text func(w *bufio.W
 	return err
 }
 
-// alwaysPrintsObject reports whether the exit status of err is one with which a
-// verb always prints its JSON object. The caller needs it to choose, to judge or to
-// retry.
-func alwaysPrintsObject(err error) bool {
+// needsResult reports whether the exit status of err is one with which a verb prints
+// the JSON object that it returned: the caller needs it to choose, to judge or to retry.
+func needsResult(err error) bool {
 	exit := classify(err).Exit
 	return exit >= exitChoose && exit <= exitConflict
 }

@@ -30,11 +30,16 @@ func checkOutput(args []string, status int, stdout, stderr string) error {
 		if !strings.HasPrefix(stdout, `{"v":1`) {
 			return fmt.Errorf("stdout should start with its version: %q", stdout)
 		}
-		if err := oneObject(stdout, &map[string]any{}); err != nil {
+		result := map[string]any{}
+		if err := oneObject(stdout, &result); err != nil {
 			return fmt.Errorf("stdout: %w", err)
 		}
-	} else if status == 0 || status >= 5 && status <= 8 {
-		return fmt.Errorf("no object on stdout, with exit status %d", status)
+		delete(result, "v")
+		if status != 0 && isEmpty(result) {
+			return fmt.Errorf("an object without a value on stdout, with exit status %d: %q", status, stdout)
+		}
+	} else if status == 0 {
+		return errors.New("no object on stdout, with exit status 0")
 	}
 	if status == 0 {
 		if stderr != "" {
@@ -54,6 +59,22 @@ func checkOutput(args []string, status int, stdout, stderr string) error {
 		return fmt.Errorf("stderr is no error object: %q", stderr)
 	}
 	return nil
+}
+
+// isEmpty reports whether a value of JSON and all values in it are empty or zero.
+func isEmpty(v any) bool {
+	switch v := v.(type) {
+	case map[string]any:
+		for _, one := range v {
+			if !isEmpty(one) {
+				return false
+			}
+		}
+		return true
+	case []any:
+		return len(v) == 0
+	}
+	return v == nil || v == "" || v == 0.0 || v == false || v == "0001-01-01T00:00:00Z"
 }
 
 // oneObject decodes exactly one object on exactly one line.

@@ -52,9 +52,13 @@ func TestTheREADMEsCommandsWork(t *testing.T) {
 	var script, files strings.Builder
 	commands, outputs, invitations, inbox := 0, 0, 0, 0
 	away, last := false, false // away: from the clone
+	number := ""               // of the last inbox that was shown
 	for _, b := range append(blocks(t, "../../README.md"), blocks(t, "../../petname/docs/guide.md")...) {
 		switch b.kind {
 		case "text":
+			if digits := regexp.MustCompile(`^[0-9]{6}\b`).FindString(b.lines[0]); digits != "" {
+				number = digits
+			}
 			shown := fmt.Sprintf("shown%d.txt", outputs)
 			outputs++
 			fmt.Fprintf(&script, "prints %s\n", shown)
@@ -91,7 +95,11 @@ func TestTheREADMEsCommandsWork(t *testing.T) {
 				`"`, "",
 				"742-tunnel-orbit-candy", "$CODE",
 				"accept 482133", "accept $NUMBER",
+				"accept 488712", "accept $NUMBER",
 			).Replace(command)
+			if strings.Contains(command, "accept $NUMBER") && number != "" {
+				require.Contains(t, line, "accept "+number, "the number that an inbox above shows")
+			}
 			switch command {
 			case "--home hub node":
 				fmt.Fprintln(&script, "node NODE hub --json")

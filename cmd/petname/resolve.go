@@ -28,9 +28,10 @@ its pointer. alice/bob is the contact that your contact alice shares as bob.
 
 A record that this home has is used until its TTL is over (5 minutes by
 default). --fresh asks the network until 5 peers agree or all that were found
-have been asked. --fresh=agreed requires that 3 agree, --fresh=strict asks all
-of the closest peers; an answer below these two levels ends with status 7.
---offline asks no peer.`,
+have been asked. --fresh=agreed ends when 3 agree; if fewer peers have the
+record, all that were found have to be asked. --fresh=strict asks all of the
+closest peers. An answer below these two levels ends with status 7. --offline
+asks no peer.`,
 		Example: `  petname resolve alice
   petname resolve alice/bob --fresh
   petname resolve alice --fresh=strict
@@ -169,7 +170,7 @@ func (v *verbs) resolve(ctx context.Context, a resolveArgs) (*resolved, error) {
 	switch {
 	case a.Fresh != "":
 		if level = dht.Level(a.Fresh); level != dht.LevelAgreed && level != dht.LevelFresh && level != dht.LevelStrict {
-			return nil, usage("--fresh=%s: is none of agreed, fresh, strict", a.Fresh).With("petname resolve " + shellWord(a.Path) + " --fresh=agreed")
+			return nil, usage("--fresh=%q: is none of agreed, fresh, strict", a.Fresh).With("petname resolve " + shellWord(a.Path) + " --fresh=agreed")
 		}
 	case a.Offline:
 		level = dht.LevelOffline
@@ -179,14 +180,13 @@ func (v *verbs) resolve(ctx context.Context, a resolveArgs) (*resolved, error) {
 	res, err := v.agent.Resolve(ctx, a.Path, level)
 	out := asResolved(res)
 	if err != nil {
+		first, _, _ := strings.Cut(a.Path, "/")
 		if out.Pointer == "" {
-			first, _, _ := strings.Cut(a.Path, "/")
 			if p, perr := v.pointerOf(first); perr == nil {
 				out.Pointer = p.String()
 			}
 		}
 		out.Contradictions = v.contradictions(err)
-		first, _, _ := strings.Cut(a.Path, "/")
 		if _, cerr := v.agent.Lookup(first); cerr == nil {
 			var path *petname.PathError
 			if errors.Is(err, petname.ErrNotFound) && errors.As(err, &path) && path.Part != first { // of a label
@@ -200,7 +200,11 @@ func (v *verbs) resolve(ctx context.Context, a resolveArgs) (*resolved, error) {
 		if hint == "" && errors.As(err, new(*pointer.ExpiredError)) {
 			hint = "this machine's clock shows " + v.agent.Clock().UTC().Format("2006-01-02 15:04 UTC")
 		}
-		return out, withClock(shortNetworkError(v.withName(err)), hint)
+		err = withClock(shortNetworkError(v.withName(err)), hint)
+		if classify(err).Code == "not_joined" {
+			return nil, err
+		}
+		return out, err
 	}
 	out.Verified, out.Clock = true, v.agent.ClockHint()
 	if a.Fresh == "" {

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"os"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -83,7 +85,8 @@ func isWhole(word string) bool {
 	return err == nil
 }
 
-// wrapLine writes one line as rows. It does not break pointers and what [isCopied].
+// wrapLine writes one line as rows. It does not break pointers and what [isCopied]. The
+// spaces at which a row is broken are left out.
 func wrapLine(b *strings.Builder, line string, wide int) {
 	if text := strings.TrimSuffix(line, "\n"); isCopied(text) {
 		b.WriteString(line)
@@ -92,14 +95,25 @@ func wrapLine(b *strings.Builder, line string, wide int) {
 		}
 		return
 	}
+	mark := continuationMark
+	if isField(line) && wide >= len(fieldMark)+minColumns {
+		mark = fieldMark
+	}
+	var row []byte
+	written := b.Len()
 	at, fresh := 0, true // fresh: a word starts
 	more := func() {
-		b.WriteString("\n" + continuationMark)
-		at = len(continuationMark)
+		b.Write(append(bytes.TrimRight(row, " "), '\n'))
+		row = append(row[:0], mark...)
+		at = len(mark)
 	}
 	for i := 0; i < len(line); {
-		if fresh && at > len(continuationMark) {
-			if n := width(firstWord(line[i:])); at+n > wide && len(continuationMark)+n <= wide {
+		if b.Len() > written && len(row) == len(mark) && line[i] == ' ' {
+			i++
+			continue
+		}
+		if fresh && at > len(mark) {
+			if n := width(firstWord(line[i:])); at+n > wide && len(mark)+n <= wide {
 				more()
 			}
 		}
@@ -107,10 +121,24 @@ func wrapLine(b *strings.Builder, line string, wide int) {
 		n := width(line[i:end])
 		if at+n > wide && n <= 2 && n > 0 {
 			more()
+			continue
 		}
-		b.WriteString(line[i:end])
+		row = append(row, line[i:end]...)
 		at, i, fresh = at+n, end, line[i] == ' '
 	}
+	b.Write(row)
+}
+
+// fieldMark is the continuationMark of a field: the further rows of its value are in the
+// column of the value. No line of the command starts with it: where there is no label, the
+// value follows on more spaces.
+const fieldMark = "              | "
+
+// isField reports whether a line is that of [printField].
+func isField(line string) bool {
+	const value = len(fieldMark)
+	return len(line) > value && strings.HasPrefix(line, "  ") && line[value-2:value] == "  " && line[value] != ' ' &&
+		strings.IndexFunc(line[:value], func(r rune) bool { return r >= utf8.RuneSelf }) < 0
 }
 
 // isCopied reports whether a line is a value to copy and nothing else: a link, a
@@ -155,13 +183,22 @@ func isWholePath(value string) bool {
 // maxWholePath is the maximum length of a content path that is not wrapped.
 const maxWholePath = 512
 
-// firstWord returns the text before the first space or line feed.
+// firstWord returns the text before the first space or line feed. A date is one word with
+// its time, or with its month and year.
 func firstWord(s string) string {
-	end := strings.IndexAny(s, " \n")
+	start := 0
+	for _, layout := range []string{time.DateTime, "2 Jan 2006", "02 Jan 2006"} {
+		if len(s) >= len(layout) {
+			if _, err := time.Parse(layout, s[:len(layout)]); err == nil {
+				start = len(layout)
+			}
+		}
+	}
+	end := strings.IndexAny(s[start:], " \n")
 	if end < 0 {
 		return s
 	}
-	return s[:end]
+	return s[:start+end]
 }
 
 // unbreakable returns the length in bytes of the first part that must not be broken:

@@ -31,7 +31,7 @@ func TestRowsOfForeignTextAreMarked(t *testing.T) {
 			var b strings.Builder
 			require.NoError(t, writeRows(&b, line+"\nnext\n", wide))
 			shown := b.String()
-			require.Equal(t, line+"\nnext\n", strings.ReplaceAll(shown, "\n"+continuationMark, ""), "nothing is lost")
+			require.Equal(t, line+"\nnext\n", unwrapped(t, line+"\nnext\n", shown), "nothing is lost")
 			for _, row := range strings.Split(strings.ReplaceAll(shown, key, ""), "\n") {
 				require.LessOrEqual(t, width(row), wide, "%q", row)
 			}
@@ -44,6 +44,44 @@ func TestRowsOfForeignTextAreMarked(t *testing.T) {
 	b.Reset()
 	require.NoError(t, writeRows(&b, strings.Repeat("x", 500), 0))
 	require.Equal(t, strings.Repeat("x", 500), b.String())
+}
+
+// unwrapped joins the rows of a text again: what was shown in place of a break is its mark
+// alone, but for the spaces at which a row was broken.
+func unwrapped(t *testing.T, text, shown string) string {
+	t.Helper()
+	rows := strings.Split(strings.ReplaceAll(shown, "\n"+fieldMark, "\n"+continuationMark), "\n"+continuationMark)
+	joined := ""
+	for i, row := range rows {
+		if i < len(rows)-1 {
+			require.NotRegexp(t, " $", row, "a row that is broken ends with no space")
+		}
+		joined += row
+		for i < len(rows)-1 && strings.HasPrefix(text[min(len(joined), len(text)):], " ") {
+			joined += " "
+		}
+	}
+	return joined
+}
+
+// The further rows of a field are in the column of its value, and a date stays whole.
+func TestAFieldIsWrappedInItsColumn(t *testing.T) {
+	const line = "  received by   message, 2026-11-29 21:39:15, valid until 2026-12-29 21:39:15\n"
+	var b strings.Builder
+	require.NoError(t, writeRows(&b, line, 50))
+	require.Equal(t, "  received by   message, 2026-11-29 21:39:15,\n              | valid until 2026-12-29 21:39:15\n", b.String())
+	for wide := minColumns; wide < 90; wide++ {
+		for _, text := range []string{line, "bob  \"~Bob W\" k51…oy92gc  link, 30 Nov 2026\n", "bob  k51…oy92gc  link, 3 Nov 2026\n"} {
+			b.Reset()
+			require.NoError(t, writeRows(&b, text, wide))
+			for _, date := range []string{"2026-11-29 21:39:15", "2026-12-29 21:39:15", "30 Nov 2026", "3 Nov 2026"} {
+				if strings.Contains(text, date) && len(continuationMark)+len(date)+1 <= wide {
+					require.Contains(t, b.String(), date, "%d columns", wide)
+				}
+			}
+			require.NotContains(t, b.String(), " \n")
+		}
+	}
 }
 
 // A value to copy is whole on a line of its own, however narrow the terminal is.

@@ -14,8 +14,14 @@ func (a *app) undoVerb() *cobra.Command {
 	return &cobra.Command{
 		Use:   "undo",
 		Short: "Revert the last change to the book",
-		Long: `Revert the newest change that was made on this device: an add, rename, rm,
-share or unshare. Run it again to revert the change before.`,
+		Long: `Revert the newest change that was made on this device: of a name (add, accept,
+rename, rm), of a label (share, unshare), of republishing (keep, unkeep), or a
+decision about a next key (confirm, add --replace-pin). Labels that ended with a
+contact come back with it. Run it again to revert the change before.
+
+An accepted suggestion is in the inbox again, and accept --instead is reverted
+together with the removal of the replaced contact. What was sent to others, what
+was published, and what was declined stays.`,
 		Example: `  petname rm bob
   petname undo`,
 		Args: cobra.NoArgs,
