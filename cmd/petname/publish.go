@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -149,7 +150,7 @@ func (v *verbs) publish(ctx context.Context, a publishArgs) (*published, error) 
 	out := &published{Pointer: p.Pointer.String(), Value: p.Value, Sequence: p.Sequence, Expires: p.Expires, TTL: p.TTL.Seconds(),
 		Asked: p.Receipt.Asked, Stored: p.Receipt.Stored, Refused: p.Receipt.Refused, Unreachable: p.Receipt.Unreachable,
 		Confirmed: p.Receipt.Confirmed, Doubt: p.Receipt.Doubt(), Took: p.Took.Seconds(), Edges: p.Edges,
-		Former: pointerTexts(p.Former), Stranded: pointerTexts(p.FormerNotStored), Clock: v.agent.ClockHint(), OtherCopy: asOtherCopy(p.OtherCopy)}
+		Former: pointerTexts(p.Former), Stranded: pointerTexts(p.FormerNotStored), Clock: cmp.Or(v.agent.ClockHint(), p.Clock), OtherCopy: asOtherCopy(p.OtherCopy)}
 	if noted := v.otherCopy(ctx, false); out.OtherCopy == nil { // such as by a renewal
 		out.OtherCopy = noted
 	}
@@ -199,6 +200,9 @@ func publishError(err error, stored int) error {
 	c.Message = "signed and saved here, but " + how + ": " + strings.TrimPrefix(c.Message, "publish: ")
 	if c.Exit == exitNetwork && c.Code != "not_joined" {
 		c.Next = "petname publish"
+	}
+	if errors.As(err, new(*pointer.ExpiredError)) { // the record ended before it was stored
+		c.Next = "set the clock of this machine, then:\npetname publish"
 	}
 	return &c
 }

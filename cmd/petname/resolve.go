@@ -200,7 +200,7 @@ func (v *verbs) resolve(ctx context.Context, a resolveArgs) (*resolved, error) {
 		if hint == "" && errors.As(err, new(*pointer.ExpiredError)) {
 			hint = "this machine's clock shows " + v.agent.Clock().UTC().Format("2006-01-02 15:04 UTC")
 		}
-		err = withClock(shortNetworkError(v.withName(err)), hint)
+		err = withClock(v.ownExpired(shortNetworkError(v.withName(err))), hint)
 		if classify(err).Code == "not_joined" {
 			return nil, err
 		}
@@ -322,4 +322,16 @@ func routerReasons(err error) string {
 	}
 	walk(err)
 	return strings.Join(reasons, "; ")
+}
+
+// ownExpired returns the error of an expired record of the owner with the next step of the
+// owner; any other error as it is.
+func (v *verbs) ownExpired(err error) error {
+	var expired *pointer.ExpiredError
+	if !errors.As(err, &expired) || expired.Record.Pointer() != v.agent.Pointer() {
+		return err
+	}
+	c := *classify(err)
+	c.Message, c.Next = "this is your own pointer, and its last record has ended, on "+expired.Record.Expires().Format(time.RFC3339), "petname publish"
+	return &c
 }

@@ -60,7 +60,7 @@ func (a *Agent) Check(ctx context.Context) []Check {
 	a.checkRecords(&out)
 	a.checkNetwork(ctx, &out)
 	a.checkCopies(ctx, &out)
-	a.checkClock(&out) // after the routers, which show their times
+	a.checkClock(ctx, &out) // after the routers, which show their times
 	return out
 }
 

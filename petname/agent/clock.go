@@ -1,23 +1,32 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
 
 const (
+	lookUpHostTimeout = 2 * time.Second // for the IP address of a router
+
 	clockMargin = 5 * time.Minute      // differences up to this are not reported
 	bookMargin  = 24 * time.Hour       // likewise, of the last entry of the book
 	longUnused  = 365 * 24 * time.Hour // since the last entry of the book: the clock may be ahead
 )
 
-// clockHint is a time that contradicts the clock of this machine.
+// clockHint is a time that contradicts the clock of this machine, or agrees with it.
 type clockHint struct {
 	source string        // for people: what showed the time
+	host   string        // of a router: name or IP address; empty: not a router
 	ahead  time.Duration // of this machine's clock; negative: behind
+	agrees bool          // the difference is within the margin
 }
 
 func (h clockHint) text(now time.Time) string {
@@ -49,19 +58,27 @@ func hintText(hints []clockHint, now time.Time) string {
 	return "this machine's clock shows " + clockText(now) + ", and may be wrong: " + strings.Join(texts, "; ")
 }
 
+// clockHints returns the times that contradict the clock.
 func (s *state) clockHints() []clockHint {
+	return slices.DeleteFunc(s.clockSources(), func(h clockHint) bool { return h.agrees })
+}
+
+// clockSources returns the times that are known from other sources.
+func (s *state) clockSources() []clockHint {
 	now := s.now()
 	var hints []clockHint
-	add := func(source string, ahead, margin time.Duration) {
-		if ahead.Abs() > margin {
-			hints = append(hints, clockHint{source, ahead})
-		}
+	add := func(source, host string, ahead, margin time.Duration) {
+		hints = append(hints, clockHint{source, host, ahead, ahead.Abs() <= margin})
 	}
 	s.mu.Lock()
-	for url, r := range s.clients {
+	for address, r := range s.clients {
 		if r, ok := r.(interface{ ClockSkew() (time.Duration, bool) }); ok {
 			if ahead, ok := r.ClockSkew(); ok {
-				add("router "+url, ahead, clockMargin)
+				host := address
+				if u, err := url.Parse(address); err == nil && u.Hostname() != "" {
+					host = u.Hostname()
+				}
+				add("router "+address, host, ahead, clockMargin)
 			}
 		}
 	}
@@ -69,12 +86,12 @@ func (s *state) clockHints() []clockHint {
 	s.mu.Unlock()
 	if node != nil && node.Peers() == 0 {
 		if ahead, ok := certificateSkew(node.JoinError(), time.Now().Round(0)); ok {
-			add("the certificate of a peer", ahead, 0)
+			add("the certificate of a peer", "", ahead, 0)
 		}
 	}
 	for _, d := range s.book.Ledger().Devices() {
-		if ahead := d.At.Sub(now); !d.Removed && ahead > 0 {
-			add(fmt.Sprintf("the last entry of device %.8s in the book", d.ID), ahead, bookMargin)
+		if ahead := d.At.Sub(now); !d.Removed && ahead > bookMargin {
+			add(fmt.Sprintf("the last entry of device %.8s in the book", d.ID), "", ahead, bookMargin)
 		}
 	}
 	return hints
@@ -145,24 +162,47 @@ func (s *state) clockNotice() error {
 	return nil
 }
 
-// checkClock adds the check of the clock if something contradicts it. It fails only
-// if two sources agree that the clock is ahead, or behind: one router alone can
-// cause no more than a hint.
-func (a *Agent) checkClock(out *checks) {
-	hints, now := a.clockHints(), a.now()
-	ahead, behind := 0, 0
-	for _, h := range hints {
-		if h.ahead > 0 {
-			behind++
-		} else {
-			ahead++
+// checkClock adds the check of the clock if something contradicts it. It fails only if
+// two sources agree that the clock is ahead, or behind, and they are more than those that
+// agree with the clock: one router alone can cause no more than a hint. Routers with one
+// IP address are one source, whatever their names and ports.
+func (a *Agent) checkClock(ctx context.Context, out *checks) {
+	sources, now := a.clockSources(), a.now()
+	hints := slices.DeleteFunc(slices.Clone(sources), func(h clockHint) bool { return h.agrees })
+	if len(hints) == 0 {
+		return
+	}
+	ahead, behind, agreeing := map[string]bool{}, map[string]bool{}, map[string]bool{}
+	for _, h := range sources {
+		from := h.source
+		if h.host != "" {
+			from = addressOf(ctx, h.host)
+		}
+		switch {
+		case h.agrees:
+			agreeing[from] = true
+		case h.ahead > 0:
+			behind[from] = true
+		default:
+			ahead[from] = true
 		}
 	}
-	switch {
-	case len(hints) == 0:
-	case max(ahead, behind) < 2:
+	if most := max(len(ahead), len(behind)); most < 2 || most <= len(agreeing) {
 		out.add("clock", hintText(hints, now))
-	default:
+	} else {
 		out.add("clock", "", errors.New(hintText(hints, now)))
 	}
+}
+
+// addressOf returns the first IP address of a host, in order, or the name of the host if
+// it has none now.
+func addressOf(ctx context.Context, host string) string {
+	ctx, cancel := context.WithTimeout(ctx, lookUpHostTimeout)
+	defer cancel()
+	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	if err != nil || len(ips) == 0 {
+		return host
+	}
+	least := slices.MinFunc(ips, netip.Addr.Compare)
+	return least.Unmap().String()
 }

@@ -64,6 +64,8 @@ func TestOneRouterCausesNoMoreThanAHint(t *testing.T) {
 		{[]time.Duration{5 * time.Hour, time.Second}, true},
 		{[]time.Duration{5 * time.Hour, 5 * time.Hour}, false},
 		{[]time.Duration{-5 * time.Hour, -5 * time.Hour, time.Hour}, false},
+		{[]time.Duration{5 * time.Hour, 5 * time.Hour, 0}, false},
+		{[]time.Duration{5 * time.Hour, 5 * time.Hour, 0, time.Second}, true},
 	} {
 		usesDated(t, a, tc.ahead...)
 		check := clockCheck(t, a)
@@ -72,6 +74,21 @@ func TestOneRouterCausesNoMoreThanAHint(t *testing.T) {
 		require.Contains(t, check.Detail, "router http://router0.invalid shows "+now.Add(tc.ahead[0]).UTC().Format("2006-01-02 15:04 UTC"))
 		require.Equal(t, now.Unix(), a.Clock().Unix(), "no router sets the clock")
 	}
+}
+
+// Attack: one router under several names and ports claims another time. It is one source.
+func TestOneRouterUnderSeveralNamesIsOneSource(t *testing.T) {
+	a := opened(t)
+	routers := map[string]agent.Router{}
+	c := home.Config{Network: "off"}
+	for _, url := range []string{"http://127.0.0.1:8080", "http://127.0.0.1:8081", "http://[::ffff:127.0.0.1]:8080"} {
+		c.Routers, routers[url] = append(c.Routers, url), &dated{ahead: 5 * time.Hour}
+	}
+	agent.SetRouters(a, routers)
+	require.NoError(t, agent.HomeOf(a).SetConfig(c))
+	check := clockCheck(t, a)
+	require.True(t, check.OK)
+	require.Contains(t, check.Detail, "5h0m0s")
 }
 
 // An act under a clock years ahead is dated so. When the clock is right again, the

@@ -143,8 +143,21 @@ func (s *state) putFormer(ctx context.Context, id home.Identity, stores []dht.St
 		} else {
 			notStored = append(notStored, step.Old)
 		}
+		if receipt.Refused > 0 {
+			s.seeNewer(ctx, step.Old, stores)
+		}
 	}
 	return stored, notStored
+}
+
+// seeNewer fetches the newest record of a former pointer after peers have refused its last
+// record, so that the owner sees which record is above it: see LastRecord.Above.
+func (s *state) seeNewer(ctx context.Context, p pointer.Pointer, stores []dht.Store) {
+	ctx, cancel := context.WithTimeout(ctx, lookUpTimeout)
+	defer cancel()
+	if _, err := s.resolver(stores...).Best(ctx, p, dht.LevelFresh); err != nil {
+		s.log.Debug("newer record of a former pointer not found", "pointer", p, "error", err)
+	}
 }
 
 // lookForFormer asks the network for the last records of earlier pointers that are not

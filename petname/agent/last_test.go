@@ -178,8 +178,11 @@ func TestARecoveryStatesThatFollowersAreNotLedOn(t *testing.T) {
 	_, err = thief.PutRecord(t.Context(), theirs)
 	require.NoError(t, err)
 
-	_, out := recovers(t, file, hub.Addrs()...)
+	a, out := recovers(t, file, hub.Addrs()...)
 	require.ErrorIs(t, out.Problem, agent.ErrNotLedOn)
 	require.Positive(t, out.Receipt.Stored)
 	require.Empty(t, out.Former)
+	now, err := a.Identity()
+	require.NoError(t, err)
+	require.Equal(t, theirs.Sequence(), now.LastRecords[0].Above)
 }

@@ -88,6 +88,11 @@ type Published struct {
 	// OtherCopy is evidence that another copy of this home is in use, if the record that
 	// was the newest before this publication is one; nil: none.
 	OtherCopy *OtherCopy
+
+	// Clock is what contradicted the clock of this machine before this publication, which
+	// is an entry of the book with the date of this clock; "": nothing. See
+	// [Agent.ClockHint].
+	Clock string
 }
 
 // Publish signs a new record, stores it in the home and then in the networks that
@@ -175,10 +180,11 @@ func (a *Agent) publishDraft(ctx context.Context, edit func(*Draft) error, renew
 	if err != nil {
 		return Published{}, err
 	}
+	clock := a.ClockHint()
 	if err := a.reserve(record, draft.Lifetime, draft.Value != last.Value, renewing); err != nil {
 		return Published{}, err
 	}
-	out := Published{OtherCopy: other, Pointer: record.Pointer(), Value: record.Value(), Sequence: record.Sequence(), Expires: record.Expires(), TTL: record.TTL()}
+	out := Published{OtherCopy: other, Clock: clock, Pointer: record.Pointer(), Value: record.Value(), Sequence: record.Sequence(), Expires: record.Expires(), TTL: record.TTL()}
 	for label := range card.Edges {
 		out.Edges = append(out.Edges, label)
 	}

@@ -2,6 +2,7 @@ package pair
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -44,22 +45,53 @@ func TestCodePairsWithClocksApart(t *testing.T) {
 	})
 }
 
-// With clocks that differ by more than a day, the invitee ends at once and names both
-// times. The inviter's error at its end has its own time.
+// With clocks that differ by more than a day, in either direction, both sides end at once
+// and name both times.
 func TestCodeWithClocksYearsApartEndsWithTheReason(t *testing.T) {
+	for skew, theirs := range map[time.Duration]string{
+		-365 * 24 * time.Hour:      "2025-05-01 12:0",
+		365 * 24 * time.Hour:       "2027-05-01 12:0",
+		49 * time.Hour:             "2026-05-03 13:0",
+		10 * 365 * 24 * time.Hour:  "2036-04-28 12:0",
+		-50 * 365 * 24 * time.Hour: "1976-05-13 12:0",
+	} {
+		m := newCodeScenario(t, theCode, theCode)
+		m.store.Store = &dht.Memory{Now: m.clock.now}
+		m.stepInviter(t)
+		m.stepInviter(t)
+		_, err := m.invitee.Step(t.Context(), m.store, m.clock.now().Add(skew))
+		require.ErrorIs(t, err, ErrClocks)
+		require.True(t, Final(err))
+		require.ErrorContains(t, err, "2026-05-01 12:00 UTC")
+		require.ErrorContains(t, err, theirs)
+		require.Empty(t, m.bobMarks.marks)
+		err = m.stepInviter(t).err
+		require.ErrorIs(t, err, ErrClocks)
+		require.True(t, Final(err))
+		require.ErrorContains(t, err, theirs)
+		require.ErrorContains(t, err, "2026-05-01 12:07 UTC")
+	}
+	// Without an invitee, the inviter's error at its end has its own time.
 	m := newCodeScenario(t, theCode, theCode)
 	m.stepInviter(t)
 	m.stepInviter(t)
-	_, err := m.invitee.Step(t.Context(), m.store, m.clock.now().Add(-365*24*time.Hour))
-	require.ErrorIs(t, err, ErrClocks)
-	require.True(t, Final(err))
-	require.ErrorContains(t, err, "2026-05-01 12:00 UTC")
-	require.ErrorContains(t, err, "2025-05-01 12:07 UTC")
-	require.Empty(t, m.bobMarks.marks)
 	m.clock.after(CodeLife)
-	err = m.stepInviter(t).err
+	err := m.stepInviter(t).err
 	require.ErrorIs(t, err, ErrTimeout)
 	require.ErrorContains(t, err, "2026-05-01 12:17 UTC")
+}
+
+// Attack: a party that knows the public half of a code states a time that is near. It is
+// no reason of its own: like other garbage it ends the pairing, and pairs nobody.
+func TestForgedClocksPairNobody(t *testing.T) {
+	for name, period := range map[string]int64{"near": periodOf(start), "far": 1, "negative": -1} {
+		m := newCodeScenario(t, theCode, theCode)
+		m.stepInviter(t)
+		putMessage(t, m.store, m.slot.mailbox(mailboxAcceptance), encode(wireNotice{Kind: kindClocks, Period: period}), 1, start.Add(time.Hour))
+		err := m.stepInviter(t).err
+		require.True(t, Final(err), name)
+		require.Equal(t, name == "far", errors.Is(err, ErrClocks), name)
+	}
 }
 
 // Attack: a party that knows the public half of a code forges the notice. Malformed ones,

@@ -176,19 +176,24 @@ func (c Code) slotsNear(now time.Time) []slot {
 	return slots
 }
 
-// noticed returns the slot of an offer from the notice of the inviter. It fails with
-// [ErrClocks] if the clocks of the two sides differ by more than clockTolerance; ok is
-// false for a malformed notice.
+// noticed returns the slot of an offer from the notice of the inviter. Beside
+// [ErrClocks], if the clocks of the two sides differ by more than clockTolerance, it
+// returns the slot, too; ok is false for a malformed notice.
 func (c Code) noticed(message []byte, now time.Time) (s slot, ok bool, err error) {
 	period, err := parseNotice(message)
 	if err != nil {
 		return slot{}, false, nil
 	}
-	made := time.Unix(period*int64(periodLength/time.Second), 0)
-	if made.Sub(now).Abs() > clockTolerance {
-		return slot{}, false, fmt.Errorf("%w: the inviter's shows %s, and this machine's %s", ErrClocks, clockText(made), clockText(now))
+	s = slot{c.nameplate(), period}
+	if made := periodStart(period); made.Sub(now).Abs() > clockTolerance {
+		return s, true, fmt.Errorf("%w: the inviter's shows %s, and this machine's %s", ErrClocks, clockText(made), clockText(now))
 	}
-	return slot{c.nameplate(), period}, true, nil
+	return s, true, nil
+}
+
+// periodStart returns the begin of a period.
+func periodStart(period int64) time.Time {
+	return time.Unix(period*int64(periodLength/time.Second), 0)
 }
 
 func clockText(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
@@ -196,7 +201,9 @@ func clockText(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC
 // noticeMailbox returns the mailbox of the inviter's notice, which does not depend on the
 // time.
 func (c Code) noticeMailbox() mailbox {
-	return newMailbox(lvCat([]byte("petnames/pair/notice/v1"), []byte(c.nameplate())), nil, "petnames/pair/code/v1 notice")
+	m := newMailbox(lvCat([]byte("petnames/pair/notice/v1"), []byte(c.nameplate())), nil, "petnames/pair/code/v1 notice")
+	m.ended = true
+	return m
 }
 
 // id returns the encoding of a slot in keys and signatures.

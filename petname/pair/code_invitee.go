@@ -79,6 +79,17 @@ func (v *CodeInvitee) Step(ctx context.Context, store dht.Store, now time.Time) 
 	return Event{}, nil
 }
 
+// putClocks puts the time of this side into the slot of the inviter, so that the inviter
+// ends with the same reason. That it fails changes nothing for this side.
+func (v *CodeInvitee) putClocks(ctx context.Context, store dht.Store, s slot, now time.Time) {
+	until := periodStart(s.period)
+	if now.After(until) {
+		until = now // by the clock of this side it has not ended either
+	}
+	message := encode(wireNotice{Kind: kindClocks, Period: min(max(periodOf(now), 0), maxPeriod)})
+	_ = s.mailbox(mailboxAcceptance).put(ctx, store, message, 1, until.Add(CodeLife+clockTolerance))
+}
+
 // acceptOffer looks for the offer and makes the acceptance; ok is false while there is
 // no offer.
 func (v *CodeInvitee) acceptOffer(ctx context.Context, store dht.Store, now time.Time) (ok bool, err error) {
@@ -112,6 +123,7 @@ func (v *CodeInvitee) acceptOffer(ctx context.Context, store dht.Store, now time
 	if offers == 0 && notice.present { // the clocks of the two sides may differ
 		s, ok, err := v.code.noticed(notice.message, now)
 		if err != nil {
+			v.putClocks(ctx, store, s, now)
 			return fail(err)
 		}
 		if ok && !slices.Contains(slots, s) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/petnames-go/petnames/dht"
@@ -58,6 +59,9 @@ func (i *CodeInviter) Step(ctx context.Context, store dht.Store, now time.Time) 
 		return Event{}, err
 	}
 	if accepted {
+		if err := clocksError(acceptance.message, now); err != nil {
+			return i.fail(err)
+		}
 		return i.handleAcceptance(ctx, store, now, acceptance.message)
 	}
 	if !now.Before(i.expires) {
@@ -118,6 +122,20 @@ func (i *CodeInviter) publishOffer(ctx context.Context, store dht.Store, now tim
 	}
 	i.offer, i.expires = message, expires
 	return nil
+}
+
+// clocksError returns an [ErrClocks] if a message states the time of an invitee whose clock
+// is too far from this side's, and nil otherwise.
+func clocksError(message []byte, now time.Time) error {
+	period, err := parseClocks(message)
+	if err != nil {
+		return nil
+	}
+	theirs := periodStart(period)
+	if theirs.Sub(now).Abs() <= clockTolerance-2*periodLength {
+		return nil
+	}
+	return fmt.Errorf("%w: the invitee's shows %s, and this machine's %s", ErrClocks, clockText(theirs), clockText(now))
 }
 
 // handleAcceptance marks the code as used, and then verifies an acceptance.

@@ -14,6 +14,7 @@ import (
 //	answer     = [3, hash of the acceptance, tag, sealed]     mailbox "answer"
 //	failure    = [4, hash of the acceptance]                  mailbox "answer"
 //	notice     = [7, period of the offer]                     mailbox of the nameplate alone
+//	clocks     = [8, period by the clock of the invitee]      mailbox "take": the clocks are too far apart
 //	sealed     = AES-256-GCM of [identity, blind, signature]
 //
 // wireProof is the content of sealed.
@@ -63,6 +64,7 @@ const (
 	kindAnswer
 	kindFailure
 	kindNotice = 7 // 5 and 6 are messages of a pairing by link
+	kindClocks = 8
 )
 
 const (
@@ -124,12 +126,18 @@ func parseAnswer(b []byte) (wireAnswer, error) {
 const maxPeriod = 10_000_000
 
 // parseNotice returns the period of an offer.
-func parseNotice(b []byte) (int64, error) {
+func parseNotice(b []byte) (int64, error) { return parsePeriod(kindNotice, b) }
+
+// parseClocks returns the period by the clock of an invitee.
+func parseClocks(b []byte) (int64, error) { return parsePeriod(kindClocks, b) }
+
+// parsePeriod parses a message with a period, which is a wireNotice.
+func parsePeriod(kind uint8, b []byte) (int64, error) {
 	var w wireNotice
 	if err := decode(b, maxMessage, &w); err != nil {
 		return 0, err
 	}
-	if w.Kind != kindNotice || w.Period < 0 || w.Period > maxPeriod {
+	if w.Kind != kind || w.Period < 0 || w.Period > maxPeriod {
 		return 0, errMessage
 	}
 	return w.Period, nil

@@ -299,7 +299,9 @@ func parseLink(s string) (Invitation, error) {
 // invitationMailbox returns the mailbox of the whole invitation, for holders of the
 // compact form.
 func invitationMailbox(secret [secretSize]byte) mailbox {
-	return newMailbox(secret[:], nil, "petnames/pair/link/v1 invitation")
+	m := newMailbox(secret[:], nil, "petnames/pair/link/v1 invitation")
+	m.ended = true // its own end counts, and is reported
+	return m
 }
 
 // invitationKey returns the key of the seal of the whole invitation.

@@ -17,6 +17,10 @@ import (
 // input can write into it, so a mailbox does not authenticate a message.
 type mailbox struct {
 	key *pointer.Key
+
+	// ended makes fetch return messages that have ended, too: by the clock of a side that
+	// is far ahead, those of the other side have.
+	ended bool
 }
 
 // The mailboxes of a slot.
@@ -43,7 +47,7 @@ func newMailbox(secret, salt []byte, info string) mailbox {
 	if err != nil {
 		panic(err) // unreachable: any 32 bytes are a seed
 	}
-	return mailbox{key}
+	return mailbox{key: key}
 }
 
 // mailboxKey returns the key of a mailbox of the slot.
@@ -77,7 +81,7 @@ func fetchAll(ctx context.Context, store dht.Store, now time.Time, mailboxes []m
 	return all, nil
 }
 
-// fetch returns the newest unexpired message in the store's answers; ok is false if there
+// fetch returns the newest message in the store's answers that has not ended (see mailbox); ok is false if there
 // is none. It returns the error of the store only if no message was found.
 func (b mailbox) fetch(ctx context.Context, store dht.Store, now time.Time) (f storedMessage, ok bool, err error) {
 	p := b.key.Pointer()
@@ -94,9 +98,9 @@ func (b mailbox) fetch(ctx context.Context, store dht.Store, now time.Time) (f s
 		if a.Record == nil {
 			continue
 		}
-		rec, err := pointer.Open(p, a.Record, now)
-		if err != nil || len(rec.Payload()) > maxMessage {
-			continue // invalid, expired, or too long
+		rec, ended, err := pointer.OpenExpired(p, a.Record, now)
+		if err != nil || ended && !b.ended || len(rec.Payload()) > maxMessage {
+			continue // invalid, ended, or too long
 		}
 		if !ok || rec.Compare(best) > 0 {
 			best, ok = rec, true
