@@ -46,7 +46,7 @@ type app struct {
 // clock returns the time by the clock of the home.
 func (a *app) clock() time.Time {
 	if a.now == nil {
-		return time.Now()
+		return time.Now().Round(0)
 	}
 	return a.now()
 }
