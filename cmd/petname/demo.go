@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -157,11 +158,21 @@ type demo struct {
 // petname runs a verb in the home of a person, adds the command line to the current
 // step, and decodes the JSON result. It returns the exit status and the content of
 // stderr.
+// demoTimeout bounds one request of the demo: all nodes share one machine, which may
+// be busy.
+const demoTimeout = 15 * time.Second
+
+// run runs one command.
+func (d *demo) run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	a := &app{ctx: ctx, stdin: strings.NewReader(""), stdout: stdout, stderr: stderr, timeout: demoTimeout}
+	return a.run(args)
+}
+
 func (d *demo) petname(person string, result any, args ...string) (exit int, message string) {
 	d.commands = append(d.commands, "petname --home "+person+" "+typed(args))
 	var stdout, stderr bytes.Buffer
 	full := append([]string{"--home", filepath.Join(d.dir, person), "--json", "--no-input"}, args...)
-	exit = run(d.ctx, full, strings.NewReader(""), &stdout, &stderr)
+	exit = d.run(d.ctx, full, &stdout, &stderr)
 	if result != nil && stdout.Len() > 0 {
 		if err := json.Unmarshal(stdout.Bytes(), result); err != nil {
 			return exitFailure, err.Error()

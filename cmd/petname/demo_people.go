@@ -149,7 +149,7 @@ func (d *demo) startInvite(person string) (invited invited, end func(comes bool)
 	out, in := io.Pipe()
 	exit, stderr := make(chan int, 1), &bytes.Buffer{}
 	go func() {
-		exit <- run(ctx, []string{"--home", filepath.Join(d.dir, person), "--json", "--no-input", "invite"}, strings.NewReader(""), in, stderr)
+		exit <- d.run(ctx, []string{"--home", filepath.Join(d.dir, person), "--json", "--no-input", "invite"}, in, stderr)
 		in.Close()
 	}()
 	end = func(comes bool) (int, string) {

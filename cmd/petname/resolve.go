@@ -200,7 +200,7 @@ func (v *verbs) resolve(ctx context.Context, a resolveArgs) (*resolved, error) {
 		if hint == "" && errors.As(err, new(*pointer.ExpiredError)) {
 			hint = "this machine's clock shows " + v.agent.Clock().UTC().Format("2006-01-02 15:04 UTC")
 		}
-		err = withClock(v.ownExpired(shortNetworkError(v.withName(err))), hint)
+		err = withClock(v.ownExpired(shortNetworkError(v.withRouter(v.withName(err)))), hint)
 		if classify(err).Code == "not_joined" {
 			return nil, err
 		}
@@ -279,6 +279,20 @@ func asResolved(res agent.Resolution) *resolved {
 	out.Asked, out.Answered, out.Agreed = last.Asked, last.Answered, last.Agreed
 	out.Former, out.Unproven = last.Former, last.Unproven
 	return out
+}
+
+// withRouter adds the only router of a home without another network to an error that
+// the time was over: whether the router's own error was received before it depends
+// on the load of the machine.
+func (v *verbs) withRouter(err error) error {
+	if !errors.Is(err, context.DeadlineExceeded) || routerReasons(err) != "" {
+		return err
+	}
+	joined, jerr := v.agent.Joined()
+	if jerr != nil || joined.Network != "off" || len(joined.Routers) != 1 {
+		return err
+	}
+	return errors.Join(err, &delegated.RouterError{Router: joined.Routers[0], Reason: "no answer in time"})
 }
 
 // shortNetworkError returns a network error with a short message for people, without
