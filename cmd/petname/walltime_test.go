@@ -43,7 +43,7 @@ var elapsed = map[string]struct {
 	"petname/agent/libp2p/streams.go":       {2, "deadlines of a stream"},
 	"petname/agent/publish.go":              {1, "how long a publication took"},
 	"cmd/petname/internal/socket/socket.go": {3, "deadlines of a connection"},
-	"cmd/petname/app.go":                    {3, "how long to wait for the book"},
+	"cmd/petname/app.go":                    {2, "how long to wait for the book"},
 	"cmd/petname/demo.go":                   {1, "how long the demo took"},
 	"cmd/petname/demo_story.go":             {1, "signed into a record"},
 	"cmd/petname/invite.go":                 {1, "compared with a time that was decoded"},
