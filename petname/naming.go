@@ -52,9 +52,9 @@ func (s Source) fact(l pointer.Link) *wireFact {
 // a contact with another name ([*NamedError]), a name or pointer in conflict
 // with further contacts ([*ConflictError]), and a link with another commitment
 // than the one on record for the pointer ([*ContradictionError]), unless the source
-// replaces it. If only claims are on record, the differing one for a contact that has
-// the name already is recorded, beside the error. Adding a contact that was removed or is in conflict resolves
-// the conflict.
+// replaces it. If only claims are on record, the differing one for a contact that
+// has the name already is recorded, beside the error. Adding a contact that was
+// removed or is in conflict resolves the conflict.
 //
 // Several contacts are added in one durable transaction, or none of them, by
 // calls within [Book.Update].

@@ -10,9 +10,9 @@ import (
 
 // ClockSkew returns by how much the clock of the router is ahead of this machine's,
 // negative if it is behind, and reports whether a response or failed TLS
-// handshake in the last 10 minutes showed it. The source is the Date header (RFC 9110, §6.6.1) with the Age,
-// exact to a few seconds, or a certificate that is not valid now: then the skew is the
-// least that would make it valid. A router can claim any time.
+// handshake in the last 10 minutes showed it. The source is the Date header (RFC
+// 9110, §6.6.1) with the Age, exact to a few seconds, or a certificate that is not
+// valid now: then the skew is the least that would make it valid. A router can claim any time.
 func (c *Client) ClockSkew() (ahead time.Duration, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

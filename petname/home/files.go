@@ -31,7 +31,7 @@ const (
 )
 
 // file describes one file of a home. All of them belong to the user of the process,
-// who alone may read and write them.
+// the only one that may read and write them.
 type file struct {
 	name string
 	kind fs.FileMode // type bits: 0 is a regular file

@@ -17,7 +17,7 @@ import (
 // Older versions stored messages in a bbolt database, post.db. MoveMessages moves
 // them to the device-local tables of the ledger: one commit writes all rows and a
 // mark, and then a stub replaces the file. At any time post.db is the older file or
-// the stub, and the mark contains the hash of the file whose rows were moved.
+// the stub, and the mark contains the hash of the file that the rows were moved from.
 //
 // The stub is not a database: bbolt refuses it, so that an older version neither
 // creates an empty database nor sends messages twice.
@@ -137,7 +137,7 @@ func (h Home) moveMessages(book *petname.Book, move func(local *ledger.View, row
 // errTableInUse is returned when a table that rows would be moved to is not empty.
 var errTableInUse = errors.New("the tables are in use")
 
-// readMoved returns the hash of the file whose rows were moved, and the description
+// readMoved returns the hash of the file that the rows were moved from, and the description
 // of its damage. The hash is nil if no rows were moved.
 func readMoved(book *petname.Book) (moved *[sha256.Size]byte, damage string, err error) {
 	err = book.Ledger().ReadLocal(func(local *ledger.View) error {

@@ -61,7 +61,7 @@ func (e *RetryError) Unwrap() error { return fs.ErrExist }
 // in a new recovery file only.
 //
 // It fails with [ErrLocked] without a passphrase, with [ErrPassphrase], with an error
-// that wraps [ErrRecovery] for a file whose parts do not belong together, with a
+// that wraps [ErrRecovery] for a file with parts that do not belong together, with a
 // [*RetryError], and with the errors of [Create]. After an error it removes what it created.
 func Recover(dir string, o RecoverOptions) (Home, Recovered, error) { return recoverOn(nil, dir, o) }
 

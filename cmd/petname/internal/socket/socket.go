@@ -247,7 +247,8 @@ func decode(r io.Reader) (request, error) {
 
 // Call runs a verb in the running node of the home in dir, and returns its result and
 // its failure. It fails with [ErrNoNode] when no node accepts the connection, with
-// [ErrUntrusted] too when the socket is not safe and nothing was sent, and with the error of ctx when ctx ends.
+// [ErrUntrusted] too when the socket is not safe and nothing was sent, and with the
+// error of ctx when ctx ends.
 func Call(ctx context.Context, dir, program, verb string, args json.RawMessage) (json.RawMessage, *Failure, error) {
 	path, err := Path(dir)
 	if err != nil { // a node cannot listen there either
