@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -151,7 +152,7 @@ type inboxArgs struct {
 type inbox struct {
 	Suggestions []suggestion `json:"suggestions"`
 	Fetched     *fetched     `json:"fetched"`           // null: nothing was fetched
-	Denials     []denial     `json:"denials,omitempty"` // answers to dispute that were received now
+	Denials     []denial     `json:"denials,omitempty"` // answers to dispute that were received since the last call
 
 	OtherCopy *otherCopy `json:"other_copy,omitempty"` // evidence that another copy of the home is in use; null: none
 }
@@ -188,6 +189,13 @@ func denials(text []byte) (all []agent.Denial) {
 	return all
 }
 
+// proves reports whether a denial contradicts an introduction in the book: others answer
+// no question of the owner.
+func (v *verbs) proves(d agent.Denial) bool {
+	all, err := v.agent.Contradictions(d.By)
+	return err == nil && slices.ContainsFunc(all, func(c introduce.Contradiction) bool { return c.Denial().About == d.About })
+}
+
 // fetched is the result of fetching messages.
 type fetched struct {
 	Network  string   `json:"network"`           // "ok", "off" or "unreachable"
@@ -217,7 +225,6 @@ func (v *verbs) inbox(ctx context.Context, a inboxArgs) (*inbox, error) {
 		if err != nil {
 			return nil, err
 		}
-		denied = f.Denials
 		out.Fetched = &fetched{Network: f.Network, Polled: f.Polled, Fresh: f.Fresh, Refused: f.Refused, Waiting: f.Waiting, Knocking: f.Requests, Lost: f.Lost}
 		for _, reason := range f.Reasons {
 			out.Fetched.Reasons = append(out.Fetched.Reasons, name.Clean(reason))
@@ -230,7 +237,14 @@ func (v *verbs) inbox(ctx context.Context, a inboxArgs) (*inbox, error) {
 		}
 	}
 	out.OtherCopy = v.otherCopy(ctx, out.Fetched != nil && out.Fetched.Network == "ok")
-	for _, d := range denied {
+	sent, err := v.agent.TakeDenials()
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range append(denied, sent...) {
+		if !v.proves(d) {
+			continue
+		}
 		one := denial{By: d.By.String(), Pointer: d.About.String()}
 		if c, err := v.agent.ByPointer(d.By); err == nil {
 			one.ByName = c.Name.String()

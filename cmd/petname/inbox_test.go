@@ -126,3 +126,11 @@ func TestTheTextOfAnEmptyInboxStatesWhatWasLookedFor(t *testing.T) {
 	}
 	require.NotContains(t, nothingText(inbox{}, true), complete)
 }
+
+// A denial that answers no question is not shown as an answer: a contact can deny any key.
+func TestADenialThatWasNotAskedForIsNoAnswer(t *testing.T) {
+	dave, other := newKey(t).Pointer(), newKey(t).Pointer()
+	v := opened(t, func(b *petname.Book) { addContact(t, b, "dave", dave) })
+	require.False(t, v.proves(agent.Denial{By: dave, About: other}))
+	require.False(t, v.proves(agent.Denial{By: other, About: dave}))
+}

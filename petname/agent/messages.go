@@ -113,7 +113,6 @@ type Fetched struct {
 	Fresh    int      // suggestions that are new
 	Refused  int      // messages that were not accepted
 	Reasons  []string // of Refused, each once, for people; at most 4
-	Denials  []Denial // denials of contacts that are new
 	Waiting  int      // messages of this home that their recipients have not fetched yet
 	Requests int      // contact requests of this home that are stored again until they expire
 	Lost     uint64   // messages to this home that can no longer arrive
@@ -125,6 +124,21 @@ type Fetched struct {
 type Denial struct {
 	By    pointer.Pointer // the contact
 	About pointer.Pointer // the key
+}
+
+// TakeDenials returns the denials that contacts sent since the last call, each once,
+// whichever process fetched them. Also one that the owner did not ask for is among them.
+func (a *Agent) TakeDenials() ([]Denial, error) {
+	ex, err := a.exchange()
+	if err != nil {
+		return nil, err
+	}
+	received, err := ex.TakeDenials()
+	var all []Denial
+	for _, d := range received {
+		all = append(all, Denial{d.By, d.About})
+	}
+	return all, err
 }
 
 // Fetch fetches the messages for this home, and sends those that wait here. With
@@ -198,9 +212,6 @@ func (a *Agent) fetch(ctx context.Context, unknownSenders bool) (Fetched, error)
 		}
 	}
 	out := Fetched{Network: "ok", Polled: report.Polled, Fresh: len(report.Fresh), Refused: len(report.Refused), Requests: report.Requests, Lost: report.Lost}
-	for _, d := range report.Denials {
-		out.Denials = append(out.Denials, Denial{d.By, d.About})
-	}
 	for _, n := range report.Waiting {
 		out.Waiting += n
 	}

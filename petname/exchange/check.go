@@ -44,7 +44,7 @@ func MigrateRow(local *ledger.View, row ledger.BoltRow) error {
 func Check(book *petname.Book) (problems []error) {
 	err := book.Ledger().ReadLocal(func(local *ledger.View) error {
 		for _, table := range []string{tableChannels, tableQueue, tableRotation, tableIntroductions, tableInvitations, tableUsedCodes, tableKnown, tableInvitees,
-			tableIntroducers, tableOutbox, tableShared, tableRequests, tableStatementCounts, tableFormer, tableFormerQueue} {
+			tableIntroducers, tableOutbox, tableShared, tableRequests, tableDenials, tableStatementCounts, tableFormer, tableFormerQueue} {
 			for row, err := range local.Scan(table, nil) {
 				if err != nil {
 					return err
@@ -162,6 +162,10 @@ func checkRow(table string, key, value []byte) error {
 		}
 		_, err := introduce.Open(w.Statement, introduce.KindIntroduction)
 		return errors.Join(isPointer(key), err)
+	case tableDenials:
+		_, err := introduce.Open(value, introduce.KindDenial)
+		hash := introduce.Hash(value)
+		return belongs(bytes.Equal(key, hash[:]), err)
 	case tableStatementCounts:
 		return errors.Join(isPointer(key), belongs(len(value) == 16, nil))
 	}

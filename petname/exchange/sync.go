@@ -31,7 +31,6 @@ type Report struct {
 	Polled   int                     // channels that were polled, and 1 for the request mailbox
 	Fresh    []petname.Suggestion    // suggestions that are new in the inbox
 	Refused  []Refusal               // messages that were received and not accepted
-	Denials  []introduce.Denial      // denials of contacts that are new in the book
 	Waiting  map[pointer.Pointer]int // sent messages that are not acknowledged, by recipient
 	Lost     uint64                  // messages that can no longer be received: see [drop.PollResult]
 	Requests int                     // contact requests of the owner that are sent again
@@ -131,7 +130,6 @@ func (r *Report) add(o Report) {
 	r.Polled += o.Polled
 	r.Fresh = append(r.Fresh, o.Fresh...)
 	r.Refused = append(r.Refused, o.Refused...)
-	r.Denials = append(r.Denials, o.Denials...)
 	r.Lost += o.Lost
 	r.Mutual = append(r.Mutual, o.Mutual...)
 	r.Errs = append(r.Errs, o.Errs...)
@@ -376,8 +374,11 @@ func (e *Exchange) handleStatement(tx tx, by pointer.Pointer, body []byte, repor
 			return true, err
 		}
 	}
-	if d, is := signed.Denial(); is && isNew && err == nil {
-		report.Denials = append(report.Denials, d)
+	if _, is := signed.Denial(); is && isNew && err == nil {
+		hash := introduce.Hash(signed.Bytes())
+		if err := tx.local.Put(tableDenials, hash[:], signed.Bytes()); err != nil {
+			return true, err
+		}
 	}
 	switch {
 	case errors.Is(err, petname.ErrInboxFull):

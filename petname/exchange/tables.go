@@ -27,6 +27,7 @@ const (
 	tableOutbox          = "outbox"   // pointer of the recipient ‖ number (8 bytes) → message that is not in its channel yet
 	tableShared          = "shared"   // id of the contact → sharedState
 	tableRequests        = "knocks"   // pointer of the recipient → wireRequest
+	tableDenials         = "denials"  // hash of a denial that the owner was not notified of yet → the statement
 	tableStatementCounts = "heard"    // pointer → day since 1970 (8 bytes) ‖ statements of that day (8 bytes)
 
 	// The channels of earlier keys of the owner.
