@@ -42,7 +42,7 @@ func TestAVerbSyncsItsFilesBeforeItsResult(t *testing.T) {
 		{[]string{"introduce", "dave", "--to", "carol", "--as", "dave", "-o", letter, "--passphrase-file", secret}, []string{"letter", "a/home/ledger.db", "a/home/post.db"}},
 		{[]string{"publish", firstPath, "--wait", "none", "--passphrase-file", secret}, []string{"a/home/ledger.db", "a/home/records/*.record"}},
 		{[]string{"record", "export", "-o", record}, []string{"mine.record"}},
-		{[]string{"record", "export", "-o", record}, []string{"mine.record"}}, // replaces the existing file
+		{[]string{"record", "export", "-o", record, "--force"}, []string{"mine.record"}}, // replaces the existing file
 		{[]string{"join", "off"}, []string{"a/home/config.toml"}},
 		{[]string{"key", "rotate", "--next", next, "--recovery", after, "--passphrase-file", secret},
 			[]string{"after.key", "a/home/identity.key", "a/home/sealing.key", "a/home/records/*.record"}},
