@@ -139,7 +139,7 @@ func classify(err error) *failure {
 	case errors.As(err, &retry) && retry.Cut:
 		return set("exists", exitConflict, "move it away, and recover into another folder")
 	case errors.As(err, &retry):
-		return set("exists", exitConflict, "if no home was made of it:\npetname recover "+shellWord(retry.Next)+"\nelse use that home")
+		return set("exists", exitConflict, "use the home that was made of it; if none was made:\npetname recover "+shellWord(retry.Next))
 	case errors.As(err, &clock):
 		return set("clock", exitFailure, "set the clock of this machine; if it is right, an entry with its date ends this:\npetname publish")
 	case errors.Is(err, agent.ErrNotLedOn):

@@ -104,7 +104,7 @@ func TestClassify(t *testing.T) {
 		{&home.UnfinishedError{Old: p, New: p, Err: syscall.ENOSPC}, "unfinished", 1, "make room on the disk; the rotation is then finished when the home is next used"},
 		{&agent.SequenceError{}, "no_sequence", 1, "petname key rotate"},
 		{&home.RetryError{File: "a", Next: "b", Cut: true}, "exists", 8, "move it away, and recover into another folder"},
-		{&home.RetryError{File: "a", Next: "b"}, "exists", 8, "if no home was made of it:\npetname recover b\nelse use that home"},
+		{&home.RetryError{File: "a", Next: "b"}, "exists", 8, "use the home that was made of it; if none was made:\npetname recover b"},
 		{&agent.ClockError{}, "clock", 1, "set the clock of this machine; if it is right, an entry with its date ends this:\npetname publish"},
 		{agent.ErrNotLedOn, "not_led_on", 7, "hand out your new link:\npetname id"},
 		{home.ErrRecovery, "invalid", 6, "take another copy of the recovery file"},
@@ -143,6 +143,10 @@ func TestClassify(t *testing.T) {
 			require.Equal(t, test.exit, got.Exit, "%v", err)
 			require.Equal(t, test.next, got.Next, "%v", err)
 			require.NotEmpty(t, got.Message, "%v", err)
+			_, commands, _ := strings.Cut(got.Next, "\n")
+			for line := range strings.SplitSeq(commands, "\n") { // nothing follows a command
+				require.True(t, line == "" || isCommand(line) || strings.HasPrefix(line, "# "), got.Next)
+			}
 		}
 		tested[test.code+" "+test.next] = true
 		tested[test.code] = true
