@@ -314,9 +314,12 @@ func TestABookDoesWhatMapsDo(t *testing.T) {
 			"share": func(rt *rapid.T) {
 				p, label := pointers.Draw(rt, "pointer"), drawName()
 				e, shared := m.edges[label.Key()]
+				_, contested := m.next(p, pointer.Commitment{})
 				switch {
 				case m.contacts[p].name == "":
 					try(ErrNotFound, false, func() error { _, err := b.SharePublic(p, label); return err })
+				case contested != nil:
+					try(contested, false, func() error { _, err := b.SharePublic(p, label); return err })
 				case shared && e.to != p:
 					try(&TakenError{label, e.to}, false, func() error { _, err := b.SharePublic(p, label); return err })
 				default:
