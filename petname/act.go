@@ -46,6 +46,8 @@ import (
 //	                              the earlier decisions that this one replaces; learn: the
 //	                              commitments on record that a card differs from; advance: the
 //	                              decisions that the steps rest on; undo: of a pin
+//	  ? 23: true                  pin: one step of the owner with the act before it; both are
+//	                              undone together
 //	}
 //
 // An act is read strictly: in another encoding, or with a field that its op
@@ -80,6 +82,7 @@ type act struct {
 	Channel    string          `cbor:"20,keyasint,omitempty"`
 	Replaced   []byte          `cbor:"21,keyasint,omitempty"`
 	Pin        *wirePin        `cbor:"22,keyasint,omitempty"`
+	Joined     bool            `cbor:"23,keyasint,omitempty"`
 }
 
 type op uint8

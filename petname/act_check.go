@@ -24,7 +24,7 @@ var shapes = map[op]struct{ must, may field }{
 	opSuggest:   {has(14), 0},
 	opDecide:    {has(15) | has(16), 0},
 	opStatement: {has(17) | has(20), 0},
-	opPin:       {has(2) | has(4) | has(22), has(11)},
+	opPin:       {has(2) | has(4) | has(22), has(11) | has(23)},
 }
 
 // field is a set of an act's keys.
@@ -38,7 +38,7 @@ func (a act) fields() (f field) {
 		7: a.Number != 0, 8: a.Published != nil, 9: a.Edges != nil, 10: a.Lookalike,
 		11: a.Of != nil, 12: a.Chain != nil, 13: a.Keep != 0, 14: a.Suggestion != nil, 15: a.Item != nil,
 		16: a.Verdict != 0, 17: a.Statement != nil, 18: a.Audience != nil, 19: a.Private != nil, 20: a.Channel != "", 21: a.Replaced != nil,
-		22: a.Pin != nil,
+		22: a.Pin != nil, 23: a.Joined,
 	} {
 		if present {
 			f |= has(key)

@@ -20,8 +20,9 @@ const maxChain = 64
 
 // chainFacts are the facts about a contact, and the steps among them.
 type chainFacts struct {
-	facts []pinFact // ordered by time
-	steps []chainStep
+	facts  []pinFact // ordered by time
+	steps  []chainStep
+	undone map[ledger.ID][]ledger.ID // undone decisions, and the decisions that each replaced
 }
 
 // chainStep is a step on record.
@@ -48,7 +49,7 @@ func (c *Contact) addFacts(v *ledger.View) error {
 
 // readFacts reads the facts about the contact with an id.
 func readFacts(v *ledger.View, contact pointer.Pointer) (*chainFacts, error) {
-	h := new(chainFacts)
+	h := &chainFacts{undone: make(map[ledger.ID][]ledger.ID)}
 	prefix := contact.Bytes()
 	for kv, err := range v.Scan(tableContacts, prefix) {
 		if err != nil {
@@ -75,6 +76,10 @@ func readFacts(v *ledger.View, contact pointer.Pointer) (*chainFacts, error) {
 
 // add adds the row of a fact.
 func (h *chainFacts) add(contact pointer.Pointer, id ledger.ID, state factState) error {
+	if state.Undone {
+		h.undone[id] = state.Pin.replaces()
+		return nil
+	}
 	next, err := state.Fact.next()
 	if err != nil {
 		return err
@@ -145,7 +150,7 @@ func (c *Contact) walkChain(h *chainFacts) {
 		c.Chain = append(c.Chain, step)
 		to, commitments, proposed := pl.nextStep(step.Pointer, h.standing(pl.contested != nil))
 		if len(c.Chain) > maxChain || to.Pointer.IsZero() || slices.ContainsFunc(c.Chain, func(s Step) bool { return s.Pointer == to.Pointer }) {
-			c.Pointer, c.Unproven = step.Pointer, proposed
+			c.Pointer, c.Unproven, c.Rejected = step.Pointer, proposed, pl.refused
 			break
 		}
 		step, signed = to, commitments

@@ -10,38 +10,58 @@ import (
 )
 
 // ErrNothingToConfirm is returned by [Book.Confirm] if no card and no successor
-// of the contact is known.
+// of the contact is known, or not the one that the owner names.
 var ErrNothingToConfirm = errors.New("no card of the contact is known, so there is nothing to confirm")
+
+// Confirmation is what the owner believes about the next key of a contact.
+type Confirmation struct {
+	// the newest verified record of the contact's current pointer; nil: none is known
+	Card *pointer.Record
+
+	// The commitment that is right at the current pointer, of those on record that
+	// its own signature carried; zero: that of the card, or what the step to Successor
+	// opens. One of Next and Successor is zero.
+	Next pointer.Commitment
+
+	// The pointer that the contact moved to, although only a claim proves it: see
+	// [Contact.Unproven]; zero: none.
+	Successor pointer.Pointer
+}
 
 // Confirm records that the owner believes the contact with pointer p about its
 // next key. It is an act of the owner, and settles all contradictions of the
 // contact:
 //
 //   - at an earlier pointer, the commitment that its successor opens is right;
-//   - at the current pointer, that of the card is right, or without a card the
-//     only one on record that the contact's own signature carried. With a
+//   - at the current pointer, that of the confirmation is right, or without any
+//     the only one on record that the contact's own signature carried. With a
 //     successor, that which a step on record to it opens is right, and the
-//     contact advances to it: see [Contact.Unproven].
+//     contact advances to it.
 //
-// card is the newest verified record of the current pointer; nil: none is
-// known. A card that contradicts what is on record is recorded first, and the
-// error is a [*DuplicityError] or a [*ContradictionError]: the owner confirms what
-// was shown. Confirm changes nothing if all of this is confirmed and nothing
-// contradicts it. Other errors are [ErrNotFound], [ErrNothingToConfirm], and those
-// of [Book.Resolve] for a step that the contact cannot advance by.
-func (b *Book) Confirm(p pointer.Pointer, card *pointer.Record, successor pointer.Pointer) (Contact, error) {
+// A card that contradicts what is on record is recorded first. Unless the
+// confirmation names a commitment, the error is then a [*DuplicityError] or a
+// [*ContradictionError]: the owner confirms what was shown. If cards with
+// different commitments are on record, their order is that of their signer, and
+// only a confirmation that names one of them is sure. Confirm changes nothing if
+// all of this is confirmed and nothing contradicts it. It is one step for
+// [Book.Undo]. Other errors are [ErrNotFound], [ErrNothingToConfirm], and those of
+// [Book.Resolve] for a step that the contact cannot advance by.
+func (b *Book) Confirm(p pointer.Pointer, what Confirmation) (Contact, error) {
+	if !what.Next.IsZero() && !what.Successor.IsZero() {
+		return Contact{}, errors.New("a confirmation names a next key and a successor, and one of them is enough")
+	}
 	var c Contact
 	var isNew error
 	err := b.update(func(tx *ledger.Tx) (err error) {
 		if c, err = readNamed(tx.View(), p); err != nil {
 			return err
 		}
-		if isNew, err = learnNewCard(tx, c, card); err != nil || isNew != nil {
+		if isNew, err = learnNewCard(tx, c, what); err != nil || isNew != nil {
 			return err
 		}
 		decided := make(map[pointer.Pointer]bool)
 		for {
-			at, next, err := c.toConfirm(tx.View(), card, successor, decided)
+			at, next, err := c.toConfirm(tx.View(), what, decided)
 			if err != nil || at.IsZero() {
 				return err
 			}
@@ -49,7 +69,7 @@ func (b *Book) Confirm(p pointer.Pointer, card *pointer.Record, successor pointe
 			if err := b.checkAdvance(tx.View(), c, at, next); err != nil {
 				return err
 			}
-			if err := decide(tx, c, at, &wireFact{Kind: factConfirm, By: byOwner, Channel: "api", Next: next.Bytes()}); err != nil {
+			if err := decide(tx, c, at, &wireFact{Kind: factConfirm, By: byOwner, Channel: "api", Next: next.Bytes()}, len(decided) > 1); err != nil {
 				return err
 			}
 			if c, _, err = readContact(tx.View(), c.ID); err != nil {
@@ -65,11 +85,8 @@ func (b *Book) Confirm(p pointer.Pointer, card *pointer.Record, successor pointe
 
 // learnNewCard records a card with a commitment that the owner was not shown yet,
 // and returns the error for what it contradicts; nil: nothing.
-func learnNewCard(tx *ledger.Tx, c Contact, card *pointer.Record) (isNew, err error) {
-	if card == nil || card.Pointer() != c.Pointer {
-		return nil, nil
-	}
-	shown, _ := card.Card()
+func learnNewCard(tx *ledger.Tx, c Contact, what Confirmation) (isNew, err error) {
+	shown := what.shown(c.Pointer)
 	pl, _, err := placeIn(tx.View(), c, c.Pointer)
 	if err != nil || shown.Next.IsZero() || slices.Contains(pl.all, shown.Next) || len(pl.all) == 0 {
 		return nil, err
@@ -86,7 +103,7 @@ func learnNewCard(tx *ledger.Tx, c Contact, card *pointer.Record) (isNew, err er
 	if err := appendAct(tx, a); err != nil {
 		return nil, err
 	}
-	if c, _, err = readContact(tx.View(), c.ID); err != nil {
+	if c, _, err = readContact(tx.View(), c.ID); err != nil || !what.Next.IsZero() {
 		return nil, err
 	}
 	return firstError(c.Pinned(c.Pointer, shown.Next), pinned), nil
@@ -94,7 +111,7 @@ func learnNewCard(tx *ledger.Tx, c Contact, card *pointer.Record) (isNew, err er
 
 // toConfirm returns the first pointer of the chain with something to confirm,
 // and the commitment that is right there; zero if there is none.
-func (c Contact) toConfirm(v *ledger.View, card *pointer.Record, successor pointer.Pointer, decided map[pointer.Pointer]bool) (pointer.Pointer, pointer.Commitment, error) {
+func (c Contact) toConfirm(v *ledger.View, what Confirmation, decided map[pointer.Pointer]bool) (pointer.Pointer, pointer.Commitment, error) {
 	none := pointer.Commitment{}
 	h, err := readFacts(v, c.ID)
 	if err != nil {
@@ -123,8 +140,8 @@ func (c Contact) toConfirm(v *ledger.View, card *pointer.Record, successor point
 	if err != nil {
 		return pointer.Pointer{}, none, err
 	}
-	next, err := pl.believed(h.standing(false), c, card, successor)
-	if err != nil && len(decided) > 0 {
+	next, err := pl.believed(h.standing(false), c, what)
+	if err != nil && len(decided) > 0 && what.Next.IsZero() {
 		return pointer.Pointer{}, none, nil // an earlier pointer was all there was to settle
 	}
 	if have, r := pl.pin(); err != nil || have == next && r == confirmed {
@@ -134,11 +151,19 @@ func (c Contact) toConfirm(v *ledger.View, card *pointer.Record, successor point
 }
 
 // believed returns the commitment that Confirm chooses for the current pointer.
-func (pl place) believed(steps []pointer.Succession, c Contact, card *pointer.Record, successor pointer.Pointer) (pointer.Commitment, error) {
+func (pl place) believed(steps []pointer.Succession, c Contact, what Confirmation) (pointer.Commitment, error) {
+	shown, successor := what.shown(c.Pointer), what.Successor
+	if next := what.Next; !next.IsZero() && next != shown.Next {
+		rejected := slices.ContainsFunc(pl.refused, func(claim PinClaim) bool { return claim.Next == next })
+		if rejected || slices.Contains(pl.own(), next) || slices.Contains(pl.cards, next) {
+			return next, nil
+		}
+		return pointer.Commitment{}, fmt.Errorf("no card of %s states the next key %s: %w", c.Pointer, next, ErrNothingToConfirm)
+	}
 	// A card that names its successor is believed without anything known before only
 	// if the owner names the same successor: another card may have been shown.
-	if card != nil && card.Pointer() == c.Pointer && len(pl.claims) == 0 {
-		if shown, _ := card.Card(); !shown.Next.IsZero() && claimedSuccessor(c.Pointer, shown) != successor {
+	if len(pl.claims) == 0 && !shown.Next.IsZero() {
+		if claimedSuccessor(c.Pointer, shown) != successor {
 			return pointer.Commitment{}, fmt.Errorf("the card of %s names the successor %s, and nothing known before proves it: %w", c.Pointer, claimedSuccessor(c.Pointer, shown), ErrNothingToConfirm)
 		} else if !successor.IsZero() {
 			return shown.Next, nil
@@ -150,15 +175,22 @@ func (pl place) believed(steps []pointer.Succession, c Contact, card *pointer.Re
 		}
 		return pointer.Commitment{}, fmt.Errorf("no step from %s to %s is on record: %w", c.Pointer, successor, ErrNothingToConfirm)
 	}
-	if card != nil && card.Pointer() == c.Pointer {
-		if shown, _ := card.Card(); !shown.Next.IsZero() {
-			return shown.Next, nil
-		}
+	if !shown.Next.IsZero() {
+		return shown.Next, nil
 	}
 	if own := pl.own(); len(own) == 1 {
 		return own[0], nil
 	}
 	return pointer.Commitment{}, fmt.Errorf("%s: %w", c.Pointer, ErrNothingToConfirm)
+}
+
+// shown returns the card of the record, if it is one of p.
+func (what Confirmation) shown(p pointer.Pointer) pointer.Card {
+	if what.Card == nil || what.Card.Pointer() != p {
+		return pointer.Card{}
+	}
+	card, _ := what.Card.Card()
+	return card
 }
 
 // own returns the confirmed commitments.
@@ -203,8 +235,10 @@ func (b *Book) checkAdvance(v *ledger.View, c Contact, at pointer.Pointer, next 
 }
 
 // decide appends a decision of the owner: the commitment of a fact is right at a
-// pointer of the contact, and all others on record are not.
-func decide(tx *ledger.Tx, c Contact, at pointer.Pointer, f *wireFact) error {
+// pointer of the contact, and all others on record are not. What is over the
+// bounds of one act is in further ones. joined reports whether it is one step with
+// the act before it.
+func decide(tx *ledger.Tx, c Contact, at pointer.Pointer, f *wireFact, joined bool) error {
 	pl, _, err := placeIn(tx.View(), c, at)
 	if err != nil {
 		return err
@@ -213,8 +247,17 @@ func decide(tx *ledger.Tx, c Contact, at pointer.Pointer, f *wireFact) error {
 	if err != nil {
 		return err
 	}
-	return appendAct(tx, act{Op: opPin, Contact: c.ID.Bytes(), Of: otherPointer(c.ID, at), Fact: f,
-		Pin: newWirePin(without(pl.all, next), pl.decided)})
+	rejected, replaced := without(pl.all, next), pl.decisions
+	for {
+		r, d := min(len(rejected), maxDiffering), min(len(replaced), maxReplaced)
+		a := act{Op: opPin, Contact: c.ID.Bytes(), Of: otherPointer(c.ID, at), Fact: f, Pin: newWirePin(rejected[:r], replaced[:d]), Joined: joined}
+		if err := appendAct(tx, a); err != nil {
+			return err
+		}
+		if rejected, replaced, joined = rejected[r:], replaced[d:], true; len(rejected)+len(replaced) == 0 {
+			return nil
+		}
+	}
 }
 
 // checkDecisionUnchanged returns an error if a later decision replaces that of
@@ -224,10 +267,8 @@ func checkDecisionUnchanged(v *ledger.View, id ledger.ID, contact pointer.Pointe
 	if err != nil {
 		return err
 	}
-	for _, f := range h.facts {
-		if f.decision != nil && slices.Contains(f.decision.replaces, id) {
-			return fmt.Errorf("%s: %w", contact, ErrChanged)
-		}
+	if h.replaced()[id] {
+		return fmt.Errorf("%s: %w", contact, ErrChanged)
 	}
 	return nil
 }

@@ -32,6 +32,9 @@ type Contact struct {
 	// a successor of Pointer by a step that opens only a claim: the contact advances to it when the
 	// owner confirms the claim; zero: none
 	Unproven pointer.Pointer
+	// commitments for Pointer that the contact's own signature carried and the owner rejected: a
+	// record with one of them does not resolve
+	Rejected []PinClaim
 }
 
 // Step is a pointer of a contact's succession chain, and the commitment to the

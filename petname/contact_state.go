@@ -170,6 +170,9 @@ type factState struct {
 
 	Pin      *wirePin // what the commitment differs from; nil: nothing is stated
 	Decision bool     // the fact is a decision of the owner about commitments
+	// the decision was undone: the row has nothing but the decisions that it replaced, which stay
+	// replaced if another one that replaces this one stands
+	Undone bool
 }
 
 func factKey(contact []byte, id ledger.ID) []byte {

@@ -21,10 +21,7 @@ func (f fold) undo(v *ledger.View, e ledger.Entry, a act) error {
 		return f.setKeep(v, e, a.Contact, a.Keep)
 	}
 	if a.Pin != nil {
-		if err := f.removeFact(v, a.Contact, undone); err != nil {
-			return err
-		}
-		return f.updateChain(v, a.Contact)
+		return f.undoDecision(v, a.Contact, undone)
 	}
 	if err := f.accept(v, a.Item, undone, false); err != nil {
 		return err
@@ -64,6 +61,26 @@ func (f fold) undo(v *ledger.View, e ledger.Entry, a act) error {
 		return f.setEdge(v, e, []wireShare{{Audience: a.Audience, Label: a.Label}})
 	}
 	return nil
+}
+
+// undoDecision removes the fact of a decision, and keeps which decisions it
+// replaced: see [chainFacts.replaced].
+func (f fold) undoDecision(v *ledger.View, contact []byte, undone ledger.ID) error {
+	key := factKey(contact, undone)
+	fact, err := getState[factState](v, tableContacts, key)
+	if err != nil || !fact.Decision || fact.Undone {
+		return err
+	}
+	if err := f.removeFact(v, contact, undone); err != nil {
+		return err
+	}
+	if len(fact.Pin.Replaces) > 0 {
+		kept := factState{Pin: &wirePin{Differs: [][]byte{}, Replaces: fact.Pin.Replaces}, Decision: true, Undone: true}
+		if err := putState(v, tableContacts, key, kept); err != nil {
+			return err
+		}
+	}
+	return f.updateChain(v, contact)
 }
 
 // removeFact removes the fact of an entry, and the looks of its nickname unless

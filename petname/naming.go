@@ -154,7 +154,7 @@ func (b *Book) accept(tx *ledger.Tx, n name.Name, l pointer.Link, s Source, item
 	}
 	if c.Name.Key() == n.Key() {
 		if s.ReplacePin && item == nil {
-			return b.replacePin(tx, c, l, fact)
+			return b.replacePin(tx, c, l, fact, false)
 		}
 		if l.Next.IsZero() || pinned == l.Next {
 			if item == nil {
@@ -185,12 +185,12 @@ func (b *Book) accept(tx *ledger.Tx, n name.Name, l pointer.Link, s Source, item
 	if c, _, err = readContact(tx.View(), id); err != nil {
 		return err
 	}
-	return b.replacePin(tx, c, l, fact)
+	return b.replacePin(tx, c, l, fact, true)
 }
 
 // replacePin records that the owner decided for the commitment of a link,
-// unless it is what is pinned.
-func (b *Book) replacePin(tx *ledger.Tx, c Contact, l pointer.Link, fact *wireFact) error {
+// unless it is what is pinned. joined is that of decide.
+func (b *Book) replacePin(tx *ledger.Tx, c Contact, l pointer.Link, fact *wireFact, joined bool) error {
 	pl, _, err := placeIn(tx.View(), c, l.Pointer)
 	if err != nil {
 		return err
@@ -200,7 +200,7 @@ func (b *Book) replacePin(tx *ledger.Tx, c Contact, l pointer.Link, fact *wireFa
 	}
 	decided := *fact
 	decided.By = byOwner
-	return decide(tx, c, l.Pointer, &decided)
+	return decide(tx, c, l.Pointer, &decided, joined)
 }
 
 // onlyClaimsDiffer reports whether commitments on record differ from one, and none

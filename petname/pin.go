@@ -2,6 +2,7 @@ package petname
 
 import (
 	"bytes"
+	"maps"
 	"slices"
 
 	"github.com/petnames-go/petnames/ledger"
@@ -114,7 +115,7 @@ type pinFact struct {
 // decision is an act of the owner that settles a contradiction.
 type decision struct {
 	rejected []pointer.Commitment
-	replaces []ledger.ID // earlier decisions about the same pointer
+	replaces []ledger.ID // those on record about the same pointer before it
 }
 
 // err returns the error for a contradiction.
@@ -208,8 +209,8 @@ type place struct {
 	all       []pointer.Commitment
 	cards     []pointer.Commitment // carried by a card, whether it counts or not
 	rejected  []pointer.Commitment // by the decisions
+	refused   []PinClaim           // rejected, although the pointer's own signature carried them
 	decisions []ledger.ID          // those that no other decision replaces
-	decided   []ledger.ID          // all, the newest first
 	chosen    []pointer.Commitment // by these
 	contested []PinClaim           // claims that contradict each other; nil: none
 	duplicity bool
@@ -219,29 +220,28 @@ type place struct {
 // commitments in the steps to it that both keys signed.
 func (h *chainFacts) placeOf(step Step, signed []pointer.Commitment) place {
 	var pl place
-	var decisions []pinFact
+	replaced := h.replaced()
 	for _, f := range h.facts {
-		if f.Pointer != step.Pointer || f.decision == nil {
+		if f.Pointer != step.Pointer || f.decision == nil || replaced[f.Entry] {
 			continue
 		}
-		if !h.isReplaced(f) {
-			decisions = append(decisions, f)
-		}
-		pl.decided = append(pl.decided, f.Entry)
-	}
-	slices.Reverse(pl.decided)
-	for _, d := range decisions {
-		pl.decisions = append(pl.decisions, d.Entry)
-		pl.rejected = append(pl.rejected, d.decision.rejected...)
-		if !slices.Contains(pl.chosen, d.Next) {
-			pl.chosen = append(pl.chosen, d.Next)
+		pl.decisions = append(pl.decisions, f.Entry)
+		pl.rejected = append(pl.rejected, f.decision.rejected...)
+		if !slices.Contains(pl.chosen, f.Next) {
+			pl.chosen = append(pl.chosen, f.Next)
 		}
 	}
 	add := func(next pointer.Commitment, r rank, kind, by string) {
 		if !slices.Contains(pl.all, next) {
 			pl.all = append(pl.all, next)
 		}
-		if r == 0 || pl.rejects(next) {
+		if r == 0 {
+			return
+		}
+		if pl.rejects(next) {
+			if claim := (PinClaim{next, r.pin(), kind, by}); r == confirmed && !slices.ContainsFunc(pl.refused, func(c PinClaim) bool { return c.Next == next }) {
+				pl.refused = append(pl.refused, claim)
+			}
 			return
 		}
 		i := slices.IndexFunc(pl.claims, func(c PinClaim) bool { return c.Next == next })
@@ -259,7 +259,7 @@ func (h *chainFacts) placeOf(step Step, signed []pointer.Commitment) place {
 	}
 	seenByCards := make(map[pointer.Commitment][]pointer.Commitment)
 	for _, f := range h.facts {
-		if f.Pointer != step.Pointer || f.Next.IsZero() || f.decision != nil && h.isReplaced(f) {
+		if f.Pointer != step.Pointer || f.Next.IsZero() || f.decision != nil && replaced[f.Entry] {
 			continue
 		}
 		add(f.Next, f.rank(step.Unsigned), f.Kind, f.By)
@@ -358,12 +358,25 @@ func (r rank) permits(s pointer.Succession) bool {
 	return r == confirmed || r == entered && s.OldSignature != nil
 }
 
-// isReplaced reports whether a later decision replaces a decision.
-func (h *chainFacts) isReplaced(d pinFact) bool {
+// replaced returns the decisions that a decision on record replaces, or that one
+// of these replaced, even if it was undone since.
+func (h *chainFacts) replaced() map[ledger.ID]bool {
+	replaces := maps.Clone(h.undone)
+	var open []ledger.ID
 	for _, f := range h.facts {
-		if f.decision != nil && f.Pointer == d.Pointer && slices.Contains(f.decision.replaces, d.Entry) && f.Entry != d.Entry {
-			return true
+		if f.decision != nil {
+			open = append(open, f.decision.replaces...)
+			replaces[f.Entry] = f.decision.replaces
 		}
 	}
-	return false
+	replaced := make(map[ledger.ID]bool)
+	for len(open) > 0 {
+		id := open[len(open)-1]
+		open = open[:len(open)-1]
+		if !replaced[id] {
+			replaced[id] = true
+			open = append(open, replaces[id]...)
+		}
+	}
+	return replaced
 }

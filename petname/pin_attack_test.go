@@ -55,7 +55,7 @@ func TestAFalseClaimMovesNoContact(t *testing.T) {
 
 		// The owner believes the card. Undo takes that back.
 		card := w.sign("b", &pointer.Card{Next: commitment("b")})
-		c = must(w.book.Confirm(pointerOf("b"), &card, pointer.Pointer{}))
+		c = must(w.book.Confirm(pointerOf("b"), Confirmation{Card: &card}))
 		require.Empty(t, c.Contradictions, name)
 		require.Equal(t, commitment("b"), c.Next, name)
 		require.Equal(t, Confirmed, c.Pin, name)
@@ -112,7 +112,7 @@ func TestAFalsePinCanBeReplaced(t *testing.T) {
 func TestTheOwnerDecidesOnAStepThatAClaimProves(t *testing.T) {
 	steps := chain(unsigned(t, "b", "next b", commitment("next b")))
 	for name, decide := range map[string]func(b *Book){
-		"owner": func(b *Book) { must(b.Confirm(pointerOf("b"), nil, pointerOf("next b"))) },
+		"owner": func(b *Book) { must(b.Confirm(pointerOf("b"), Confirmation{Successor: pointerOf("next b")})) },
 		"card":  func(b *Book) { require.NoError(t, b.learnCard(pointerOf("b"), pointer.Card{Next: commitment("b")})) },
 	} {
 		b := newTestBook(t)
@@ -155,9 +155,9 @@ func TestAClaimLeadsNoResolutionOn(t *testing.T) {
 			require.Equal(t, pointerOf("next b"), res.Last().Unproven, name)
 		}
 		require.Equal(t, pointerOf("next b"), must(w.book.Find("bob")).Unproven, name)
-		_, err := w.book.Confirm(pointerOf("b"), nil, pointer.Pointer{})
+		_, err := w.book.Confirm(pointerOf("b"), Confirmation{})
 		require.ErrorIs(t, err, ErrNothingToConfirm, name)
-		must(w.book.Confirm(pointerOf("b"), nil, pointerOf("next b")))
+		must(w.book.Confirm(pointerOf("b"), Confirmation{Successor: pointerOf("next b")}))
 		res, err := w.resolve("bob")
 		require.NoError(t, err, name)
 		require.Equal(t, pointerOf("next b"), res.Last().Pointer, name)
@@ -167,18 +167,18 @@ func TestAClaimLeadsNoResolutionOn(t *testing.T) {
 // Without anything to believe, Confirm refuses.
 func TestConfirmNeedsSomethingToBelieve(t *testing.T) {
 	b := newTestBook(t)
-	_, err := b.Confirm(pointerOf("b"), nil, pointer.Pointer{})
+	_, err := b.Confirm(pointerOf("b"), Confirmation{})
 	require.ErrorIs(t, err, ErrNotFound)
 	introducedBob(t, b, mustCommit("evil"))
 	n := entries(b)
-	_, err = b.Confirm(pointerOf("b"), nil, pointer.Pointer{})
+	_, err = b.Confirm(pointerOf("b"), Confirmation{})
 	require.ErrorIs(t, err, ErrNothingToConfirm)
 	w := newWorld(t)
 	other := w.sign("c", &pointer.Card{Next: commitment("c")})
-	_, err = b.Confirm(pointerOf("b"), &other, pointer.Pointer{})
+	_, err = b.Confirm(pointerOf("b"), Confirmation{Card: &other})
 	require.ErrorIs(t, err, ErrNothingToConfirm, "the record of another pointer")
 	bare := w.sign("b", nil)
-	_, err = b.Confirm(pointerOf("b"), &bare, pointer.Pointer{})
+	_, err = b.Confirm(pointerOf("b"), Confirmation{Card: &bare})
 	require.ErrorIs(t, err, ErrNothingToConfirm)
 	require.Equal(t, n, entries(b))
 }
@@ -308,7 +308,7 @@ func TestConfirmSettlesEarlierPointers(t *testing.T) {
 	require.Len(t, c.Contradictions, 1)
 	require.Equal(t, pointerOf("next a"), c.Pointer)
 	require.True(t, c.Next.IsZero())
-	must(books[1].Confirm(pointerOf("a"), nil, pointer.Pointer{}))
+	must(books[1].Confirm(pointerOf("a"), Confirmation{}))
 	syncBooks(t, books...)
 	for _, b := range books {
 		c := must(b.byName(mustName("alice")))
@@ -327,7 +327,7 @@ func TestConfirmAdvancesToNoOtherContact(t *testing.T) {
 	require.Equal(t, pointerOf("c"), must(b.Find("bob")).Unproven)
 	must(b.Add(mustName("carol"), link("c"), Source{}))
 	n := entries(b)
-	_, err := b.Confirm(pointerOf("b"), nil, pointerOf("c"))
+	_, err := b.Confirm(pointerOf("b"), Confirmation{Successor: pointerOf("c")})
 	require.ErrorAs(t, err, new(*ConflictError))
 	require.Equal(t, n, entries(b))
 }

@@ -20,9 +20,9 @@ func TestConfirmWithoutACardBelievesNoClaim(t *testing.T) {
 	n := entries(b)
 	bare := newWorld(t).sign("b", nil)
 	for _, card := range []*pointer.Record{nil, &bare} {
-		_, err = b.Confirm(pointerOf("b"), card, pointer.Pointer{})
+		_, err = b.Confirm(pointerOf("b"), Confirmation{Card: card})
 		require.ErrorIs(t, err, ErrNothingToConfirm)
-		_, err = b.Confirm(pointerOf("b"), card, pointerOf("c"))
+		_, err = b.Confirm(pointerOf("b"), Confirmation{Card: card, Successor: pointerOf("c")})
 		require.ErrorIs(t, err, ErrNothingToConfirm, "no step leads there")
 	}
 	require.Equal(t, n, entries(b))
@@ -36,12 +36,12 @@ func TestConfirmBelievesNoCardThatWasNotShown(t *testing.T) {
 	introducedBob(t, w.book, mustCommit("x"))
 	require.Error(t, w.book.learnCard(pointerOf("b"), pointer.Card{Next: commitment("b")}))
 	thief := w.sign("b", &pointer.Card{Next: mustCommit("evil"), Succession: chain(stepTo(t, "b", "evil", commitment("evil")))})
-	_, err := w.book.Confirm(pointerOf("b"), &thief, pointer.Pointer{})
+	_, err := w.book.Confirm(pointerOf("b"), Confirmation{Card: &thief})
 	require.ErrorAs(t, err, new(*DuplicityError))
 	c := must(w.book.Find("bob"))
 	require.Len(t, c.Contradictions[0].Claims, 3)
 	require.Equal(t, pointerOf("b"), c.Pointer)
-	must(w.book.Confirm(pointerOf("b"), &thief, pointer.Pointer{}))
+	must(w.book.Confirm(pointerOf("b"), Confirmation{Card: &thief}))
 	require.Empty(t, must(w.book.Find("bob")).Contradictions)
 }
 

@@ -25,7 +25,7 @@ func TestConfirmBelievesNoCardOverTheBound(t *testing.T) {
 		_ = w.book.learnCard(pointerOf("b"), pointer.Card{Next: mustCommit(fmt.Sprint(i))})
 	}
 	thief := w.sign("b", &pointer.Card{Next: mustCommit("evil")})
-	_, err := w.book.Confirm(pointerOf("b"), &thief, pointer.Pointer{})
+	_, err := w.book.Confirm(pointerOf("b"), Confirmation{Card: &thief})
 	require.Error(t, err, "a card that was never on record was confirmed at once")
 }
 
@@ -42,7 +42,7 @@ func TestConfirmBelievesNoCardAtAnUnsignedPointer(t *testing.T) {
 	require.Equal(t, commitment("next b"), must(b.Find("bob")).Next)
 	thief := w.sign("next b", &pointer.Card{Next: mustCommit("evil")})
 	require.Error(t, b.LearnCard(thief))
-	_, err := b.Confirm(pointerOf("next b"), &thief, pointer.Pointer{})
+	_, err := b.Confirm(pointerOf("next b"), Confirmation{Card: &thief})
 	require.Error(t, err)
 }
 
@@ -56,7 +56,7 @@ func TestConfirmBelievesNoOtherSuccessor(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, pointerOf("next b"), res.Last().Unproven)
 	thief := w.sign("b", &pointer.Card{Next: mustCommit("evil"), Succession: chain(stepTo(t, "b", "evil", commitment("evil")))})
-	_, err = w.book.Confirm(pointerOf("b"), &thief, pointer.Pointer{})
+	_, err = w.book.Confirm(pointerOf("b"), Confirmation{Card: &thief})
 	require.Error(t, err, "what was shown is next b")
 }
 
@@ -82,7 +82,7 @@ func TestNoDecisionIsReplacedBeforeItIsMade(t *testing.T) {
 	}))
 	syncBooks(t, books...)
 	card := newWorld(t).sign("b", &pointer.Card{Next: commitment("b")})
-	_, err := books[0].Confirm(pointerOf("b"), &card, pointer.Pointer{})
+	_, err := books[0].Confirm(pointerOf("b"), Confirmation{Card: &card})
 	require.NoError(t, err)
 	require.Empty(t, must(books[0].Find("bob")).Contradictions)
 	require.NoError(t, replaceBob(books[0], commitment("b")))
@@ -118,7 +118,7 @@ func TestAnUndoOfOneOfTwoDecisionsLeavesTheStep(t *testing.T) {
 	syncBooks(t, books...)
 	card := newWorld(t).sign("b", &pointer.Card{Next: commitment("b")})
 	for _, b := range books {
-		must(b.Confirm(pointerOf("b"), &card, pointer.Pointer{}))
+		must(b.Confirm(pointerOf("b"), Confirmation{Card: &card}))
 	}
 	require.NoError(t, books[0].applySuccession(pointerOf("b"), chain(step(t, "b")), "t"))
 	syncBooks(t, books...)
@@ -141,7 +141,7 @@ func TestTheUndoOfAReplacedDecisionLeavesTheStep(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		return decide(tx, c, pointerOf("b"), &wireFact{Kind: "paired", By: byOwner, Channel: "t", Next: commitment("b").Bytes()})
+		return decide(tx, c, pointerOf("b"), &wireFact{Kind: "paired", By: byOwner, Channel: "t", Next: commitment("b").Bytes()}, false)
 	}))
 	must(books[0].Undo())
 	syncBooks(t, books...)
@@ -160,7 +160,7 @@ func TestAStepWithoutItsDecisionIsShown(t *testing.T) {
 	must(b.Undo())
 	require.NoError(t, b.applySuccession(pointerOf("b"), chain(step(t, "b")), "t"))
 	require.Equal(t, pointerOf("next b"), must(b.Find("bob")).Unproven)
-	_, err := b.Confirm(pointerOf("b"), nil, pointerOf("next b"))
+	_, err := b.Confirm(pointerOf("b"), Confirmation{Successor: pointerOf("next b")})
 	require.NoError(t, err)
 	require.Equal(t, pointerOf("next b"), must(b.Find("bob")).Pointer)
 }
@@ -177,7 +177,7 @@ func TestConfirmChoosesTheCardOverALink(t *testing.T) {
 	syncBooks(t, books...)
 	require.Len(t, must(books[0].Find("bob")).Contradictions, 1)
 	card := newWorld(t).sign("b", &pointer.Card{Next: commitment("b")})
-	c := must(books[0].Confirm(pointerOf("b"), &card, pointer.Pointer{}))
+	c := must(books[0].Confirm(pointerOf("b"), Confirmation{Card: &card}))
 	require.Equal(t, pointerOf("b"), c.Pointer)
 	require.Equal(t, commitment("b"), c.Next)
 }
@@ -202,7 +202,7 @@ func TestAnUnsignedStepKeepsNoSignedOneOut(t *testing.T) {
 	introducedBob(t, b, commitment("b"))
 	require.NoError(t, b.applySuccession(pointerOf("b"), chain(unsigned(t, "b", "next b", mustCommit("evil"))), "t"))
 	require.NoError(t, b.applySuccession(pointerOf("b"), chain(step(t, "b")), "t"))
-	must(b.Confirm(pointerOf("b"), nil, pointerOf("next b")))
+	must(b.Confirm(pointerOf("b"), Confirmation{Successor: pointerOf("next b")}))
 	c := must(b.Find("bob"))
 	require.Equal(t, commitment("next b"), c.Next)
 	require.Equal(t, Confirmed, c.Pin)
@@ -233,7 +233,7 @@ func TestAnUndoneDecisionLeavesTheStepsAfterIt(t *testing.T) {
 	require.NoError(t, books[1].update(func(tx *ledger.Tx) error {
 		c, err := readByPointer(tx.View(), pointerOf("b"))
 		require.NoError(t, err)
-		return decide(tx, c, pointerOf("b"), &wireFact{Kind: factConfirm, By: byOwner, Channel: "t", Next: commitment("b").Bytes()})
+		return decide(tx, c, pointerOf("b"), &wireFact{Kind: factConfirm, By: byOwner, Channel: "t", Next: commitment("b").Bytes()}, false)
 	}))
 	require.Equal(t, pointerOf("next next b"), must(books[1].Find("bob")).Pointer)
 	must(books[0].Undo())

@@ -230,7 +230,7 @@ func TestFirstCardPinsAndAnotherIsDuplicity(t *testing.T) {
 	res, err = w.resolve("alice/bob")
 	require.Equal(t, &DuplicityError{pointerOf("a"), commitment("a"), thief}, at(t, res, err, "alice", 0))
 	card := w.sign("a", &pointer.Card{Next: commitment("a")})
-	must(w.book.Confirm(pointerOf("a"), &card, pointer.Pointer{}))
+	must(w.book.Confirm(pointerOf("a"), Confirmation{Card: &card}))
 	require.Equal(t, commitment("a"), must(w.book.ByPointer(pointerOf("a"))).Next)
 
 	// The commitment of the edge is used if the book has none…

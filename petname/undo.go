@@ -41,55 +41,59 @@ func (b *Book) undoNewest() (Event, error) {
 	if err != nil {
 		return Event{}, err
 	}
-	e, body, err := b.ledger.Entry(id)
+	step, ev, err := b.stepUpTo(id)
 	if err != nil {
 		return Event{}, err
 	}
-	a, err := decodeAct(body)
-	if err != nil {
-		return Event{}, fmt.Errorf("entry %s can't be undone: %w", id, err)
-	}
-	removalID, removed, err := b.replacedBy(id, a)
-	if err != nil {
-		return Event{}, err
-	}
-	return event(e, a), b.update(func(tx *ledger.Tx) error {
-		newest, err := b.newestUndoable(tx.View())
-		if errors.Is(err, ErrNothingToUndo) || err == nil && newest != id {
-			return errUndoRace
-		}
-		if err != nil {
-			return err
-		}
-		if err := undo(tx, id, a); err != nil || removed == nil {
-			return err
-		}
-		if newest, err := b.newestUndoable(tx.View()); err != nil || newest != removalID {
-			if errors.Is(err, ErrNothingToUndo) {
+	return ev, b.update(func(tx *ledger.Tx) error {
+		for i, a := range step {
+			newest, err := b.newestUndoable(tx.View())
+			none := errors.Is(err, ErrNothingToUndo)
+			switch {
+			case i > 0 && (none || err == nil && newest.Number < id.Number):
 				return nil // undone before
+			case none || err == nil && newest != id:
+				return errUndoRace
+			case err != nil:
+				return err
 			}
-			return err
+			if err := undo(tx, id, a); err != nil {
+				return err
+			}
+			id.Number--
 		}
-		return undo(tx, removalID, *removed)
+		return nil
 	})
 }
 
-// replacedBy returns the removal of the replaced contact that was one step with
-// an acceptance, and is undone with it; nil: none.
-func (b *Book) replacedBy(id ledger.ID, a act) (ledger.ID, *act, error) {
-	if a.Op != opName || a.Replaced == nil || id.Number < 2 {
-		return ledger.ID{}, nil, nil
+// stepUpTo returns the acts that were one step of the owner, the newest first: that
+// of an entry, and those of the entries before it. The event is that of the
+// step's naming, or of its first act.
+func (b *Book) stepUpTo(id ledger.ID) (step []act, ev Event, err error) {
+	for {
+		e, body, err := b.ledger.Entry(id)
+		if err != nil {
+			return nil, Event{}, err
+		}
+		a, err := decodeAct(body)
+		switch {
+		case err != nil && len(step) > 0:
+			return step, ev, nil
+		case err != nil:
+			return nil, Event{}, fmt.Errorf("entry %s can't be undone: %w", id, err)
+		}
+		replaced := len(step) > 0 && step[len(step)-1].Replaced != nil
+		if replaced && (a.Op != opRemove || !bytes.Equal(a.Contact, step[len(step)-1].Replaced)) {
+			return step, ev, nil
+		}
+		if step = append(step, a); !replaced {
+			ev = event(e, a)
+		}
+		if !a.Joined && a.Replaced == nil || id.Number < 2 {
+			return step, ev, nil
+		}
+		id.Number--
 	}
-	id.Number--
-	_, body, err := b.ledger.Entry(id)
-	if err != nil {
-		return ledger.ID{}, nil, err
-	}
-	before, err := decodeAct(body)
-	if err != nil || before.Op != opRemove || !bytes.Equal(before.Contact, a.Replaced) {
-		return ledger.ID{}, nil, nil
-	}
-	return id, &before, nil
 }
 
 // newestUndoable returns the entry that an undo reverts.

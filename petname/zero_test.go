@@ -70,7 +70,7 @@ func TestTheZeroPointerHasNoContact(t *testing.T) {
 		"UnshareWith":    second(b.UnshareWith(zero, mustName("choir"))), // not the public label
 		"Rename":         second(b.Rename(zero, label, Source{})),
 		"Remove":         second(b.Remove(zero)),
-		"Confirm":        second(b.Confirm(zero, nil, pointer.Pointer{})),
+		"Confirm":        second(b.Confirm(zero, Confirmation{})),
 		"SetRepublished": b.SetRepublished([]pointer.Pointer{zero}, true),
 		"EdgesWith":      firstOf(b.EdgesWith(zero)),
 	} {
