@@ -117,9 +117,29 @@ func (v *verbs) add(_ context.Context, a addArgs) (*contact, error) {
 				err = f.With("ask the owner for the link over another channel, then\npetname add " + shellWord(a.Name) + " LINK --replace-pin")
 			}
 		}
-		return v.conflictingContact(err, link.Pointer), err
+		return v.conflictingContact(err, link.Pointer), v.withNewerKey(err, a, link)
 	}
 	return v.withLookalikes(c)
+}
+
+// withNewerKey adds to the error for a name in use how to decide that the pointer is
+// a newer key of the contact.
+func (v *verbs) withNewerKey(err error, a addArgs, link pointer.Link) error {
+	var taken *petname.TakenError
+	if !errors.As(err, &taken) {
+		return err
+	}
+	c, cerr := v.agent.ByPointer(taken.Contact)
+	word := shellWord(taken.Name.String())
+	switch {
+	case cerr != nil:
+		return err
+	case c.Unproven == link.Pointer:
+		return classify(err).With("if its owner says that this is its newer key:\npetname confirm " + word + " --successor " + link.Pointer.String())
+	case a.ReplacePin:
+		return classify(err).With("if its owner says that this is its newer key, one after the other\npetname rm " + word + "\npetname add " + word + " LINK")
+	}
+	return err
 }
 
 // parseTarget parses a link or a pointer. For twelve words it returns an error that

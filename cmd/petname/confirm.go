@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/agent"
 	"github.com/petnames-go/petnames/pointer"
 )
@@ -19,7 +21,8 @@ func (a *app) confirmVerb() *cobra.Command {
 and every other claim on record is wrong. If the card names a successor that it
 proves, the contact moves to the successor. A card that contradicts the record
 and was not shown before is recorded first, with exit status 6: look at it with
-petname show, and confirm again.
+petname show, and confirm again. If the key signed cards with different next
+keys, choose one of them with --next: which is the newest is up to the signer.
 
 With --successor the contact moves to a pointer that only a claim proves, as
 petname show names it.
@@ -28,7 +31,7 @@ First compare the words of the pointer with its owner over another channel. To
 settle them by a link from its owner, use petname add NAME LINK --replace-pin.
 The log records both, and petname undo reverts them.`,
 		Example: `  petname confirm bob
-  petname confirm bob --timeout 10s`,
+  petname confirm bob --next kmuhyhste9xn14f4lh202vko84xvp6osl92m8gguulglytjomgxy3`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeNames,
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -36,6 +39,7 @@ The log records both, and petname undo reverts them.`,
 			return a.printContactOf("confirm", request)
 		},
 	}
+	cmd.Flags().StringVar(&request.Next, "next", "", "believe this `next key`, as show prints it")
 	cmd.Flags().StringVar(&request.Successor, "successor", "", "believe that the contact moved to this `pointer`, as show names it")
 	cmd.Flags().DurationVar(&request.Timeout, "timeout", 30*time.Second, "give up after")
 	return cmd
@@ -44,6 +48,7 @@ The log records both, and petname undo reverts them.`,
 // confirmArgs are the arguments of confirm.
 type confirmArgs struct {
 	Name      string        `json:"name"`
+	Next      string        `json:"next"`      // a commitment that a card states; empty: that of the newest card
 	Successor string        `json:"successor"` // a pointer; empty: none
 	Timeout   time.Duration `json:"timeout"`
 }
@@ -54,19 +59,34 @@ func (v *verbs) confirm(ctx context.Context, a confirmArgs) (*contact, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, a.Timeout)
 	defer cancel()
-	var successor pointer.Pointer
+	if a.Next != "" && a.Successor != "" {
+		return nil, usage("--next believes a next key, and --successor the pointer that a step leads to: choose one")
+	}
+	var what petname.Confirmation
+	var err error
+	if a.Next != "" {
+		if what.Next, err = pointer.ParseCommitment(a.Next); err != nil {
+			return nil, usage("--next: %v", err).With("petname show " + shellWord(a.Name))
+		}
+	}
 	if a.Successor != "" {
-		var err error
-		if successor, err = pointer.Parse(a.Successor); err != nil {
-			return nil, usage("--successor %q: %v", a.Successor, err)
+		if what.Successor, err = pointer.Parse(a.Successor); err != nil {
+			return nil, usage("--successor %q: %v", a.Successor, err).With("petname show " + shellWord(a.Name))
 		}
 	}
 	before, err := v.agent.Lookup(a.Name)
 	if err != nil {
 		return v.conflictingContact(err, pointer.Pointer{}), err
 	}
-	c, err := v.agent.Confirm(ctx, a.Name, successor)
+	c, err := v.agent.Confirm(ctx, a.Name, what)
 	if err != nil {
+		if errors.Is(err, petname.ErrNothingToConfirm) {
+			next := "petname show " + shellWord(a.Name)
+			if a.Next == "" && a.Successor == "" {
+				next = "join a network, or ask the owner for the link, then\npetname add " + shellWord(before.Name.String()) + " LINK --replace-pin"
+			}
+			err = classify(err).With(next)
+		}
 		return v.conflictingContact(err, before.ID), err
 	}
 	out := v.contactDetails(c)

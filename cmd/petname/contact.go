@@ -32,28 +32,12 @@ type contact struct {
 	Unproven   string           `json:"unproven,omitempty"` // a successor that only a claim proves
 	// claims about the next key that contradict each other
 	Contradictions []pinContradiction `json:"contradictions"`
-	Shared         []string           `json:"shared,omitempty"` // labels under which it is public
+	Rejected       []pinClaim         `json:"rejected,omitempty"` // next keys that its own signature carried and the user rejected
+	Shared         []string           `json:"shared,omitempty"`   // labels under which it is public
 	Card           *contactCard       `json:"card,omitempty"`
 	Evidence       []evidence         `json:"evidence,omitempty"`
 	MovedFrom      string             `json:"moved_from,omitempty"` // by confirm: the pointer before
 	Undone         *entry             `json:"undone,omitempty"`     // by undo: the change that was reverted
-}
-
-// pinContradiction lists the claims about the next key of one pointer that
-// contradict each other.
-type pinContradiction struct {
-	Pointer   string     `json:"pointer"`
-	Duplicity bool       `json:"duplicity"` // the pointer's own signature carried two of them
-	Claims    []pinClaim `json:"claims"`
-}
-
-// pinClaim is a commitment to a next key, with its source.
-type pinClaim struct {
-	Next   string `json:"next"`
-	Pin    string `json:"pin"` // "confirmed" or "claimed"
-	Kind   string `json:"kind"`
-	By     string `json:"by"`
-	ByName string `json:"by_name,omitempty"` // the petname of the contact that stated it
 }
 
 // fact is the source of information about a contact.
@@ -117,9 +101,12 @@ func asContact(c petname.Contact) contact {
 		out.Duplicity = out.Duplicity || one.Duplicity
 		shown := pinContradiction{Pointer: one.Pointer.String(), Duplicity: one.Duplicity, Claims: []pinClaim{}}
 		for _, claim := range one.Claims {
-			shown.Claims = append(shown.Claims, pinClaim{Next: claim.Next.String(), Pin: string(claim.Pin), Kind: claim.Kind, By: claim.By})
+			shown.Claims = append(shown.Claims, asPinClaim(claim))
 		}
 		out.Contradictions = append(out.Contradictions, shown)
+	}
+	for _, claim := range c.Rejected {
+		out.Rejected = append(out.Rejected, asPinClaim(claim))
 	}
 	for _, f := range c.Provenance {
 		out.Provenance = append(out.Provenance, fact{f.Kind, f.By, f.Channel, f.At})
@@ -174,21 +161,6 @@ func (v *verbs) addLookalikes(c *contact, p pointer.Pointer) (err error) {
 		c.NamedLike, err = v.agent.NamesLike(c.Name, p)
 	}
 	return err
-}
-
-// nameSources adds the petnames of the contacts that made contradicting claims.
-func (v *verbs) nameSources(c *contact) {
-	for _, one := range c.Contradictions {
-		for i, claim := range one.Claims {
-			p, err := pointer.Parse(claim.By)
-			if err != nil {
-				continue // the owner
-			}
-			if by, err := v.agent.ByPointer(p); err == nil {
-				one.Claims[i].ByName = by.Name.String()
-			}
-		}
-	}
 }
 
 // conflictingContact returns the contact because of which a change was refused: the

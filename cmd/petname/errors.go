@@ -35,41 +35,6 @@ const (
 	exitInterrupted = 130
 )
 
-// settleNext is the next step for a contact whose next key is in doubt.
-var settleNext = settleWith("NAME")
-
-// settleWith is settleNext for the contact with a name.
-func settleWith(name string) string {
-	return "ask the owner for the link over another channel, then one of\npetname add " + name + " LINK --replace-pin\npetname confirm " + name
-}
-
-// withName returns an error about the next key of a contact with the petname of the
-// contact in the next step, and other errors unchanged.
-func (v *verbs) withName(err error) error {
-	var (
-		duplicity *petname.DuplicityError
-		differing *petname.ContradictionError
-		p         pointer.Pointer
-	)
-	switch {
-	case errors.As(err, &duplicity):
-		p = duplicity.Pointer
-	case errors.As(err, &differing):
-		p = differing.Pointer
-	default:
-		return err
-	}
-	f := classify(err)
-	if f.Next != settleNext {
-		return err
-	}
-	c, cerr := v.agent.ByPointer(p)
-	if cerr != nil || c.Name.IsZero() {
-		return f.With("ask the owner for the link over another channel")
-	}
-	return f.With(settleWith(shellWord(c.Name.String())))
-}
-
 // failure is the error type of all verbs: a stable code for programs, and a message
 // and the next step for people.
 type failure = socket.Failure

@@ -135,6 +135,9 @@ func warnFetched(a *app, f fetched) {
 	if f.Refused > 0 {
 		a.warn("messages that were not taken: %d: %s", f.Refused, strings.Join(f.Reasons, "; "))
 	}
+	for _, contact := range f.InDoubt {
+		a.warn("to settle the next key of %s, whose messages wait:\n  %s", name.Quote(contact), "petname show "+shellWord(contact))
+	}
 	if f.Waiting > 0 {
 		a.hint("messages of yours that are not fetched yet: %d", f.Waiting)
 	}
@@ -198,15 +201,16 @@ func (v *verbs) proves(d agent.Denial) bool {
 
 // fetched is the result of fetching messages.
 type fetched struct {
-	Network  string   `json:"network"`           // "ok", "off" or "unreachable"
-	Polled   int      `json:"polled"`            // contacts whose messages were fetched
-	Fresh    int      `json:"fresh"`             // new suggestions
-	Refused  int      `json:"refused"`           // messages that were not accepted
-	Reasons  []string `json:"reasons,omitempty"` // why they were not, each once
-	Waiting  int      `json:"waiting"`           // messages of this home that were not fetched yet
-	Knocking int      `json:"knocking"`          // pending contact requests of this home
-	Lost     uint64   `json:"lost"`              // messages to this home that can no longer be received
-	Problem  string   `json:"problem"`           // why fetching was incomplete; empty: it was complete
+	Network  string   `json:"network"`            // "ok", "off" or "unreachable"
+	Polled   int      `json:"polled"`             // contacts whose messages were fetched
+	Fresh    int      `json:"fresh"`              // new suggestions
+	Refused  int      `json:"refused"`            // messages that were not accepted
+	Reasons  []string `json:"reasons,omitempty"`  // why they were not, each once
+	InDoubt  []string `json:"in_doubt,omitempty"` // contacts whose messages wait until the user settles what is known of their next keys
+	Waiting  int      `json:"waiting"`            // messages of this home that were not fetched yet
+	Knocking int      `json:"knocking"`           // pending contact requests of this home
+	Lost     uint64   `json:"lost"`               // messages to this home that can no longer be received
+	Problem  string   `json:"problem"`            // why fetching was incomplete; empty: it was complete
 }
 
 // inbox receives the messages in the arguments, or fetches messages, and returns the
@@ -226,6 +230,11 @@ func (v *verbs) inbox(ctx context.Context, a inboxArgs) (*inbox, error) {
 			return nil, err
 		}
 		out.Fetched = &fetched{Network: f.Network, Polled: f.Polled, Fresh: f.Fresh, Refused: f.Refused, Waiting: f.Waiting, Knocking: f.Requests, Lost: f.Lost}
+		for _, p := range f.InDoubt {
+			if c, err := v.agent.ByPointer(p); err == nil {
+				out.Fetched.InDoubt = append(out.Fetched.InDoubt, c.Name.String())
+			}
+		}
 		for _, reason := range f.Reasons {
 			out.Fetched.Reasons = append(out.Fetched.Reasons, name.Clean(reason))
 		}

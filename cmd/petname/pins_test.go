@@ -3,6 +3,8 @@ package main
 import (
 	"crypto/ed25519"
 	"os"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -35,4 +37,21 @@ func falseStep(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	ts.Setenv(args[0], r.Pointer().String())
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), r.Bytes(), 0o600))
+}
+
+// signCard sets a variable to a commitment and another one to the pointer of the key
+// with a seed, and writes a record of it with a sequence and a card with that
+// commitment.
+func signCard(ts *testscript.TestScript, _ bool, args []string) {
+	seed, sequence := args[0], args[1]
+	key := ed25519.NewKeyFromSeed(slices.Repeat([]byte(seed[:1]), ed25519.SeedSize))
+	next, err := pointer.Commit(ed25519.NewKeyFromSeed(slices.Repeat([]byte(sequence[:1]), ed25519.SeedSize)).Public())
+	ts.Check(err)
+	n, err := strconv.ParseUint(sequence, 10, 64)
+	ts.Check(err)
+	r, err := pointer.Sign(key, pointer.Fields{Value: firstPath, Sequence: n, Expires: time.Now().Add(24 * time.Hour), Card: &pointer.Card{Next: next}})
+	ts.Check(err)
+	ts.Setenv(args[2], r.Pointer().String())
+	ts.Setenv(args[3], next.String())
+	ts.Check(os.WriteFile(ts.MkAbs(args[4]), r.Bytes(), 0o600))
 }

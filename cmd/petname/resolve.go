@@ -219,30 +219,6 @@ func (v *verbs) resolve(ctx context.Context, a resolveArgs) (*resolved, error) {
 	return out, nil
 }
 
-// contradictions returns those of the contact that an error is about.
-func (v *verbs) contradictions(err error) []pinContradiction {
-	var (
-		duplicity *petname.DuplicityError
-		differing *petname.ContradictionError
-		p         pointer.Pointer
-	)
-	switch {
-	case errors.As(err, &duplicity):
-		p = duplicity.Pointer
-	case errors.As(err, &differing):
-		p = differing.Pointer
-	default:
-		return nil
-	}
-	c, err := v.agent.ByPointer(p)
-	if err != nil {
-		return nil
-	}
-	shown := asContact(c)
-	v.nameSources(&shown)
-	return shown.Contradictions
-}
-
 // pointerOf returns the pointer for a name in the book or for any form of a pointer,
 // which need not be in the book.
 func (v *verbs) pointerOf(text string) (pointer.Pointer, error) {

@@ -141,7 +141,7 @@ func TestACommitmentIsNotBroken(t *testing.T) {
 	w := bufio.NewWriter(&text)
 	printField(w, "next key", c.String())
 	printEvidence(w, name.Plain, evidence{Next: c.String(), Entry: "x"})
-	printPinContradictions(w, name.Plain, contact{Contradictions: []pinContradiction{{Pointer: "p", Claims: []pinClaim{{Next: c.String(), Pin: "claimed"}}}}})
+	(&app{stdout: &text}).printPins(w, contact{Contradictions: []pinContradiction{{Pointer: "p", Claims: []pinClaim{{Next: c.String(), Pin: "claimed"}}}}})
 	require.NoError(t, w.Flush())
 	// In the text of another party it is wrapped: its hash could be chosen so that the
 	// row after it reads as a line of the command.

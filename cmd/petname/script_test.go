@@ -38,6 +38,7 @@ import (
 //	repeat FILE TEXT N          write a text N times
 //	falselink VAR LINK          the link with a commitment to an attacker's key
 //	falsestep VAR FILE POINTER  a record of an attacker, with a step to its pointer, which is set in $VAR
+//	signcard SEED N VAR NEXT FILE  the record with sequence N of a key, with the Nth next key in its card
 //	badrouter VAR KIND [FILE]   start an HTTP router that misbehaves, its URL to $VAR
 //	[!] wasasked VAR            whether anything asked it since the last time
 //	fetch STATUS METHOD URL [TYPE FILE]   send a request, the answer's body to stdout
@@ -95,7 +96,7 @@ func scripts(t *testing.T) testscript.Params {
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"exits": exits, "fields": fields, "json": jsonCmd, "get": get, "node": node, "start": startCmd, "wrongcode": wrongCode, "end": end,
 			"snapshot": snapshot, "unchanged": unchanged, "damage": damage, "repeat": repeat, "tmpfs": tmpfs,
-			"falselink": falseLink, "falsestep": falseStep,
+			"falselink": falseLink, "falsestep": falseStep, "signcard": signCard,
 			"badrouter": badRouter, "wasasked": wasAsked, "fetch": fetch,
 		},
 	}

@@ -28,7 +28,7 @@ record in this home. No peer is asked: see petname resolve.`,
 func (a *app) printContactOf(verb string, args any) error {
 	var c contact
 	err := a.call(verb, args, &c)
-	return a.printResult(c, err, c.Pointer != "", func(w *bufio.Writer) { printContact(w, a.style(), c) })
+	return a.printResult(c, err, c.Pointer != "", func(w *bufio.Writer) { a.printContact(w, c) })
 }
 
 func (v *verbs) show(_ context.Context, a nameArgs) (*contact, error) {

@@ -122,7 +122,8 @@ func provenance(s name.Style, c contact) string {
 }
 
 // printContact prints a contact with its details.
-func printContact(w io.Writer, s name.Style, c contact) {
+func (a *app) printContact(w io.Writer, c contact) {
+	s := a.style()
 	switch {
 	case c.Me:
 		fmt.Fprintln(w, "(this is you)")
@@ -156,11 +157,7 @@ func printContact(w io.Writer, s name.Style, c contact) {
 	if c.Removed != nil {
 		printField(w, "removed", c.Removed.Local().Format(time.DateTime))
 	}
-	printPinContradictions(w, s, c)
-	if c.Unproven != "" {
-		printField(w, "NOT PROVEN", "a claim alone proves this successor: compare its words with its owner")
-		printField(w, "", c.Unproven)
-	}
+	a.printPins(w, c)
 	if c.Conflict != nil {
 		printConflict(w, s, c)
 	}
@@ -169,32 +166,6 @@ func printContact(w io.Writer, s name.Style, c contact) {
 	}
 	if c.Card != nil {
 		printCard(w, s, c)
-	}
-}
-
-// printPinContradictions prints the claims about the contact's next keys that
-// contradict each other, and how to settle them.
-func printPinContradictions(w io.Writer, s name.Style, c contact) {
-	for _, one := range c.Contradictions {
-		label, what := "CONTRADICTION", "these claims about the next key differ"
-		if one.Duplicity {
-			label, what = "DUPLICITY", "the key signed two next keys: another party may have it"
-		}
-		printField(w, label, what)
-		if one.Pointer != c.Pointer {
-			printField(w, "  of", one.Pointer)
-		}
-		for _, claim := range one.Claims {
-			by := s.Text(claim.Kind)
-			switch {
-			case claim.ByName != "":
-				by += ", by " + shownName(s, claim.ByName)
-			case claim.By != "me" && claim.By != one.Pointer:
-				by += ", by " + s.Text(claim.By)
-			}
-			printField(w, "  next key", claim.Next)
-			printField(w, "  "+claim.Pin, by)
-		}
 	}
 }
 

@@ -54,7 +54,7 @@ func TestTextOfOthersInOurLinesHasNoMarks(t *testing.T) {
 		Card: &contactCard{Value: "/ipfs/bafkqaaa/~a.1", Links: []string{`x "~Bob W" k51…sxel2r`, "web https://a.example/~alice/v1.2"}}}
 	require.Contains(t, contactLine(name.Plain, c), "'-Bob W' k51…sxel2r > x·2, ")
 	var out strings.Builder
-	printContact(&out, name.Plain, c)
+	(&app{stdout: &out}).printContact(&out, c)
 	require.Contains(t, out.String(), "  link          x '-Bob W' k51…sxel2r\n")
 	require.Contains(t, out.String(), "  link          web https://a.example/~alice/v1.2\n")
 	require.Contains(t, out.String(), "  points to\n    /ipfs/bafkqaaa/~a.1\n")

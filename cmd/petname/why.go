@@ -37,7 +37,7 @@ written to a file. Anyone can verify it: see dispute and evidence.`,
 			return a.printResult(c, err, err == nil, func(w *bufio.Writer) {
 				s := a.style()
 				fmt.Fprintln(w, contactLine(s, c))
-				printPinContradictions(w, s, c)
+				a.printPins(w, c)
 				for _, e := range c.Evidence {
 					printEvidence(w, s, e)
 				}

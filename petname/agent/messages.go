@@ -108,15 +108,17 @@ func queued(sent Delivery, err error) error {
 
 // Fetched is the result of [Agent.Fetch]. It is a plain value.
 type Fetched struct {
-	Network  string   // "ok", "off", or "unreachable" if no peer and no router responded
-	Polled   int      // contacts that were asked for messages
-	Fresh    int      // suggestions that are new
-	Refused  int      // messages that were not accepted
-	Reasons  []string // of Refused, each once, for people; at most 4
-	Waiting  int      // messages of this home that their recipients have not fetched yet
-	Requests int      // contact requests of this home that are stored again until they expire
-	Lost     uint64   // messages to this home that can no longer arrive
-	Problem  error    // why the fetch is incomplete; nil: it is complete
+	Network string   // "ok", "off", or "unreachable" if no peer and no router responded
+	Polled  int      // contacts that were asked for messages
+	Fresh   int      // suggestions that are new
+	Refused int      // messages that were not accepted
+	Reasons []string // of Refused, each once, for people; at most 4
+	// contacts whose messages stay with them until the owner settles what is known of their next keys
+	InDoubt  []pointer.Pointer
+	Waiting  int    // messages of this home that their recipients have not fetched yet
+	Requests int    // contact requests of this home that are stored again until they expire
+	Lost     uint64 // messages to this home that can no longer arrive
+	Problem  error  // why the fetch is incomplete; nil: it is complete
 }
 
 // Denial is a contact's signed statement that a key is not its own: see
@@ -217,6 +219,9 @@ func (a *Agent) fetch(ctx context.Context, unknownSenders bool) (Fetched, error)
 	}
 	for _, r := range report.Refused {
 		a.log.Info("message refused", "by", r.By, "reason", r.Err)
+		if errors.Is(r.Err, petname.ErrSenderInDoubt) && !slices.Contains(out.InDoubt, r.By) {
+			out.InDoubt = append(out.InDoubt, r.By)
+		}
 		if reason := r.Err.Error(); len(out.Reasons) < 4 && !slices.Contains(out.Reasons, reason) {
 			out.Reasons = append(out.Reasons, reason)
 		}

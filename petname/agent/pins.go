@@ -18,23 +18,26 @@ import (
 // successor that it now proves, the contact advances. A card that contradicts what
 // is on record, and that was not shown before, is recorded, and the error says so.
 //
-// With a successor, the owner believes a step on record that only a claim proves:
-// see [petname.Contact.Unproven]. Then no card is needed.
+// If the confirmation names a commitment or a successor that is on record, no
+// network is asked. Its Card is not used.
 //
 // The context bounds it, to [MaxTimeout] at most; without a deadline it takes at
 // most 30 seconds. The errors are those of Lookup and of [petname.Book.Confirm].
 // That no network can be reached is no error if the home has a record.
-func (a *Agent) Confirm(ctx context.Context, text string, successor pointer.Pointer) (petname.Contact, error) {
+func (a *Agent) Confirm(ctx context.Context, text string, what petname.Confirmation) (petname.Contact, error) {
 	c, err := a.Lookup(text)
 	if err != nil {
 		return c, err
 	}
-	if !successor.IsZero() {
-		confirmed, err := a.book.Confirm(c.ID, nil, successor)
-		if bare := c.Next.IsZero() && len(c.Contradictions) == 0; !bare || !errors.Is(err, petname.ErrNothingToConfirm) {
+	what.Card = nil
+	if !what.Successor.IsZero() || !what.Next.IsZero() {
+		confirmed, err := a.book.Confirm(c.ID, what)
+		bare := c.Next.IsZero() && len(c.Contradictions) == 0
+		if !errors.Is(err, petname.ErrNothingToConfirm) || !bare && what.Next.IsZero() {
 			return confirmed, err
 		}
-		// Nothing was known before: the card names the successor.
+		// The newest card may state it; if nothing was known before, that card names
+		// the successor.
 	}
 	timeout := defaultTimeout
 	if deadline, ok := ctx.Deadline(); ok {
@@ -55,7 +58,8 @@ func (a *Agent) Confirm(ctx context.Context, text string, successor pointer.Poin
 	if ctx.Err() != nil && errors.Is(lookUpErr, context.Canceled) {
 		return c, lookUpErr
 	}
-	confirmed, err := a.book.Confirm(c.ID, newest, successor)
+	what.Card = newest
+	confirmed, err := a.book.Confirm(c.ID, what)
 	if errors.Is(err, petname.ErrNothingToConfirm) && isNetwork(lookUpErr) {
 		err = errors.Join(err, lookUpErr)
 	}
