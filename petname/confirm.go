@@ -18,13 +18,14 @@ type Confirmation struct {
 	// the newest verified record of the contact's current pointer; nil: none is known
 	Card *pointer.Record
 
-	// The commitment that is right at the current pointer, of those on record that
-	// its own signature carried; zero: that of the card, or what the step to Successor
-	// opens. One of Next and Successor is zero.
+	// The commitment that is right, of those that the signature of the current pointer
+	// carried or, where they contradict each other, that of an earlier one; zero: that
+	// of the card, or what the step to Successor opens. One of Next and Successor is
+	// zero.
 	Next pointer.Commitment
 
-	// The pointer that the contact moved to, although only a claim proves it: see
-	// [Contact.Unproven]; zero: none.
+	// The pointer that the contact moved to: one of its chain, or one that only a
+	// claim proves, see [Contact.Unproven]; zero: none.
 	Successor pointer.Pointer
 }
 
@@ -32,7 +33,10 @@ type Confirmation struct {
 // next key. It is an act of the owner, and settles all contradictions of the
 // contact:
 //
-//   - at an earlier pointer, the commitment that its successor opens is right;
+//   - at an earlier pointer, the commitment that its successor opens is right, if
+//     the pointer's own signature carried no other one, or if the confirmation
+//     names that commitment, a later one or a later pointer; or that which the
+//     confirmation names;
 //   - at the current pointer, that of the confirmation is right, or without any
 //     the only one on record that the contact's own signature carried. With a
 //     successor, that which a step on record to it opens is right, and the
@@ -59,17 +63,17 @@ func (b *Book) Confirm(p pointer.Pointer, what Confirmation) (Contact, error) {
 		if isNew, err = learnNewCard(tx, c, what); err != nil || isNew != nil {
 			return err
 		}
-		decided := make(map[pointer.Pointer]bool)
+		choice := choice{Confirmation: what, decided: make(map[pointer.Pointer]bool)}
 		for {
-			at, next, err := c.toConfirm(tx.View(), what, decided)
+			at, next, err := choice.next(tx.View(), c)
 			if err != nil || at.IsZero() {
 				return err
 			}
-			decided[at] = true
+			choice.decided[at] = true
 			if err := b.checkAdvance(tx.View(), c, at, next); err != nil {
 				return err
 			}
-			if err := decide(tx, c, at, &wireFact{Kind: factConfirm, By: byOwner, Channel: "api", Next: next.Bytes()}, len(decided) > 1); err != nil {
+			if err := decide(tx, c, at, &wireFact{Kind: factConfirm, By: byOwner, Channel: "api", Next: next.Bytes()}, len(choice.decided) > 1); err != nil {
 				return err
 			}
 			if c, _, err = readContact(tx.View(), c.ID); err != nil {
@@ -109,9 +113,16 @@ func learnNewCard(tx *ledger.Tx, c Contact, what Confirmation) (isNew, err error
 	return firstError(c.Pinned(c.Pointer, shown.Next), pinned), nil
 }
 
-// toConfirm returns the first pointer of the chain with something to confirm,
-// and the commitment that is right there; zero if there is none.
-func (c Contact) toConfirm(v *ledger.View, what Confirmation, decided map[pointer.Pointer]bool) (pointer.Pointer, pointer.Commitment, error) {
+// choice is a confirmation while it is carried out.
+type choice struct {
+	Confirmation
+	decided map[pointer.Pointer]bool // the pointers that were decided about
+	spent   bool                     // the commitment or the successor that was named was one of these
+}
+
+// next returns the first pointer of the chain with something to confirm, and the
+// commitment that is right there; zero if there is none.
+func (what *choice) next(v *ledger.View, c Contact) (pointer.Pointer, pointer.Commitment, error) {
 	none := pointer.Commitment{}
 	h, err := readFacts(v, c.ID)
 	if err != nil {
@@ -122,32 +133,77 @@ func (c Contact) toConfirm(v *ledger.View, what Confirmation, decided map[pointe
 		if err != nil {
 			return pointer.Pointer{}, none, err
 		}
-		if pl.contested == nil || decided[step.Pointer] {
+		if pl.contested == nil || what.decided[step.Pointer] {
 			continue
 		}
-		next := pl.openedBy(h.standing(false), step.Pointer, c.Chain[i+1].Pointer)
-		if own := pl.own(); len(own) == 1 {
-			next = own[0]
-		}
-		if !next.IsZero() {
-			return step.Pointer, next, nil
+		next, err := what.earlier(pl, h.standing(false), c.Chain[i:])
+		if err != nil || !next.IsZero() {
+			return step.Pointer, next, err
 		}
 	}
-	if decided[c.Pointer] {
+	if what.decided[c.Pointer] || what.spent {
 		return pointer.Pointer{}, none, nil
 	}
 	pl, _, err := placeIn(v, c, c.Pointer)
 	if err != nil {
 		return pointer.Pointer{}, none, err
 	}
-	next, err := pl.believed(h.standing(false), c, what)
-	if err != nil && len(decided) > 0 && what.Next.IsZero() {
+	next, err := pl.believed(h.standing(false), c, what.Confirmation)
+	if err != nil && len(what.decided) > 0 && what.Next.IsZero() {
 		return pointer.Pointer{}, none, nil // an earlier pointer was all there was to settle
 	}
 	if have, r := pl.pin(); err != nil || have == next && r == confirmed {
 		return pointer.Pointer{}, none, err
 	}
+	what.spent = !what.Next.IsZero()
 	return c.Pointer, next, nil
+}
+
+// earlier returns the commitment that is right at the first pointer of the rest of
+// the chain; zero: the confirmation does not decide about it. If the commitment
+// that the chain continued by and those that the pointer's own signature carried
+// differ, neither is right unless the confirmation names it, or a commitment or a
+// successor that the chain leads to: a thief of the key, retired or not, can sign a
+// card as well as a step.
+func (what *choice) earlier(pl place, steps []pointer.Succession, rest []Step) (pointer.Commitment, error) {
+	at := rest[0].Pointer
+	followed, own := pl.openedBy(steps, at, rest[1].Pointer), pl.own()
+	card := what.shown(at).Next
+	leadsTo := slices.ContainsFunc(rest[1:], func(s Step) bool { return s.Pointer == what.Successor })
+	switch {
+	case what.spent:
+	case !what.Next.IsZero() && (slices.Contains(own, what.Next) || what.Next == followed):
+		what.spent = true
+		return what.Next, nil
+	case !card.IsZero() && slices.Contains(own, card):
+		return card, nil
+	case leadsTo:
+		what.spent = what.Successor == rest[1].Pointer
+		return followed, nil
+	case !what.Next.IsZero():
+		return followed, nil
+	}
+	switch {
+	case len(without(own, followed)) == 0:
+		return followed, nil
+	case len(what.decided) > 0 || what.spent:
+		return pointer.Commitment{}, nil // to be named by a confirmation of its own
+	}
+	return pointer.Commitment{}, Contradiction{at, pl.contested, pl.duplicity}.err()
+}
+
+// followed returns the commitment by which a contact left the pointer at an index of
+// its chain, if it is contested; zero: it is not.
+func (c Contact) followed(v *ledger.View, i int) (pointer.Commitment, error) {
+	pl, _, err := placeIn(v, c, c.Chain[i].Pointer)
+	if err != nil || pl.contested == nil {
+		return pointer.Commitment{}, err
+	}
+	h, err := readFacts(v, c.ID)
+	if err != nil {
+		return pointer.Commitment{}, err
+	}
+	return pl.openedBy(h.standing(false), c.Chain[i].Pointer, c.Chain[i+1].Pointer), nil
 }
 
 // believed returns the commitment that Confirm chooses for the current pointer.
@@ -195,8 +251,8 @@ func (what Confirmation) shown(p pointer.Pointer) pointer.Card {
 
 // own returns the confirmed commitments.
 func (pl place) own() (own []pointer.Commitment) {
-	for i, claim := range pl.claims {
-		if pl.ranks[i] == confirmed {
+	for _, claim := range pl.claims {
+		if claim.rank == confirmed {
 			own = append(own, claim.Next)
 		}
 	}

@@ -111,6 +111,10 @@ func (e *ContradictionError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "what is known of the next key of %s contradicts itself:", e.Pointer)
 	for i, c := range e.Claims {
+		if i == maxShownClaims {
+			fmt.Fprintf(&b, " and %d more", len(e.Claims)-i)
+			break
+		}
 		if i > 0 {
 			b.WriteString(",")
 		}
@@ -125,6 +129,9 @@ func (e *ContradictionError) Error() string {
 	}
 	return b.String()
 }
+
+// maxShownClaims bounds the claims in an error's text.
+const maxShownClaims = 4
 
 // errPinBounds is returned for an act about more commitments than an act has
 // room for.

@@ -68,8 +68,9 @@ func (f fold) Apply(v *ledger.View, e ledger.Entry, body []byte) error {
 		return nil
 	}
 	id := e.ID()
-	switch a.Op {
-	case opName, opRemove, opShare, opUnshare, opKeep, opPin:
+	claimed := a.Op == opLearn && a.Item == nil && a.Fact.By == byOwner // beside an error: see Book.Add
+	switch {
+	case claimed, slices.Contains([]op{opName, opRemove, opShare, opUnshare, opKeep, opPin}, a.Op):
 		if err := v.Put(tableUndo, undoKey(id), []byte{}); err != nil {
 			return err
 		}

@@ -63,18 +63,18 @@ func (f fold) undo(v *ledger.View, e ledger.Entry, a act) error {
 	return nil
 }
 
-// undoDecision removes the fact of a decision, and keeps which decisions it
-// replaced: see [chainFacts.replaced].
+// undoDecision removes the fact of a decision or of a claim. It keeps which decisions
+// a decision replaced: see [chainFacts.replaced].
 func (f fold) undoDecision(v *ledger.View, contact []byte, undone ledger.ID) error {
 	key := factKey(contact, undone)
 	fact, err := getState[factState](v, tableContacts, key)
-	if err != nil || !fact.Decision || fact.Undone {
+	if err != nil || fact.Fact.Kind == "" { // unknown, or undone already
 		return err
 	}
 	if err := f.removeFact(v, contact, undone); err != nil {
 		return err
 	}
-	if len(fact.Pin.Replaces) > 0 {
+	if fact.Decision && len(fact.Pin.Replaces) > 0 {
 		kept := factState{Pin: &wirePin{Differs: [][]byte{}, Replaces: fact.Pin.Replaces}, Decision: true, Undone: true}
 		if err := putState(v, tableContacts, key, kept); err != nil {
 			return err

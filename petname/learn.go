@@ -18,7 +18,9 @@ const maxCards = 4
 // a holder of a retired key can sign records too, nor for one without a card.
 //
 // The error is a [*DuplicityError] or a [*ContradictionError] if the card
-// contradicts what the book knows, whether it was recorded now or before.
+// contradicts what the book knows, whether it was recorded now or before. It is a
+// [*ConflictError] if the card proves a successor that is another contact; then
+// nothing is written.
 func (b *Book) LearnCard(r pointer.Record) error {
 	card, _ := r.Card()
 	return b.learnCard(r.Pointer(), card)
@@ -44,7 +46,14 @@ func (b *Book) learnCard(p pointer.Pointer, card pointer.Card) error {
 			return err
 		}
 		if a.Op != 0 {
+			before, err := readByPointer(tx.View(), p)
+			if err != nil {
+				return err
+			}
 			if err := appendAct(tx, a); err != nil {
+				return err
+			}
+			if err := checkMoved(tx.View(), before); err != nil {
 				return err
 			}
 		}
@@ -76,8 +85,7 @@ func learnAct(v *ledger.View, p pointer.Pointer, card pointer.Card) (a act, pinn
 		// it, and nothing that the owner entered agrees.
 		return act{}, pinned, nil
 	}
-	counting := slices.DeleteFunc(slices.Clone(pl.cards), pl.rejects)
-	if len(counting) >= maxCards || len(pl.cards) >= maxDiffering/2 {
+	if pl.counting >= maxCards || len(pl.cards) >= maxDiffering/2 {
 		return act{}, pinned, nil
 	}
 	a = act{Op: opLearn, Contact: id.Bytes(), Of: otherPointer(id, p),

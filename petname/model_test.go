@@ -134,7 +134,8 @@ func (m *model) add(n name.Name, l pointer.Link, me pointer.Pointer) (want error
 	case differs != nil:
 		isNew := !slices.Contains(cards, l.Next) && !slices.Contains(entered, l.Next)
 		if errors.As(differs, new(*ContradictionError)) && isNew && c.name != "" && mustName(c.name).Key() == n.Key() {
-			m.learn(l.Pointer, modelFact{kind, "me", "test", l.Nickname, l.Next, true})
+			m.push()
+			m.learn(l.Pointer, modelFact{kind, "me", "test", l.Nickname, l.Next, false})
 			return differs, true
 		}
 		return differs, false

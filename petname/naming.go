@@ -88,7 +88,7 @@ func (b *Book) addClaim(tx *ledger.Tx, n name.Name, l pointer.Link, s Source, re
 		return firstError(err, refused)
 	}
 	pl, _, err := placeIn(tx.View(), c, l.Pointer)
-	if _, r := pl.pin(); err != nil || r == confirmed || slices.ContainsFunc(pl.claims, func(known PinClaim) bool { return known.Next == l.Next }) || len(pl.claims) >= maxDiffering/2 {
+	if _, r := pl.pin(); err != nil || r == confirmed || slices.ContainsFunc(pl.claims, func(known placeClaim) bool { return known.Next == l.Next }) || len(pl.claims) >= maxDiffering/2 {
 		return firstError(err, refused)
 	}
 	return appendAct(tx, act{Op: opLearn, Contact: c.ID.Bytes(), Fact: s.fact(l), Of: otherPointer(c.ID, l.Pointer)})
@@ -189,28 +189,51 @@ func (b *Book) accept(tx *ledger.Tx, n name.Name, l pointer.Link, s Source, item
 }
 
 // replacePin records that the owner decided for the commitment of a link,
-// unless it is what is pinned. joined is that of decide.
+// unless it is what is pinned. A contradiction at a pointer before that of the link
+// is settled by the link's pointer: the contact moved there. joined is that of
+// decide.
 func (b *Book) replacePin(tx *ledger.Tx, c Contact, l pointer.Link, fact *wireFact, joined bool) error {
 	pl, _, err := placeIn(tx.View(), c, l.Pointer)
 	if err != nil {
 		return err
 	}
-	if next, r := pl.pin(); next == l.Next && r >= entered && len(pl.claims) == 1 {
-		return nil
+	before := c
+	for i, step := range c.Chain {
+		if step.Pointer == l.Pointer {
+			break
+		}
+		if i == len(c.Chain)-1 {
+			continue
+		}
+		followed, err := c.followed(tx.View(), i)
+		if err != nil {
+			return err
+		}
+		if !followed.IsZero() { // the link leads past it
+			if err := decide(tx, c, step.Pointer, &wireFact{Kind: factConfirm, By: byOwner, Channel: fact.Channel, Next: followed.Bytes()}, joined); err != nil {
+				return err
+			}
+			joined = true
+		}
 	}
-	decided := *fact
-	decided.By = byOwner
-	return decide(tx, c, l.Pointer, &decided, joined)
+	if next, r := pl.pin(); next != l.Next || r < entered || len(pl.claims) != 1 {
+		decided := *fact
+		decided.By = byOwner
+		if err := decide(tx, c, l.Pointer, &decided, joined); err != nil {
+			return err
+		}
+	}
+	return checkMoved(tx.View(), before)
 }
 
 // onlyClaimsDiffer reports whether commitments on record differ from one, and none
 // of them has a stronger source than upTo.
 func (pl place) onlyClaimsDiffer(next pointer.Commitment, upTo rank) bool {
 	differs := false
-	for i, c := range pl.claims {
+	for _, c := range pl.claims {
 		if c.Next != next {
 			differs = true
-			if pl.ranks[i] > upTo {
+			if c.rank > upTo {
 				return false
 			}
 		}
@@ -230,8 +253,8 @@ func (pl place) checkClaim(l pointer.Link, replace bool, r rank) (pointer.Commit
 	case l.Next.IsZero(), replace, pinned == l.Next:
 		return pinned, nil
 	case pl.contested != nil:
-		for i, c := range pl.claims {
-			if c.Next == l.Next && pl.ranks[i] == confirmed && !pl.duplicity {
+		for _, c := range pl.claims {
+			if c.Next == l.Next && c.rank == confirmed && !pl.duplicity {
 				return pinned, nil // the owner agrees with the card
 			}
 		}
@@ -241,7 +264,12 @@ func (pl place) checkClaim(l pointer.Link, replace bool, r rank) (pointer.Commit
 	case strength == confirmed && r == confirmed:
 		return pinned, &DuplicityError{l.Pointer, pinned, l.Next}
 	}
-	return pinned, &ContradictionError{Contradiction{Pointer: l.Pointer, Claims: append(slices.Clone(pl.claims), PinClaim{Next: l.Next, Pin: r.pin()})}}
+	e := &ContradictionError{Contradiction{Pointer: l.Pointer}}
+	for _, c := range pl.claims {
+		e.Claims = append(e.Claims, c.PinClaim)
+	}
+	e.Claims = append(e.Claims, PinClaim{Next: l.Next, Pin: r.pin()})
+	return pinned, e
 }
 
 // otherPointer returns the subject of a fact for an act: nil for the contact's

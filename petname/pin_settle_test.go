@@ -89,6 +89,8 @@ func TestAConfirmationOfSeveralPointersIsOneStep(t *testing.T) {
 	require.Len(t, before.Contradictions, 2)
 	c := must(books[0].Confirm(pointerOf("b"), Confirmation{Next: commitment("next b")}))
 	require.Empty(t, c.Contradictions)
+	require.Equal(t, pointerOf("next b"), c.Pointer)
+	require.Equal(t, commitment("next b"), c.Next)
 	must(books[0].Undo())
 	require.Equal(t, before, must(books[0].Find("bob")))
 }

@@ -142,22 +142,41 @@ func (b *Book) checkTarget(v *ledger.View, c Contact, steps []pointer.Succession
 		if err != nil {
 			return err
 		}
-		for id, err := range namedContactsByPointer(v, p) {
-			if err != nil {
-				return err
-			}
-			if id == c.ID {
-				continue
-			}
-			other, _, err := readContact(v, id)
-			if err != nil {
-				return err
-			}
-			return fmt.Errorf("%s has moved to %s, which is also your contact %q; remove one of the two: %w",
-				c.Pointer, p, other.Name, &ConflictError{Contacts: []Contact{c, other}})
+		if err := checkFree(v, c, c.Pointer, p); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// checkFree returns an error if the pointer to which a contact moves is or was that of
+// another named contact.
+func checkFree(v *ledger.View, c Contact, from, to pointer.Pointer) error {
+	for id, err := range namedContactsByPointer(v, to) {
+		if err != nil {
+			return err
+		}
+		if id == c.ID {
+			continue
+		}
+		other, _, err := readContact(v, id)
+		if err != nil {
+			return err
+		}
+		return fmt.Errorf("%s has moved to %s, which is also your contact %q; remove one of the two: %w",
+			from, to, other.Name, &ConflictError{Contacts: []Contact{c, other}})
+	}
+	return nil
+}
+
+// checkMoved returns an error if a change of the facts moved a contact to the pointer
+// of another named contact: neither could be resolved.
+func checkMoved(v *ledger.View, before Contact) error {
+	c, found, err := readContact(v, before.ID)
+	if err != nil || !found || c.Pointer == before.Pointer || c.Name.IsZero() && c.Conflict == nil {
+		return err
+	}
+	return checkFree(v, c, before.Pointer, c.Pointer)
 }
 
 // checkChain compares a chain with the contact's own. One new key with two

@@ -46,12 +46,17 @@ func (b *Book) undoNewest() (Event, error) {
 		return Event{}, err
 	}
 	return ev, b.update(func(tx *ledger.Tx) error {
+		id := id // the function can run again
+		before, _, err := readContact(tx.View(), ev.Contact)
+		if err != nil {
+			return err
+		}
 		for i, a := range step {
 			newest, err := b.newestUndoable(tx.View())
 			none := errors.Is(err, ErrNothingToUndo)
 			switch {
 			case i > 0 && (none || err == nil && newest.Number < id.Number):
-				return nil // undone before
+				return checkMoved(tx.View(), before) // the rest was undone before
 			case none || err == nil && newest != id:
 				return errUndoRace
 			case err != nil:
@@ -62,7 +67,7 @@ func (b *Book) undoNewest() (Event, error) {
 			}
 			id.Number--
 		}
-		return nil
+		return checkMoved(tx.View(), before)
 	})
 }
 
@@ -119,15 +124,8 @@ func undo(tx *ledger.Tx, id ledger.ID, a act) error {
 		inverse.Keep = a.Keep.other()
 		return appendAct(tx, inverse)
 	}
-	if a.Op == opPin {
-		contact, err := pointer.FromBytes(a.Contact)
-		if err == nil {
-			err = checkDecisionUnchanged(tx.View(), id, contact)
-		}
-		if err != nil {
-			return err
-		}
-		return appendAct(tx, act{Op: opUndo, Number: id.Number, Contact: a.Contact, Pin: a.Pin})
+	if a.Op == opPin || a.Op == opLearn {
+		return undoPin(tx, id, a)
 	}
 	if a.Op == opShare || a.Op == opUnshare {
 		if err := checkEdgeUnchanged(tx.View(), a.Audience, a.Label, a.Contact); err != nil {
@@ -172,6 +170,18 @@ func undo(tx *ledger.Tx, id ledger.ID, a act) error {
 		}
 	}
 	return appendAct(tx, inverse)
+}
+
+// undoPin reverts a decision about a commitment, or a claim of the owner.
+func undoPin(tx *ledger.Tx, id ledger.ID, a act) error {
+	contact, err := pointer.FromBytes(a.Contact)
+	if err != nil {
+		return err
+	}
+	if err := checkDecisionUnchanged(tx.View(), id, contact); err != nil {
+		return err
+	}
+	return appendAct(tx, act{Op: opUndo, Number: id.Number, Contact: a.Contact, Pin: newWirePin(nil, nil)})
 }
 
 // checkNameUnchanged returns an error if the contact's name is no longer the

@@ -52,7 +52,12 @@ a confirmation on the terminal; without a terminal the exit status is 5.`,
 				request.Lookalike = true
 				err = a.call("add", request, &c)
 			}
-			err = a.printResult(c, err, err == nil, func(w *bufio.Writer) { fmt.Fprintln(w, contactLine(a.style(), c)) })
+			err = a.printResult(c, err, err == nil, func(w *bufio.Writer) {
+				fmt.Fprintln(w, contactLine(a.style(), c))
+				if c.MovedFrom != "" {
+					printCopied(w, "MOVED from", c.MovedFrom)
+				}
+			})
 			if err == nil && c.Next == "" && len(c.Provenance) > 0 && c.Provenance[0].Kind == "typed" {
 				a.hint("a bare pointer has no checksum: compare its words, which are shown by\n  petname show %s", shellWord(args[0]))
 			}
@@ -110,6 +115,7 @@ func (v *verbs) add(_ context.Context, a addArgs) (*contact, error) {
 	if err != nil {
 		return nil, err
 	}
+	before, berr := v.agent.ByPointer(link.Pointer)
 	c, err := v.agent.Add(a.Name, link, petname.Source{Channel: a.Channel, Lookalike: a.Lookalike, ReplacePin: a.ReplacePin})
 	if err != nil {
 		if f := classify(err); f.Next == settleNext {
@@ -119,7 +125,11 @@ func (v *verbs) add(_ context.Context, a addArgs) (*contact, error) {
 		}
 		return v.conflictingContact(err, link.Pointer), v.withNewerKey(err, a, link)
 	}
-	return v.withLookalikes(c)
+	out, err := v.withLookalikes(c)
+	if err == nil && berr == nil && !before.Name.IsZero() && before.Pointer != c.Pointer {
+		out.MovedFrom = before.Pointer.String()
+	}
+	return out, err
 }
 
 // withNewerKey adds to the error for a name in use how to decide that the pointer is

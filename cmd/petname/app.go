@@ -54,11 +54,6 @@ func (a *app) clock() time.Time {
 // bookTimeout is how long a verb waits for another process to close the book.
 const bookTimeout = 5 * time.Second
 
-func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	a := &app{ctx: ctx, stdin: stdin, stdout: stdout, stderr: stderr}
-	return a.run(args)
-}
-
 func (a *app) run(args []string) int {
 	root := a.root()
 	root.SetArgs(args)

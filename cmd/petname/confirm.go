@@ -24,8 +24,9 @@ and was not shown before is recorded first, with exit status 6: look at it with
 petname show, and confirm again. If the key signed cards with different next
 keys, choose one of them with --next: which is the newest is up to the signer.
 
-With --successor the contact moves to a pointer that only a claim proves, as
-petname show names it.
+With --successor the contact moves to a pointer that only a claim proves, or
+stays at the pointer that it moved to. petname show prints a command for each
+choice.
 
 First compare the words of the pointer with its owner over another channel. To
 settle them by a link from its owner, use petname add NAME LINK --replace-pin.
@@ -82,7 +83,7 @@ func (v *verbs) confirm(ctx context.Context, a confirmArgs) (*contact, error) {
 	if err != nil {
 		if errors.Is(err, petname.ErrNothingToConfirm) {
 			next := "petname show " + shellWord(a.Name)
-			if a.Next == "" && a.Successor == "" {
+			if a.Next == "" && a.Successor == "" && !before.Name.IsZero() {
 				next = "join a network, or ask the owner for the link, then\npetname add " + shellWord(before.Name.String()) + " LINK --replace-pin"
 			}
 			err = classify(err).With(next)

@@ -231,9 +231,11 @@ func (v *verbs) inbox(ctx context.Context, a inboxArgs) (*inbox, error) {
 		}
 		out.Fetched = &fetched{Network: f.Network, Polled: f.Polled, Fresh: f.Fresh, Refused: f.Refused, Waiting: f.Waiting, Knocking: f.Requests, Lost: f.Lost}
 		for _, p := range f.InDoubt {
-			if c, err := v.agent.ByPointer(p); err == nil {
-				out.Fetched.InDoubt = append(out.Fetched.InDoubt, c.Name.String())
+			contact := p.String()
+			if c, err := v.agent.ByPointer(p); err == nil && !c.Name.IsZero() {
+				contact = c.Name.String()
 			}
+			out.Fetched.InDoubt = append(out.Fetched.InDoubt, contact)
 		}
 		for _, reason := range f.Reasons {
 			out.Fetched.Reasons = append(out.Fetched.Reasons, name.Clean(reason))

@@ -15,15 +15,14 @@ import (
 // settleNext is the next step for a contact whose next key is in doubt.
 var settleNext = settleWith("NAME", nil)
 
-// settleWith is settleNext for a contact with a name, and with commitments that its
-// own signature carried. Each is a command of its own: which of them is the newest is
-// the choice of their signer.
-func settleWith(petname string, cards []string) string {
+// settleWith is settleNext for a contact with a name, and with the flags of confirm for
+// each choice that there is; none: its newest card.
+func settleWith(petname string, choices []string) string {
 	next := "ask the owner for the link over another channel, then one of\npetname add " + petname + " LINK --replace-pin"
-	for _, card := range cards {
-		next += "\npetname confirm " + petname + " --next " + card
+	for _, choice := range choices {
+		next += "\npetname confirm " + petname + " " + choice
 	}
-	if len(cards) == 0 {
+	if len(choices) == 0 {
 		next += "\npetname confirm " + petname
 	}
 	return next
@@ -60,24 +59,37 @@ func (v *verbs) withName(err error) error {
 	if cerr != nil || c.Name.IsZero() {
 		return f.With("ask the owner for the link over another channel")
 	}
-	cards := ownCommitments(asContact(c))
-	if text := seen.String(); !seen.IsZero() && p == c.Pointer && !slices.Contains(cards, text) {
-		cards = append(cards, text)
+	choices := confirmChoices(asContact(c))
+	if flag := "--next " + seen.String(); !seen.IsZero() && p == c.Pointer && !slices.Contains(choices, flag) {
+		choices = append(choices, flag)
 	}
-	return f.With(settleWith(shellWord(c.Name.String()), cards))
+	return f.With(settleWith(shellWord(c.Name.String()), choices))
 }
 
-// ownCommitments returns the differing commitments of a contact's pointer that its own
-// signature carried.
-func ownCommitments(c contact) (cards []string) {
+// confirmChoices returns the flags of confirm for each choice about the next keys of a
+// contact: of several commitments that a key signed, which is the newest is up to its
+// holder, or to a thief; and at an earlier key, what the contact moved by is a choice,
+// too.
+func confirmChoices(c contact) (choices []string) {
 	for _, one := range c.Contradictions {
+		var flags []string
 		for _, claim := range one.Claims {
-			if one.Duplicity && one.Pointer == c.Pointer && claim.Pin == string(petname.Confirmed) {
-				cards = append(cards, claim.Next)
+			if claim.Pin == string(petname.Confirmed) {
+				flags = append(flags, "--next "+claim.Next)
+			}
+		}
+		if earlier := one.Pointer != c.Pointer; earlier {
+			flags = append(flags, "--successor "+c.Pointer)
+		} else if len(flags) < 2 {
+			continue
+		}
+		for _, flag := range flags {
+			if !slices.Contains(choices, flag) {
+				choices = append(choices, flag)
 			}
 		}
 	}
-	return cards
+	return choices
 }
 
 // pinContradiction lists the claims about the next key of one pointer that
@@ -154,7 +166,7 @@ func (a *app) printPins(w io.Writer, c contact) {
 		return // there is no contact to decide about
 	}
 	if len(c.Contradictions) > 0 {
-		_, commands, _ := strings.Cut(settleWith(petname, ownCommitments(c)), "\n")
+		_, commands, _ := strings.Cut(settleWith(petname, confirmChoices(c)), "\n")
 		fmt.Fprintln(w, "  ask its owner over another channel, then one of")
 		for next := range strings.SplitSeq(commands, "\n") {
 			fmt.Fprintf(w, "  %s\n", a.withHomeFlag(next))

@@ -53,6 +53,12 @@ func verb(home string, args ...string) result {
 	return result{exit, stdout.String(), stderr.String()}
 }
 
+// run runs a verb in this process, with the bounds of a busy machine.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	a := &app{ctx: ctx, stdin: stdin, stdout: stdout, stderr: stderr, timeout: patient}
+	return a.run(args)
+}
+
 // began starts a verb in a separate process.
 func began(t testing.TB, home string, args ...string) (cmd *exec.Cmd, end func() result) {
 	cmd = process(t, append([]string{"--home", home}, args...)...)

@@ -41,6 +41,9 @@ func (v *verbs) rm(_ context.Context, a nameArgs) (*contact, error) {
 		return v.conflictingContact(err, pointer.Pointer{}), err
 	}
 	was, shared := c.Name, v.labels(c.ID)
+	if was.IsZero() && c.Conflict != nil && len(c.Conflict.Names) > 0 {
+		was = c.Conflict.Names[0]
+	}
 	if c, err = v.agent.Remove(c.ID.String()); err != nil {
 		return nil, err
 	}
