@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/internal/lawtest"
 )
 
 // runSkewed steps both sides to their ends. The clock of the invitee differs by skew from
@@ -32,9 +33,8 @@ func (m *codeScenario) runSkewed(t require.TestingT, skew time.Duration) time.Du
 // A code pairs within seconds when the clocks of the two sides, and of the peers that
 // store the messages, differ by up to 23 hours.
 func TestCodePairsWithClocksApart(t *testing.T) {
-	quickly(t, 30)
 	limit := int((clockTolerance - time.Hour) / time.Second)
-	rapid.Check(t, func(t *rapid.T) {
+	lawtest.Check(t, 30, func(t *rapid.T) {
 		m := newCodeScenario(t, theCode, theCode)
 		skew := time.Duration(rapid.OneOf(rapid.IntRange(-limit, limit), rapid.IntRange(-3600, 3600), rapid.SampledFrom([]int{900, -900})).Draw(t, "skew")) * time.Second
 		// The peers have the clock of either side, or one between them.
