@@ -246,6 +246,9 @@ func TestLawTheOwnerGetsBackToTheTruePointer(t *testing.T) {
 				l := pointer.Link{Pointer: pointerOf(w.key()), Next: mustCommit(w.evil())}
 				_, _ = w.book().Add(mustName("alice"), l, Source{ReplacePin: rapid.Bool().Draw(rt, "replace")})
 			},
+			func() { // a thief of alice's key follows an altered link: chance alone seldom does
+				w.apply(chain(stepTo(rt, "a", "evil 1", mustCommit(w.evil()))))
+			},
 			func() { _, _ = w.book().Confirm(pointerOf("a"), nil, pointer.Pointer{}) },
 			func() { _, _ = w.book().Undo() },
 			func() { _, _ = w.book().Remove(pointerOf("a")) },
