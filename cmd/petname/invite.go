@@ -291,7 +291,7 @@ type awaitArgs struct {
 func (v *verbs) await(ctx context.Context, a awaitArgs) (*suggestion, error) {
 	s, err := v.agent.AwaitPairing(ctx, a.ID)
 	if err != nil {
-		return nil, err
+		return nil, withClock(err, v.agent.ClockHint())
 	}
 	return v.asSuggestion(s)
 }
@@ -320,10 +320,10 @@ func (v *verbs) pair(ctx context.Context, a pairArgs) (*paired, error) {
 	}
 	s, err := v.agentWith(a.Passphrase).Pair(ctx, a.Text)
 	if f := classify(err); f != nil && f.Next == "petname invite" { // of the inviter
-		return nil, f.With("ask the inviter for a new invitation")
+		err = f.With("ask the inviter for a new invitation")
 	}
 	if err != nil {
-		return nil, err
+		return nil, withClock(err, v.agent.ClockHint())
 	}
 	out := &paired{Suggestion: s.ID.String(), Purpose: name.Clean(s.Note), contact: contact{Pointer: s.Pointer.String(), Nickname: name.Clean(s.Nickname), Next: s.Next.String(),
 		Provenance: []fact{{Kind: string(s.Kind), By: "me", Channel: s.Channel, At: s.At}}}}

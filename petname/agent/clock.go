@@ -60,6 +60,17 @@ func hintText(hints []clockHint, now time.Time) string {
 	return "this machine's clock shows " + clockText(now) + ", and may be wrong: " + strings.Join(texts, "; ")
 }
 
+// mergeHints returns the hints after an act, and those before it whose sources show nothing
+// any more.
+func mergeHints(before, after []clockHint) []clockHint {
+	for _, b := range before {
+		if !slices.ContainsFunc(after, func(a clockHint) bool { return a.source == b.source }) {
+			after = append(after, b)
+		}
+	}
+	return after
+}
+
 // clockHints returns the times that contradict the clock.
 func (s *state) clockHints() []clockHint {
 	return slices.DeleteFunc(s.clockSources(), func(h clockHint) bool { return h.agrees })

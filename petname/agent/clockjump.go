@@ -52,7 +52,7 @@ func (s *state) jumpHint(now time.Time) (clockHint, bool) {
 		source += " before a gap of over a year"
 	}
 	ahead := entry.Sub(now)
-	return clockHint{source: source, ahead: ahead}, !entry.IsZero() && -ahead > longUnused
+	return clockHint{source: source, group: homeGroup, ahead: ahead}, !entry.IsZero() && -ahead > longUnused
 }
 
 func (s *state) jump() (j jump, ok bool) {

@@ -52,7 +52,11 @@ func (s *state) clockSources() []clockHint {
 	}
 	for _, d := range s.book.Ledger().Devices() {
 		if ahead := d.At.Sub(now); !d.Removed && ahead > bookMargin {
-			hints = append(hints, clockHint{source: fmt.Sprintf("the last entry of device %.8s in the book", d.ID), ahead: ahead})
+			h := clockHint{source: fmt.Sprintf("the last entry of device %.8s in the book", d.ID), ahead: ahead}
+			if d.ID == s.book.Ledger().Device() {
+				h.group = homeGroup
+			}
+			hints = append(hints, h)
 		}
 	}
 	if h, ok := s.ownRecordHint(now); ok {
@@ -96,7 +100,7 @@ func (s *state) ownRecordHint(now time.Time) (clockHint, bool) {
 		life = last.life
 	}
 	ahead := r.Expires().Add(-life).Sub(now)
-	return clockHint{source: "the end of your own record", group: "own record", bound: atTheEarliest, ahead: ahead}, ahead > bookMargin
+	return clockHint{source: "the end of your own record", group: homeGroup, bound: atTheEarliest, ahead: ahead}, ahead > bookMargin
 }
 
 // nodeHints returns what the peers of the DHT show.
@@ -122,8 +126,10 @@ func (s *state) nodeHints(node Node, now time.Time) []clockHint {
 	return hints
 }
 
-// peersGroup is the group of all hints of DHT peers: an attacker can be many peers.
-const peersGroup = "peers of the DHT"
+const (
+	peersGroup = "peers of the DHT" // an attacker can be many peers
+	homeGroup  = "this home"        // what it dated under one clock, which may have been wrong
+)
 
 // signedHint returns what the times at which peers signed their addresses show. The clock is
 // behind if they are later, and may be ahead if several peers signed over a year ago. With two

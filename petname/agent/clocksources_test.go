@@ -138,6 +138,8 @@ func TestAnOwnRecordOfTheFutureIsAHint(t *testing.T) {
 	publish()
 	require.NotContains(t, a.ClockHint(), "the end of your own record")
 	c.off = 0
+	require.True(t, clockCheck(t, a).OK, "the record and the entry in the book have the date of one clock")
+	require.Contains(t, a.ClockHint(), "the last entry of device")
 	require.Contains(t, a.ClockHint(), "the end of your own record shows "+time.Now().Add(20*year).UTC().Format("2006-01-02"))
 	publish()
 	require.Empty(t, a.ClockHint())
