@@ -291,7 +291,7 @@ type awaitArgs struct {
 func (v *verbs) await(ctx context.Context, a awaitArgs) (*suggestion, error) {
 	s, err := v.agent.AwaitPairing(ctx, a.ID)
 	if err != nil {
-		return nil, withClock(err, v.agent.ClockHint())
+		return nil, err
 	}
 	return v.asSuggestion(s)
 }
@@ -323,7 +323,7 @@ func (v *verbs) pair(ctx context.Context, a pairArgs) (*paired, error) {
 		err = f.With("ask the inviter for a new invitation")
 	}
 	if err != nil {
-		return nil, withClock(err, v.agent.ClockHint())
+		return nil, err
 	}
 	out := &paired{Suggestion: s.ID.String(), Purpose: name.Clean(s.Note), contact: contact{Pointer: s.Pointer.String(), Nickname: name.Clean(s.Nickname), Next: s.Next.String(),
 		Provenance: []fact{{Kind: string(s.Kind), By: "me", Channel: s.Channel, At: s.At}}}}

@@ -164,11 +164,16 @@ func (v *verbs) publish(ctx context.Context, a publishArgs) (*published, error) 
 // record, which a wrong clock causes.
 func withClock(err error, hint string) error {
 	c := *classify(err)
-	if hint == "" || c.Exit != exitNetwork && c.Code != "expired" && c.Code != "invalid" {
+	if hint == "" || !mayBeClock(&c) {
 		return err
 	}
 	c.Message += "; " + hint
 	return &c
+}
+
+// mayBeClock reports whether a wrong clock can cause a failure.
+func mayBeClock(f *failure) bool {
+	return f.Exit == exitNetwork || f.Code == "expired" || f.Code == "invalid"
 }
 
 func pointerTexts(ps []pointer.Pointer) []string {
