@@ -3,7 +3,6 @@ package dht_test
 import (
 	"context"
 	"errors"
-	"os"
 	"testing"
 	"time"
 
@@ -11,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/internal/lawtest"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -113,7 +113,7 @@ func TestTheFloorNeverGoesDown(t *testing.T) {
 	for name, durable := range map[string]bool{"in memory": false, "in a home": true} {
 		t.Run(name, func(t *testing.T) {
 			rapid.Check(t, func(rt *rapid.T) {
-				if durable && os.Getenv("PETNAME_TEST_LONG") != "1" && rapid.IntRange(0, 3).Draw(rt, "one in four") > 0 {
+				if durable && !lawtest.Long() && rapid.IntRange(0, 3).Draw(rt, "one in four") > 0 {
 					return // disk operations are slow
 				}
 				c := newClock()

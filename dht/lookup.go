@@ -214,6 +214,9 @@ func (l *lookup) handleRecord(a arrival) {
 		return
 	}
 	rec := v.record
+	if report := l.resolver.OnExpired; report != nil && v.expired && a.answer.Source == SourceNetwork && a.answer.Peer != "" {
+		report(a.answer.Peer, rec)
+	}
 	if !l.hasFloor || rec.Compare(l.floor) > 0 || (!v.expired && l.best == nil && rec.Compare(l.floor) == 0) {
 		l.raiseFloor(rec, v.expired)
 	}

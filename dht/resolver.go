@@ -63,6 +63,10 @@ type Resolver struct {
 	Home *Dir
 	// Now is the clock for expiry and TTL; nil means time.Now.
 	Now func() time.Time
+	// OnExpired is called for each answer of a network peer with an authentic record that
+	// has expired, during the iteration of Resolve: a peer whose clock agrees with Now's
+	// returns none for long. nil: not called.
+	OnExpired func(peer string, r pointer.Record)
 	// Timeout bounds a look-up or publication, as its context does; 0 means 30
 	// seconds.
 	Timeout time.Duration

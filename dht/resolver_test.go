@@ -349,3 +349,22 @@ func TestTheTTLPassesDuringASleep(t *testing.T) {
 		}
 	}
 }
+
+// Each answer of a network peer with an expired record is reported, and no other answer.
+func TestExpiredAnswersOfPeersAreReported(t *testing.T) {
+	k := newKey(t)
+	ended := signFor(t, k, 1, epoch.Add(-time.Hour))
+	store := peers(ended.Bytes(), nil, sign(t, k, 2).Bytes(), ended.Bytes(), []byte("garbage"), sign(t, newKey(t), 3).Bytes())
+	for _, source := range []dht.Source{dht.SourceRouter, dht.SourceHome} {
+		store.answers = append(store.answers, scriptedAnswer{answer: dht.Answer{Record: ended.Bytes(), Source: source, Peer: "other"}})
+	}
+	store.answers = append(store.answers, scriptedAnswer{answer: dht.Answer{Record: ended.Bytes(), Source: dht.SourceNetwork}})
+	var reported []string
+	r := dht.Resolver{Stores: []dht.Store{store}, Now: newClock().now, OnExpired: func(peer string, r pointer.Record) {
+		require.Equal(t, ended.ID(), r.ID())
+		reported = append(reported, peer)
+	}}
+	_, err := r.Best(t.Context(), k.Pointer(), dht.LevelStrict)
+	require.NoError(t, err)
+	require.Equal(t, []string{"peer0", "peer3"}, reported)
+}

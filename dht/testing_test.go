@@ -2,9 +2,11 @@ package dht_test
 
 import (
 	"context"
-	"crypto/rand"
+	"crypto/sha256"
 	"fmt"
 	"iter"
+	"math/rand/v2"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -37,9 +39,16 @@ func (c *clock) home(t testing.TB) *dht.Dir {
 	return d
 }
 
+// keysOf has the number of keys of each test, by its name.
+var keysOf sync.Map // of *atomic.Int64
+
+// newKey returns a key that depends on the name of the test and the number of its keys: a law
+// draws the same records in each run.
 func newKey(t testing.TB) *pointer.Key {
 	t.Helper()
-	k, err := pointer.NewKey(rand.Reader)
+	n, _ := keysOf.LoadOrStore(t.Name(), new(atomic.Int64))
+	seed := sha256.Sum256(fmt.Appendf(nil, "dht test %s %d", t.Name(), n.(*atomic.Int64).Add(1)))
+	k, err := pointer.NewKey(rand.NewChaCha8(seed))
 	require.NoError(t, err)
 	return k
 }

@@ -11,6 +11,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.etcd.io/bbolt"
+
+	"github.com/petnames-go/petnames/internal/lawtest"
 )
 
 // bolted writes a bbolt file with an empty bucket, an inline one, one of several
@@ -151,7 +153,7 @@ func TestReadBoltReadsAroundDamage(t *testing.T) {
 			if at >= 10 && at < 12 {
 				continue // a smaller count of elements cannot be told from the truth
 			}
-			if !long() && at > 64 && at%7 != 0 {
+			if !lawtest.Long() && at > 64 && at%7 != 0 {
 				continue
 			}
 			b := bytes.Clone(whole)

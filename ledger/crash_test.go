@@ -9,6 +9,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.etcd.io/bbolt"
+
+	"github.com/petnames-go/petnames/internal/lawtest"
 )
 
 // A commit of bbolt is: data pages written, synced, the meta page written,
@@ -132,7 +134,7 @@ func TestACrashDropsTheTornWriteAndNothingBeforeIt(t *testing.T) {
 	require.NoError(t, l.Close())
 	temp := filepath.Join(t.TempDir(), "crashed.db")
 	subsets, most := 0, uint64(16)
-	if long() {
+	if lawtest.Long() {
 		most = 256
 	}
 	for i, c := range all {
@@ -175,7 +177,7 @@ func TestACrashDropsTheTornWriteAndNothingBeforeIt(t *testing.T) {
 		}
 		// Or the meta page, up to each byte that it says something in.
 		for cut := 0; cut <= 100; cut++ {
-			if !long() && cut%8 > 1 && (cut < 78 || cut > 81) {
+			if !lawtest.Long() && cut%8 > 1 && (cut < 78 || cut > 81) {
 				continue // within a field; the checksum ends at 80
 			}
 			b := merge(^uint64(0))

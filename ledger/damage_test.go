@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/internal/lawtest"
 )
 
 // flip tries the file with the byte at off changed.
@@ -65,7 +67,7 @@ func TestAFlippedByteIsNamedAndNeverServed(t *testing.T) {
 func TestAFlippedByteInALargerTree(t *testing.T) {
 	m := makeImage(t, 40, 700)
 	offs := m.sample(1)
-	if !long() { // the other test covers the meta pages, and slack needs few samples
+	if !lawtest.Long() { // the other test covers the meta pages, and slack needs few samples
 		offs = slices.DeleteFunc(offs, func(off int) bool { return off < 2*os.Getpagesize() || m.part[off].at == partSlack })
 	}
 	branches := 0
@@ -122,7 +124,7 @@ func TestACutFileIsNamed(t *testing.T) {
 		require.NoError(t, l.Close())
 	}
 	for n := 0; n < len(m.bytes); n += page {
-		if n > end+page && n%(16*page) != 0 && !long() {
+		if n > end+page && n%(16*page) != 0 && !lawtest.Long() {
 			continue // only slack
 		}
 		cut(n)
@@ -131,7 +133,7 @@ func TestACutFileIsNamed(t *testing.T) {
 		cut(n + page - 1)
 	}
 	cut(len(m.bytes))
-	if long() {
+	if lawtest.Long() {
 		for n := end - page; n <= end+page; n++ {
 			cut(n)
 		}

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/internal/lawtest"
 )
 
 // image is a closed ledger's file and all that reading it must give.
@@ -191,7 +193,7 @@ func (m *image) sample(n int) (offs []int) {
 		if p.at == partContent {
 			n *= 40
 		}
-		if long() {
+		if lawtest.Long() {
 			n *= 50
 		}
 		n = min(n, len(all))

@@ -111,9 +111,6 @@ func identityPointer(t testing.TB) pointer.Pointer {
 	return p
 }
 
-// long reports whether sweeps run in full, and not on a sample.
-func long() bool { return os.Getenv("PETNAME_TEST_LONG") == "1" }
-
 // unsynced disables the syncs of a ledger's file, for tests that do not examine
 // the state of the disk. The written bytes are the same.
 // TestEveryWritingDatabaseSyncs checks that Create, Join and Open sync.

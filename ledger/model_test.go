@@ -15,6 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.etcd.io/bbolt"
 	"pgregory.net/rapid"
+
+	"github.com/petnames-go/petnames/internal/lawtest"
 )
 
 // raw is a fold whose bodies are the operations themselves: "p" table key value
@@ -35,7 +37,7 @@ func (raw) Apply(v *View, _ Entry, body []byte) error {
 func TestTheViewDoesWhatAMapDoes(t *testing.T) {
 	empty, _ := newBook(t)
 	fresh := copies(t, empty)
-	rapid.Check(t, func(rt *rapid.T) {
+	lawtest.Check(t, 40, func(rt *rapid.T) {
 		path := fresh(rt)[0]
 		l, err := Open(path, testKey("one"), raw{}, testOptions())
 		require.NoError(rt, err)
@@ -211,7 +213,7 @@ func TestViewsDoNotDependOnTheOrderOfMerging(t *testing.T) {
 	}
 	fresh := copies(t, made...)
 	refusals, forks := 0, 0
-	rapid.Check(t, func(rt *rapid.T) {
+	lawtest.Check(t, 40, func(rt *rapid.T) {
 		var ls []*Ledger
 		defer func() {
 			for _, l := range ls {

@@ -3,7 +3,6 @@ package ledger
 import (
 	"bufio"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"io/fs"
@@ -16,8 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestMain runs the test binary as the second process if requested. Unless the
-// run is long, it reduces rapid's 100 cases.
+// TestMain runs the test binary as the second process if requested.
 func TestMain(m *testing.M) {
 	if path := os.Getenv("LEDGER_TEST_HOLD"); path != "" {
 		l, err := Open(path, testKey("one"), multi{}, testOptions())
@@ -27,18 +25,6 @@ func TestMain(m *testing.M) {
 			l.Close()
 		}
 		return
-	}
-	flag.Parse()
-	checks := "40"
-	flag.Visit(func(f *flag.Flag) {
-		if f.Name == "rapid.checks" {
-			checks = f.Value.String()
-		}
-	})
-	if !long() {
-		if err := flag.Set("rapid.checks", checks); err != nil {
-			panic(err)
-		}
 	}
 	os.Exit(m.Run())
 }

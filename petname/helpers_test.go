@@ -4,7 +4,6 @@ import (
 	"crypto/ed25519"
 	"crypto/sha256"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -16,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/petnames-go/petnames/internal/lawtest"
 	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/petname/introduce"
 	"github.com/petnames-go/petnames/petname/name"
@@ -381,29 +381,10 @@ func rapidDirs(t *testing.T) func(rt *rapid.T) string {
 	}
 }
 
-// long reports whether laws are checked at full size.
-func long() bool { return os.Getenv("PETNAME_TEST_LONG") == "1" }
-
-// tryLaw calls rapid.Check for an expensive law. By default it checks a fixed
-// number of histories from a fixed seed, so that certain cases always occur. At
-// full size it checks as many as rapid's flags require, from a new seed.
-func tryLaw(t *testing.T, checks int, law func(*rapid.T)) {
-	t.Helper()
-	if !long() {
-		for name, value := range map[string]string{"rapid.checks": fmt.Sprint(checks), "rapid.seed": "20260102"} {
-			f := flag.Lookup(name)
-			before := f.Value.String()
-			require.NoError(t, f.Value.Set(value))
-			defer func() { require.NoError(t, f.Value.Set(before)) }()
-		}
-	}
-	rapid.Check(t, law)
-}
-
 // sample returns every n-th element of a list, or all of it if the tests run at
 // full size.
 func sample[T any](all []T, n int) []T {
-	if long() {
+	if lawtest.Long() {
 		return all
 	}
 	var some []T

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/petnames-go/petnames/internal/lawtest"
 	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 	"github.com/petnames-go/petnames/pointer/canonical"
@@ -173,7 +174,7 @@ func TestAFloodFromADeviceHoldsNobodyUp(t *testing.T) {
 	}
 	var bodies [][]byte
 	facts := 400
-	if long() {
+	if lawtest.Long() {
 		facts = 1500
 	}
 	for i := range facts {
@@ -264,7 +265,7 @@ func hostileAct(rt *rapid.T) []byte {
 // name never has two contacts.
 func TestHostileActsKeepTheBijection(t *testing.T) {
 	newDir := rapidDirs(t)
-	tryLaw(t, 25, func(rt *rapid.T) {
+	lawtest.Check(t, 25, func(rt *rapid.T) {
 		books := devices(rt, newDir(rt), 3)
 		defer func() {
 			for _, b := range books {

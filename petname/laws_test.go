@@ -15,6 +15,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/internal/lawtest"
 	"github.com/petnames-go/petnames/petname/introduce"
 	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
@@ -43,7 +44,7 @@ var nicknames = []string{"", "", "alice", "wolf", "B\u043eb", "\x1b[2Jalice", "J
 func TestLawLookalikesAreAnswered(t *testing.T) {
 	newDir := rapidDirs(t)
 	refused, overridden, free := 0, 0, 0
-	tryLaw(t, 50, func(rt *rapid.T) {
+	lawtest.Check(t, 50, func(rt *rapid.T) {
 		b, err := Create(filepath.Join(newDir(rt), "ledger.db"), testKey("me"), testKey("one"), testOptions())
 		require.NoError(rt, err)
 		defer func() { require.NoError(rt, b.Close()) }()
@@ -130,7 +131,7 @@ func TestLawLookalikesAreAnswered(t *testing.T) {
 func TestLawMergedLookalikesAreShown(t *testing.T) {
 	newDir := rapidDirs(t)
 	met := 0
-	tryLaw(t, 50, func(rt *rapid.T) {
+	lawtest.Check(t, 50, func(rt *rapid.T) {
 		books := devices(rt, newDir(rt), 2)
 		defer func() {
 			for _, b := range books {
@@ -311,7 +312,7 @@ func TestLawNothingIsAcceptedInSilence(t *testing.T) {
 // device, keeps pointer, provenance and history, and shows at once.
 func TestLawRenamingKeepsAllElse(t *testing.T) {
 	newDir := rapidDirs(t)
-	tryLaw(t, 30, func(rt *rapid.T) {
+	lawtest.Check(t, 30, func(rt *rapid.T) {
 		books := devices(rt, newDir(rt), 2)
 		defer func() {
 			for _, b := range books {

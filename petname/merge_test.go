@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/petnames-go/petnames/internal/lawtest"
 	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 )
@@ -33,7 +34,7 @@ func TestDevicesConvergeAndOnlyTheUserSettles(t *testing.T) {
 	newDir := rapidDirs(t)
 	names := []string{"alice", "Alice", "bob", "carol", "dora"}
 	conflicts, moved, twins, settled := 0, 0, 0, map[string]int{}
-	tryLaw(t, 25, func(rt *rapid.T) {
+	lawtest.Check(t, 25, func(rt *rapid.T) {
 		books := devices(rt, newDir(rt), rapid.IntRange(2, 4).Draw(rt, "devices"))
 		defer func() {
 			for _, b := range books {

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/petnames-go/petnames/internal/lawtest"
 	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
@@ -166,7 +167,7 @@ func TestABookDoesWhatMapsDo(t *testing.T) {
 		pool = append(pool, pointerOf(seed))
 	}
 	me := pointerOf("me")
-	tryLaw(t, 25, func(rt *rapid.T) {
+	lawtest.Check(t, 25, func(rt *rapid.T) {
 		path := filepath.Join(newDir(rt), "ledger.db")
 		o := testOptions()
 		b, err := Create(path, testKey("me"), testKey("one"), o)

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/petnames-go/petnames/internal/lawtest"
 	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/pointer"
 )
@@ -151,7 +152,7 @@ func TestLawAConfirmedContactNeverComesBack(t *testing.T) {
 	newDir := rapidDirs(t)
 	signer := newWorld(t)
 	moved, rejected := 0, 0
-	tryLaw(t, 60, func(rt *rapid.T) {
+	lawtest.Check(t, 60, func(rt *rapid.T) {
 		w := newPinWorld(rt, newDir(rt))
 		card := func(next pointer.Commitment) *pointer.Record {
 			r := signer.sign("a", &pointer.Card{Next: next})

@@ -13,6 +13,8 @@ import (
 	"github.com/ipfs/boxo/ipns"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
+
+	_ "github.com/petnames-go/petnames/internal/lawtest" // a fixed seed
 )
 
 // signFunc is a crypto.Signer in somebody else's hands.

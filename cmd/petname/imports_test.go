@@ -31,6 +31,8 @@ var mayImport = map[string][]string{
 	"pointer/canonical":               {},
 	"pointer/canonical/canonicaltest": {},
 
+	"internal/lawtest": {},
+
 	"ledger/durable":             {},
 	"ledger/durable/durabletest": {"ledger/durable"},
 
@@ -59,8 +61,8 @@ var mayImport = map[string][]string{
 var mayUseHost = []string{"dht/kad", "petname/agent/libp2p", "cmd/petname", "examples/embed"}
 
 // mayUseImages are the packages that may link package image, and the command,
-// which reads and draws QR codes.
-var mayUseImages = []string{"petname/pair/qr", "cmd/petname"}
+// which reads and draws QR codes; rapid links it, and so does its wrapper.
+var mayUseImages = []string{"petname/pair/qr", "cmd/petname", "internal/lawtest"}
 
 type listed struct {
 	ImportPath   string
@@ -92,6 +94,9 @@ func TestImportRules(t *testing.T) {
 			if own == "ledger/durable/durabletest" && !slices.Contains(p.Imports, imported) {
 				continue // packages that write files may import the file system in tests
 			}
+			if own == "internal/lawtest" && !slices.Contains(p.Imports, imported) {
+				continue // it runs random tests
+			}
 			if own == "pointer/canonical/canonicaltest" && !slices.Contains(p.Imports, imported) {
 				continue // it is for the tests of formats
 			}
@@ -116,7 +121,10 @@ func TestImportRules(t *testing.T) {
 				require.False(t, isImage(dep), "package %s links %s", name, dep)
 			}
 		}
-		if strings.HasPrefix(name, "cmd/") || strings.HasPrefix(name, "examples/") {
+		if slices.Contains(imports, "pgregory.net/rapid") && name != "internal/lawtest" {
+			require.True(t, slices.Contains(imports, module+"internal/lawtest"), "package %s: the seed of its laws is new each time", name)
+		}
+		if strings.HasPrefix(name, "cmd/") || strings.HasPrefix(name, "examples/") || name == "internal/lawtest" {
 			continue
 		}
 		for _, imported := range p.Imports {

@@ -320,7 +320,7 @@ func (v *verbs) pair(ctx context.Context, a pairArgs) (*paired, error) {
 	}
 	s, err := v.agentWith(a.Passphrase).Pair(ctx, a.Text)
 	if f := classify(err); f != nil && f.Next == "petname invite" { // of the inviter
-		return nil, f.With("ask the inviter for a new invitation")
+		err = f.With("ask the inviter for a new invitation")
 	}
 	if err != nil {
 		return nil, err

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/internal/lawtest"
 )
 
 // member is a node of a test's network, and where it logs.
@@ -63,7 +65,7 @@ func toJSON(t testing.TB, v any) string {
 func TestKilledMidPublish(t *testing.T) {
 	t.Parallel()
 	size := 9
-	if long() {
+	if lawtest.Long() {
 		size = 30
 	}
 	kills := size / 3

@@ -21,6 +21,7 @@ import (
 	"filippo.io/age/armor"
 	"github.com/stretchr/testify/require"
 
+	"github.com/petnames-go/petnames/internal/lawtest"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -101,12 +102,9 @@ func names(t testing.TB, home string) map[string]string {
 	return all
 }
 
-// long reports whether random tests run often and networks are large.
-func long() bool { return os.Getenv("PETNAME_TEST_LONG") == "1" }
-
 // times returns the number of repetitions of a random test.
 func times(usually int) int {
-	if long() {
+	if lawtest.Long() {
 		return 4 * usually
 	}
 	return usually

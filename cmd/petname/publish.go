@@ -2,17 +2,17 @@ package main
 
 import (
 	"bufio"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/petname/agent"
 	"github.com/petnames-go/petnames/pointer"
-	"github.com/spf13/cobra"
 )
 
 func (a *app) publishVerb() *cobra.Command {
@@ -150,7 +150,7 @@ func (v *verbs) publish(ctx context.Context, a publishArgs) (*published, error) 
 	out := &published{Pointer: p.Pointer.String(), Value: p.Value, Sequence: p.Sequence, Expires: p.Expires, TTL: p.TTL.Seconds(),
 		Asked: p.Receipt.Asked, Stored: p.Receipt.Stored, Refused: p.Receipt.Refused, Unreachable: p.Receipt.Unreachable,
 		Confirmed: p.Receipt.Confirmed, Doubt: p.Receipt.Doubt(), Took: p.Took.Seconds(), Edges: p.Edges,
-		Former: pointerTexts(p.Former), Stranded: pointerTexts(p.FormerNotStored), Clock: cmp.Or(v.agent.ClockHint(), p.Clock), OtherCopy: asOtherCopy(p.OtherCopy)}
+		Former: pointerTexts(p.Former), Stranded: pointerTexts(p.FormerNotStored), Clock: p.Clock, OtherCopy: asOtherCopy(p.OtherCopy)}
 	if noted := v.otherCopy(ctx, false); out.OtherCopy == nil { // such as by a renewal
 		out.OtherCopy = noted
 	}
@@ -164,11 +164,16 @@ func (v *verbs) publish(ctx context.Context, a publishArgs) (*published, error) 
 // record, which a wrong clock causes.
 func withClock(err error, hint string) error {
 	c := *classify(err)
-	if hint == "" || c.Exit != exitNetwork && c.Code != "expired" && c.Code != "invalid" {
+	if hint == "" || !mayBeClock(&c) {
 		return err
 	}
 	c.Message += "; " + hint
 	return &c
+}
+
+// mayBeClock reports whether a wrong clock can cause a failure.
+func mayBeClock(f *failure) bool {
+	return f.Exit == exitNetwork || f.Code == "expired" || f.Code == "invalid"
 }
 
 func pointerTexts(ps []pointer.Pointer) []string {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/petnames-go/petnames/petname/agent"
 )
@@ -110,6 +111,9 @@ func (v *verbs) do(ctx context.Context, verb string, args json.RawMessage) (json
 		case c.Exit == exitInterrupted: // the caller did not interrupt this verb
 			err = &failure{Code: "network", Exit: exitNetwork, Message: "the networks of this home were changed during the request", Next: "try again"}
 		}
+	}
+	if c := classify(err); c != nil && c.Code != "not_joined" && mayBeClock(c) && !strings.Contains(c.Message, "may be wrong") {
+		err = withClock(err, v.agent.ClockHint())
 	}
 	var raw json.RawMessage
 	if result != nil {

@@ -42,6 +42,7 @@ var elapsed = map[string]struct {
 	"dht/delegated/serve.go":                {1, "deadlines of a connection"},
 	"petname/agent/libp2p/streams.go":       {2, "deadlines of a stream"},
 	"petname/agent/publish.go":              {1, "how long a publication took"},
+	"petname/agent/clocksources.go":         {1, "the monotonic clock, beside the wall clock: how long ago a peer answered"},
 	"cmd/petname/internal/socket/socket.go": {3, "deadlines of a connection"},
 	"cmd/petname/app.go":                    {2, "how long to wait for the book"},
 	"cmd/petname/demo.go":                   {1, "how long the demo took"},

@@ -7,13 +7,13 @@ import (
 	"crypto/ecdh"
 	"encoding/hex"
 	"iter"
-	"os"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/internal/lawtest"
 	"github.com/petnames-go/petnames/pointer"
 	"github.com/petnames-go/petnames/pointer/canonical"
 )
@@ -426,7 +426,7 @@ func TestEveryByteOfAPayloadIsAuthenticated(t *testing.T) {
 	_, _, rec := openedFrom(t, alice, bob)
 	payload := rec.Payload()
 	for i := range payload {
-		if i > 64 && i < len(payload)-64 && i%5 != 0 && os.Getenv("PETNAME_TEST_LONG") != "1" {
+		if i > 64 && i < len(payload)-64 && i%5 != 0 && !lawtest.Long() {
 			continue // every fifth byte of the long middle
 		}
 		payload[i] ^= 1

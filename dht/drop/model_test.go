@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/petnames-go/petnames/internal/lawtest"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -172,7 +173,7 @@ func (m *model) drain(t tb) {
 }
 
 func TestEveryMessageIsProcessedOnceAndInOrder(t *testing.T) {
-	tryLaw(t, 30, func(t *rapid.T) {
+	lawtest.Check(t, 30, func(t *rapid.T) {
 		m := newModel(t)
 		for range rapid.IntRange(1, 40).Draw(t, "steps") {
 			m.step(t)
@@ -193,7 +194,7 @@ func TestEveryMessageIsProcessedOnceAndInOrder(t *testing.T) {
 // With old states restored on either side, at any time: what is in a queue
 // arrives at least once, and losses are reported.
 func TestRestoredStatesReportLosses(t *testing.T) {
-	tryLaw(t, 40, func(t *rapid.T) {
+	lawtest.Check(t, 40, func(t *rapid.T) {
 		m := newModel(t)
 		owed := [2]map[string]bool{{}, {}}
 		for range rapid.IntRange(1, 40).Draw(t, "steps") {

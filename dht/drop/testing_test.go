@@ -5,15 +5,10 @@ import (
 	"context"
 	"crypto/ecdh"
 	"crypto/hpke"
-	"flag"
 	"iter"
-	"os"
-	"strconv"
-	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"pgregory.net/rapid"
 
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/pointer"
@@ -28,20 +23,6 @@ var ctx = context.Background()
 type tb interface {
 	require.TestingT
 	Helper()
-}
-
-// tryLaw calls rapid.Check for an expensive law. By default it checks a few
-// histories. With PETNAME_TEST_LONG=1 it checks as many as rapid's flags
-// require.
-func tryLaw(t *testing.T, checks int, law func(*rapid.T)) {
-	t.Helper()
-	if os.Getenv("PETNAME_TEST_LONG") != "1" {
-		f := flag.Lookup("rapid.checks")
-		before := f.Value.String()
-		require.NoError(t, f.Value.Set(strconv.Itoa(checks)))
-		defer func() { require.NoError(t, f.Value.Set(before)) }()
-	}
-	rapid.Check(t, law)
 }
 
 // person has an identity and sealing keys derived from two bytes.

@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -17,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/internal/lawtest"
 )
 
 // simNetwork is a model of a network with routing tables as in Kademlia: at
@@ -118,7 +118,7 @@ func TestSybilsDoNotHideTheRegion(t *testing.T) {
 		r := rand.New(rand.NewPCG(1, 2))
 		reached, naive := 0, 0
 		rounds := 3
-		if os.Getenv("PETNAME_TEST_LONG") == "1" {
+		if lawtest.Long() {
 			rounds = 10
 		}
 		for i := range rounds {

@@ -109,6 +109,7 @@ type Node struct {
 
 	sampler     sampler // of the network's size
 	holderCache holderCache
+	peerTimes   *peerTimes    // as peers have signed them
 	discovery   *discovery    // nil: none
 	dhtStarted  chan struct{} // closed when dht is set
 	joinErr     error         // why Start could not join; nil: it joined, or there were no bootstrap peers
@@ -232,6 +233,7 @@ func configure(c Config) (_ *Node, err error) {
 		return nil, err
 	}
 	n.dhtStarted = make(chan struct{})
+	n.peerTimes = newPeerTimes()
 	n.store = newBoundedStore(maxHeld, n.now)
 	n.limiter = newLimiter(defaultLimits, n.log, n.store)
 	return n, nil
@@ -266,8 +268,11 @@ func (n *Node) runOn(h host.Host) (err error) {
 		options = append(options, publicFilters(h)...)
 	}
 	n.host = h
-	if n.dht, err = kaddht.New(limitedHost{h, n.limiter}, options...); err != nil {
+	if err := n.peerTimes.watch(h); err != nil {
 		return err
+	}
+	if n.dht, err = kaddht.New(limitedHost{h, n.limiter}, options...); err != nil {
+		return errors.Join(err, n.peerTimes.stop())
 	}
 	close(n.dhtStarted)
 	if n.server {
@@ -324,7 +329,7 @@ func (n *Node) Close() error {
 		n.discovery.stop()
 	}
 	// Before the DHT, because the journal's peers are read from the routing table.
-	err := errors.Join(n.closePersistence(), n.dht.Close())
+	err := errors.Join(n.closePersistence(), n.dht.Close(), n.peerTimes.stop())
 	if !n.externalHost {
 		err = errors.Join(err, n.host.Close())
 	}

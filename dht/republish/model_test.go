@@ -12,7 +12,6 @@ import (
 	"iter"
 	"maps"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"sync"
 	"testing"
@@ -22,6 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/internal/lawtest"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -423,7 +423,7 @@ func start(t *testing.T, c Config) (k *Republisher, stop func()) {
 
 // size returns the size of a test: the full one if PETNAME_TEST_LONG is 1.
 func size(usual, long int) int {
-	if os.Getenv("PETNAME_TEST_LONG") == "1" {
+	if lawtest.Long() {
 		return long
 	}
 	return usual

@@ -70,6 +70,7 @@ type state struct {
 	clients map[string]router // by URL
 	began   time.Time         // when it began to serve
 	lastPut *LastPut          // nil: none yet
+	expired expiredSeen
 
 	messages        *exchange.Exchange // nil until it is needed
 	missing         error              // files that were missing when the home was opened; nil: none
@@ -139,6 +140,8 @@ func Open(ctx context.Context, dir string, o Options) (*Agent, error) {
 	}
 	a := &Agent{state: s, ask: o.Passphrase}
 	s.resumeRotation()
+	// Before an entry has the date of this clock.
+	s.comparedEntry()
 	if id, err := s.identity(); err == nil { // before a look-up finds others; else the methods report the error
 		if err := s.saveLastRecords(ctx, id); err != nil {
 			s.log.Warn("last record of a former pointer not saved", "error", err)

@@ -1,13 +1,12 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
-	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -25,6 +24,8 @@ const (
 type clockHint struct {
 	source string        // for people: what showed the time
 	host   string        // of a router: name or IP address; empty: not a router
+	group  string        // the source that it counts as; empty: source
+	bound  string        // "at the earliest", "at the latest", or empty: the time itself
 	ahead  time.Duration // of this machine's clock; negative: behind
 	agrees bool          // the difference is within the margin
 }
@@ -34,7 +35,8 @@ func (h clockHint) text(now time.Time) string {
 	if by < 0 {
 		direction, by = "behind", -by
 	}
-	return fmt.Sprintf("%s shows %s, %s %s this machine's clock", h.source, clockText(now.Add(h.ahead)), by.Round(time.Minute), direction)
+	shown := strings.TrimSpace(clockText(now.Add(h.ahead)) + " " + h.bound)
+	return fmt.Sprintf("%s shows %s, %s %s this machine's clock", h.source, shown, by.Round(time.Minute), direction)
 }
 
 func clockText(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
@@ -58,62 +60,20 @@ func hintText(hints []clockHint, now time.Time) string {
 	return "this machine's clock shows " + clockText(now) + ", and may be wrong: " + strings.Join(texts, "; ")
 }
 
+// mergeHints returns the hints after an act, and those before it whose sources show nothing
+// any more.
+func mergeHints(before, after []clockHint) []clockHint {
+	for _, b := range before {
+		if !slices.ContainsFunc(after, func(a clockHint) bool { return a.source == b.source }) {
+			after = append(after, b)
+		}
+	}
+	return after
+}
+
 // clockHints returns the times that contradict the clock.
 func (s *state) clockHints() []clockHint {
 	return slices.DeleteFunc(s.clockSources(), func(h clockHint) bool { return h.agrees })
-}
-
-// clockSources returns the times that are known from other sources.
-func (s *state) clockSources() []clockHint {
-	now := s.now()
-	var hints []clockHint
-	add := func(source, host string, ahead, margin time.Duration) {
-		hints = append(hints, clockHint{source, host, ahead, ahead.Abs() <= margin})
-	}
-	s.mu.Lock()
-	for address, r := range s.clients {
-		if r, ok := r.(interface{ ClockSkew() (time.Duration, bool) }); ok {
-			if ahead, ok := r.ClockSkew(); ok {
-				host := address
-				if u, err := url.Parse(address); err == nil && u.Hostname() != "" {
-					host = u.Hostname()
-				}
-				add("router "+address, host, ahead, clockMargin)
-			}
-		}
-	}
-	node := s.node
-	s.mu.Unlock()
-	if node != nil && node.Peers() == 0 {
-		if ahead, ok := certificateSkew(node.JoinError(), time.Now().Round(0)); ok {
-			add("the certificate of a peer", "", ahead, 0)
-		}
-	}
-	for _, d := range s.book.Ledger().Devices() {
-		if ahead := d.At.Sub(now); !d.Removed && ahead > bookMargin {
-			add(fmt.Sprintf("the last entry of device %.8s in the book", d.ID), "", ahead, bookMargin)
-		}
-	}
-	return hints
-}
-
-// expiredCertificate matches the text of an [x509.CertificateInvalidError], which the
-// errors of libp2p contain as text.
-const expiredCertificate = `certificate has expired or is not yet valid: current time (\S+) is (?:before|after) (\S+)`
-
-// certificateSkew returns the least change of this machine's clock that makes the
-// certificate valid which failed in err, in the last 10 minutes.
-func certificateSkew(err error, system time.Time) (ahead time.Duration, ok bool) {
-	if err == nil {
-		return 0, false
-	}
-	m := regexp.MustCompile(expiredCertificate).FindStringSubmatch(err.Error())
-	if m == nil {
-		return 0, false
-	}
-	now, err1 := time.Parse(time.RFC3339, m[1])
-	bound, err2 := time.Parse(time.RFC3339, strings.TrimRight(m[2], ".,;:)\"'"))
-	return bound.Sub(now), err1 == nil && err2 == nil && system.Sub(now).Abs() <= 2*clockMargin
 }
 
 // entryTimes returns the dates of the last entry of this device in the book, and of the
@@ -151,6 +111,7 @@ func (s *state) checkClockOfBook() error {
 // last entry of the book that this device made: what is signed now would have a wrong
 // date.
 func (s *state) clockNotice() error {
+	s.comparedEntry() // before an entry has the date of this clock
 	now := s.now()
 	own, newest := s.entryTimes()
 	switch {
@@ -165,7 +126,7 @@ func (s *state) clockNotice() error {
 // checkClock adds the check of the clock if something contradicts it. It fails only if
 // two sources agree that the clock is ahead, or behind, and they are more than those that
 // agree with the clock: one router alone can cause no more than a hint. Routers with one
-// IP address are one source, whatever their names and ports.
+// IP address are one source, whatever their names and ports, and so are all peers of the DHT.
 func (a *Agent) checkClock(ctx context.Context, out *checks) {
 	sources, now := a.clockSources(), a.now()
 	hints := slices.DeleteFunc(slices.Clone(sources), func(h clockHint) bool { return h.agrees })
@@ -174,7 +135,7 @@ func (a *Agent) checkClock(ctx context.Context, out *checks) {
 	}
 	ahead, behind, agreeing := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for _, h := range sources {
-		from := h.source
+		from := cmp.Or(h.group, h.source)
 		if h.host != "" {
 			from = addressOf(ctx, h.host)
 		}

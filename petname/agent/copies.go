@@ -106,7 +106,7 @@ func (a *Agent) OtherCopy(ctx context.Context, look bool) (*OtherCopy, error) {
 	if err != nil || row == nil {
 		return nil, err
 	}
-	again := row.Times > 1 && a.now().Sub(row.Seen) < copyShown
+	again := row.Times > 1 && a.now().Sub(row.Seen).Abs() < copyShown // not for years after a clock that was ahead
 	if row.Shown && !newest && !again {
 		return nil, nil
 	}

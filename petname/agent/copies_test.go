@@ -116,6 +116,27 @@ func TestACopyOfTheHomeThatPublishesIsFound(t *testing.T) {
 	require.Contains(t, text, "restored from an older copy each time")
 }
 
+// Evidence that was seen twice, under a clock that was 20 years ahead, is not shown until that
+// time.
+func TestACopySeenUnderAFastClockIsNotReportedForYears(t *testing.T) {
+	a, c := opened(t), &offClock{}
+	net := &shared{}
+	usesFake(t, a, net)
+	require.Nil(t, publishes(t, a))
+	b, err := copied(a, filepath.Join(t.TempDir(), "copy"), agent.Options{Now: c.now})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, b.Close()) })
+	usesFake(t, b, net)
+	c.off = 20 * year
+	for range 2 {
+		publishes(t, a)
+		require.NotNil(t, publishes(t, b))
+	}
+	require.NotEmpty(t, badCopies(t, b))
+	c.off = 0
+	require.Empty(t, badCopies(t, b))
+}
+
 // Two copies that signed one sequence offline find each other by the content of the
 // record.
 func TestACopyWithTheSameSequenceIsFound(t *testing.T) {

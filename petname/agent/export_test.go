@@ -48,6 +48,32 @@ func CardsOf(a *Agent) *cards         { return &cards{a.state} }
 func OwnNetworkOf(a *Agent) dht.Store { return &ownNetwork{lazyNetwork{state: a.state}} }
 func IsLocked(a *Agent) bool          { return a.locked() }
 
+// SignedHint returns the text of signedHint.
+func SignedHint(times []time.Time, now time.Time) string {
+	h, ok := signedHint(times, now)
+	if !ok {
+		return ""
+	}
+	return h.text(now)
+}
+
+// ExpiredSeen are the expired records that peers returned.
+type ExpiredSeen struct{ seen expiredSeen }
+
+func (e *ExpiredSeen) Add(peer string, end, now time.Time) { e.seen.add(peer, end, now) }
+
+func (e *ExpiredSeen) Len() int { return len(e.seen.ends) }
+
+func (e *ExpiredSeen) Hint(now time.Time) string {
+	h, ok := e.seen.hint(now)
+	if !ok {
+		return ""
+	}
+	return h.text(now)
+}
+
+func AddExpired(a *Agent, peer string, end time.Time) { a.expired.add(peer, end, a.now()) }
+
 func NodeOf(a *Agent) Node {
 	a.mu.Lock()
 	defer a.mu.Unlock()

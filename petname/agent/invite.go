@@ -51,7 +51,8 @@ func (a *Agent) Invite(ctx context.Context, t InvitationTerms) (Invitation, erro
 	if len(t.Purpose) > pair.MaxPurpose {
 		return Invitation{}, &ArgumentError{"purpose", fmt.Sprintf("purpose of %d bytes: at most %d", len(t.Purpose), pair.MaxPurpose)}
 	}
-	terms := exchange.Terms{Code: t.Code && (t.Awaited || a.isServing()), Terms: pair.Terms{Expires: a.now().Add(t.Lifetime).Truncate(time.Second), Uses: t.Uses, Purpose: t.Purpose}}
+	now := a.now()
+	terms := exchange.Terms{Code: t.Code && (t.Awaited || a.isServing()), Terms: pair.Terms{Expires: now.Add(t.Lifetime).Truncate(time.Second), Made: now, Uses: t.Uses, Purpose: t.Purpose}}
 	if t.For != "" {
 		var err error
 		if terms.For, err = a.PointerOf(t.For); err != nil {

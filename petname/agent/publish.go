@@ -89,8 +89,8 @@ type Published struct {
 	// was the newest before this publication is one; nil: none.
 	OtherCopy *OtherCopy
 
-	// Clock is what contradicted the clock of this machine before this publication, which
-	// is an entry of the book with the date of this clock; "": nothing. See
+	// Clock is what contradicted the clock of this machine before or after this publication,
+	// which is an entry of the book with the date of this clock; "": nothing. See
 	// [Agent.ClockHint].
 	Clock string
 }
@@ -180,11 +180,11 @@ func (a *Agent) publishDraft(ctx context.Context, edit func(*Draft) error, renew
 	if err != nil {
 		return Published{}, err
 	}
-	clock := a.ClockHint()
+	hints := a.clockHints()
 	if err := a.reserve(record, draft.Lifetime, draft.Value != last.Value, renewing); err != nil {
 		return Published{}, err
 	}
-	out := Published{OtherCopy: other, Clock: clock, Pointer: record.Pointer(), Value: record.Value(), Sequence: record.Sequence(), Expires: record.Expires(), TTL: record.TTL()}
+	out := Published{OtherCopy: other, Clock: hintText(hints, a.now()), Pointer: record.Pointer(), Value: record.Value(), Sequence: record.Sequence(), Expires: record.Expires(), TTL: record.TTL()}
 	for label := range card.Edges {
 		out.Edges = append(out.Edges, label)
 	}
@@ -212,6 +212,7 @@ func (a *Agent) publishDraft(ctx context.Context, edit func(*Draft) error, renew
 	a.clearUnsent(record, out.Receipt, err)
 	a.setLastPut(record, out.Receipt, draft.Wait == WaitAll, err)
 	out.Took = time.Since(began)
+	out.Clock = hintText(mergeHints(hints, a.clockHints()), a.now())
 	out.Former, out.FormerNotStored = a.putFormer(ctx, identity, stores)
 	a.finishPuts(ctx)
 	if err == nil && draft.Wait == WaitAll && out.Receipt.Refused > 0 {
@@ -284,7 +285,7 @@ func (s *state) newCard(id home.Identity, addresses bool) (pointer.Card, error) 
 	if err != nil {
 		return pointer.Card{}, err
 	}
-	sealing, err := s.home.RenewSealing(s.now(), s.newestEntry(), sealingAge)
+	sealing, err := s.home.RenewSealing(s.now(), s.comparedEntry(), sealingAge)
 	if err != nil {
 		return pointer.Card{}, err
 	}

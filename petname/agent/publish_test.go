@@ -3,7 +3,6 @@ package agent_test
 import (
 	"context"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/dht/kad"
+	"github.com/petnames-go/petnames/internal/lawtest"
 	"github.com/petnames-go/petnames/petname/agent"
 	"github.com/petnames-go/petnames/pointer"
 )
@@ -42,7 +42,7 @@ func TestPublishSettles(t *testing.T) {
 	cancel()
 	agent.SetFinishTimeout(a, patience)
 	rounds := []agent.Wait{agent.WaitSome, agent.WaitAll}
-	if os.Getenv("PETNAME_TEST_LONG") == "1" {
+	if lawtest.Long() {
 		rounds = slices.Repeat(rounds, 3)
 	}
 	for _, wait := range rounds {

@@ -6,6 +6,7 @@ import (
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/dht/delegated"
 	"github.com/petnames-go/petnames/petname/home"
+	"github.com/petnames-go/petnames/pointer"
 )
 
 // router is one HTTP router; a [*delegated.Client], except in tests.
@@ -92,7 +93,7 @@ func (s *state) joined(ctx context.Context) ([]dht.Store, error) {
 }
 
 func (s *state) resolver(stores ...dht.Store) *dht.Resolver {
-	return &dht.Resolver{Stores: stores, Home: s.records, Now: s.now}
+	return &dht.Resolver{Stores: stores, Home: s.records, Now: s.now, OnExpired: func(peer string, r pointer.Record) { s.expired.add(peer, r.Expires(), s.now()) }}
 }
 
 // tryRouters checks all routers at the same time, and returns the errors.

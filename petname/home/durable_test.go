@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/petnames-go/petnames/internal/lawtest"
 	"github.com/petnames-go/petnames/ledger/durable/durabletest"
 	"github.com/petnames-go/petnames/petname"
 )
@@ -22,7 +23,7 @@ func TestAPowerCutInCreateLeavesAWholeHomeOrNone(t *testing.T) {
 	homes, n := 0, 0
 	for disk := range durabletest.Crashes() {
 		// Each operation tries one or two of the five ways to lose unsynced data.
-		if n++; n%3 != 0 && os.Getenv("PETNAME_TEST_LONG") != "1" {
+		if n++; n%3 != 0 && !lawtest.Long() {
 			continue
 		}
 		root := t.TempDir()

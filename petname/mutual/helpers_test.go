@@ -3,17 +3,15 @@ package mutual
 import (
 	"bytes"
 	"crypto/sha256"
-	"flag"
 	"io"
 	"iter"
 	"math/rand/v2"
-	"os"
-	"strconv"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/petnames-go/petnames/internal/lawtest"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -36,7 +34,7 @@ func testKey(name string) *pointer.Key {
 func flips(b []byte) iter.Seq[int] {
 	return func(yield func(int) bool) {
 		every := 4
-		if os.Getenv("PETNAME_TEST_LONG") == "1" {
+		if lawtest.Long() {
 			every = 1
 		}
 		for at := 0; at < len(b); at += every {
@@ -45,18 +43,6 @@ func flips(b []byte) iter.Seq[int] {
 			}
 		}
 	}
-}
-
-// quickly reduces the runs of a slow rapid property, unless PETNAME_TEST_LONG
-// is set or the command line sets a number.
-func quickly(t testing.TB, checks int) {
-	t.Helper()
-	f := flag.Lookup("rapid.checks")
-	if os.Getenv("PETNAME_TEST_LONG") == "1" || f.Value.String() != f.DefValue {
-		return
-	}
-	require.NoError(t, f.Value.Set(strconv.Itoa(checks)))
-	t.Cleanup(func() { require.NoError(t, f.Value.Set(f.DefValue)) })
 }
 
 // Alice introduces Bob and Carol to each other; Mallory is a key of Alice's.

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/petnames-go/petnames/internal/lawtest"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -227,10 +228,9 @@ func TestDuplicateMessagesAreHandledOnce(t *testing.T) {
 // For any loss, duplication and reordering of messages, a party that is Active has the
 // pointer that it consented to, and its peer has verified it.
 func TestNoScheduleLeavesAHalfOpenContact(t *testing.T) {
-	quickly(t, 25)
 	stale := newScenario(t, "stale")
 	old := stale.run(stale.acceptBoth(), nil)
-	rapid.Check(t, func(rt *rapid.T) {
+	lawtest.Check(t, 25, func(rt *rapid.T) {
 		p := newScenario(t, "schedule")
 		queue := append(p.acceptBoth(), old...)
 		for step := 0; len(queue) > 0 && step < 60; step++ {

@@ -10,6 +10,8 @@ import (
 	"github.com/rivo/uniseg"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
+
+	_ "github.com/petnames-go/petnames/internal/lawtest" // a fixed seed
 )
 
 // A note says what it says, and starts no look of a name.

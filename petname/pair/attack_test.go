@@ -9,6 +9,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
+
+	"github.com/petnames-go/petnames/internal/lawtest"
 )
 
 // afterRecords is a time at which all records of a test have expired.
@@ -108,9 +110,8 @@ func TestReplacedRecordNeverPairsWrong(t *testing.T) {
 
 // A network that replays, exchanges, changes and drops messages, in any order of steps.
 func TestHostileNetworkNeverPairsWrong(t *testing.T) {
-	quickly(t, 40)
 	mailboxes := []string{mailboxOffer, mailboxAcceptance, mailboxAnswer}
-	rapid.Check(t, func(t *rapid.T) {
+	lawtest.Check(t, 40, func(t *rapid.T) {
 		m := newCodeScenario(t, theCode, rapid.SampledFrom([]string{theCode, "742-tunnel-zoo-zoo"}).Draw(t, "heard"))
 		var seen [][]byte
 		for sequence := range uint64(rapid.IntRange(0, 12).Draw(t, "moves")) {

@@ -144,7 +144,20 @@ const (
 	// either and the peers that store the messages: a message is valid for so long
 	// after its sender ceases to use it.
 	clockTolerance = 24 * time.Hour
+
+	// noticeLife is the validity of the notice of an inviter whose offer no peer stores,
+	// since its clock is far behind. Peers drop it 48 hours after they received it.
+	noticeLife = 50 * 365 * 24 * time.Hour
 )
+
+// endNear returns the end of a code, or CodeLife from now if that is earlier: the clock was
+// set back since.
+func endNear(end, now time.Time) time.Time {
+	if latest := now.Add(CodeLife); end.After(latest) {
+		return latest
+	}
+	return end
+}
 
 // slot is a nameplate in a period. Both sides of a code derive their mailboxes from
 // it. It does not contain the secret.

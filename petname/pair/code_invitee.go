@@ -32,6 +32,7 @@ func AcceptCode(self Self, code Code, markUsed MarkUsed) (*CodeInvitee, error) {
 
 // Step implements [Stepper]. The event is Paired when the inviter is verified.
 func (v *CodeInvitee) Step(ctx context.Context, store dht.Store, now time.Time) (Event, error) {
+	v.deadline = endNear(v.deadline, now)
 	if v.deadline.IsZero() {
 		v.deadline = now.Add(CodeLife)
 	}

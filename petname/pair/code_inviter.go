@@ -16,7 +16,7 @@ type CodeInviter struct {
 	codeSide
 	offer   []byte    // the message; nil before the first step
 	expires time.Time // of the offer
-	noticed bool      // the notice is in the network
+	noticed slot      // of the notice that is in the network; zero: none
 	answer  []byte    // the message; nil before it is made
 	failure error     // the result after the answer is sent; nil: paired
 	paired  *Paired
@@ -44,6 +44,7 @@ func (i *CodeInviter) Step(ctx context.Context, store dht.Store, now time.Time) 
 	case i.offer == nil:
 		return Event{}, i.publishOffer(ctx, store, now)
 	}
+	i.expires = endNear(i.expires, now)
 	// 1. An invitee cannot tell two offers in one slot apart: both fail.
 	stored, ok, err := i.slot.mailbox(mailboxOffer).fetch(ctx, store, now)
 	switch {
@@ -70,22 +71,22 @@ func (i *CodeInviter) Step(ctx context.Context, store dht.Store, now time.Time) 
 	if !ok {
 		return Event{}, i.slot.mailbox(mailboxOffer).put(ctx, store, i.offer, 1, i.expires.Add(clockTolerance))
 	}
-	return Event{}, i.putNotice(ctx, store)
+	return Event{}, i.putNotice(ctx, store, i.expires.Add(clockTolerance))
 }
 
 // putNotice puts the notice, by which an invitee with another clock finds the slot, when
 // no acceptance came at once. An invitee with the same clock needs none, so a newer notice
 // is no failure.
-func (i *CodeInviter) putNotice(ctx context.Context, store dht.Store) error {
-	if i.noticed {
+func (i *CodeInviter) putNotice(ctx context.Context, store dht.Store, until time.Time) error {
+	if i.noticed == i.slot {
 		return nil
 	}
 	notice := encode(wireNotice{Kind: kindNotice, Period: i.slot.period})
-	err := i.code.noticeMailbox().put(ctx, store, notice, uint64(max(i.slot.period, 0)), i.expires.Add(clockTolerance))
+	err := i.code.noticeMailbox().put(ctx, store, notice, uint64(max(i.slot.period, 0)), until)
 	if err != nil && !errors.Is(err, dht.ErrOlder) {
 		return err
 	}
-	i.noticed = true
+	i.noticed = i.slot
 	return nil
 }
 
@@ -99,6 +100,12 @@ func (i *CodeInviter) publishOffer(ctx context.Context, store dht.Store, now tim
 	stored, err := fetchAll(ctx, store, now, append(mailboxes, ownSlot.mailbox(mailboxAcceptance), ownSlot.mailbox(mailboxAnswer)))
 	if err != nil {
 		return err
+	}
+	if found := stored[len(mailboxes)]; found.present { // an invitee found the notice below
+		if err := clocksError(found.message, now); err != nil {
+			_, err = i.fail(err)
+			return err
+		}
 	}
 	for _, found := range stored {
 		if found.present {
@@ -117,8 +124,11 @@ func (i *CodeInviter) publishOffer(ctx context.Context, store dht.Store, now tim
 	if err := ownSlot.mailbox(mailboxOffer).put(ctx, store, message, 1, expires.Add(clockTolerance)); err != nil {
 		if errors.Is(err, dht.ErrOlder) {
 			_, err = i.fail(ErrOccupied)
+			return err
 		}
-		return err
+		// Peers whose clocks are over a day ahead store no message of this side: it has
+		// ended. A notice that lasts leads the invitee to the slot, and both end at once.
+		return errors.Join(err, i.putNotice(ctx, store, now.Add(noticeLife)))
 	}
 	i.offer, i.expires = message, expires
 	return nil

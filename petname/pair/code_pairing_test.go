@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/internal/lawtest"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -114,8 +115,7 @@ func (m *codeScenario) requireNoWrongPairing(t require.TestingT) {
 }
 
 func TestCodePairsWhicheverSideStartsFirst(t *testing.T) {
-	quickly(t, 30)
-	rapid.Check(t, func(t *rapid.T) {
+	lawtest.Check(t, 30, func(t *rapid.T) {
 		m := newCodeScenario(t, theCode, "742 TUNN orbi candy")
 		m.clock.after(time.Duration(rapid.IntRange(0, 600).Draw(t, "start")) * time.Second)
 		for range rapid.IntRange(0, 10).Draw(t, "steps of the invitee alone") {

@@ -58,7 +58,9 @@
 // and the first word alone determine. B reads it where it finds no offer near its own
 // time, even if it has ended by B's clock, and uses the slot of that period; if that is
 // over 24 hours away, B puts its own time into that slot, and both fail and name both
-// times. A forged notice leads B to no slot that a forger could not fill otherwise.
+// times. If no peer stores the offer, since A's clock is far behind theirs, A puts a notice
+// that lasts 50 years instead, for the same purpose. A forged notice leads B to no slot that
+// a forger could not fill otherwise.
 //
 // A tag is HMAC-SHA-512 of the sender's own share and commitment, under a key from the
 // ISK of CPace, as in the draft. The seal is AES-256-GCM under HKDF-SHA-512 of the ISK,

@@ -2,13 +2,9 @@ package pair
 
 import (
 	"context"
-	"flag"
 	"io"
 	"iter"
 	"math/rand/v2"
-	"os"
-	"strconv"
-	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -16,18 +12,6 @@ import (
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/pointer"
 )
-
-// quickly reduces the runs of a slow rapid property, unless PETNAME_TEST_LONG
-// is set or the command line sets a number.
-func quickly(t testing.TB, checks int) {
-	t.Helper()
-	f := flag.Lookup("rapid.checks")
-	if os.Getenv("PETNAME_TEST_LONG") == "1" || f.Value.String() != f.DefValue {
-		return
-	}
-	require.NoError(t, f.Value.Set(strconv.Itoa(checks)))
-	t.Cleanup(func() { require.NoError(t, f.Value.Set(f.DefValue)) })
-}
 
 // newRandom returns a stream of bytes that a seed determines.
 func newRandom(seed byte) io.Reader { return rand.NewChaCha8([32]byte{seed}) }

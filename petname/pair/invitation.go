@@ -83,6 +83,7 @@ func (e *ExpiredError) Unwrap() error { return ErrExpired }
 // Terms are the terms of a new invitation.
 type Terms struct {
 	Expires time.Time
+	Made    time.Time       // by the clock that Expires was taken from; zero: unknown
 	Uses    int             // 0 means 1
 	Purpose string          // ≤ MaxPurpose bytes
 	For     pointer.Pointer // the recipient; zero: any holder

@@ -34,7 +34,7 @@ func TestInvitationIsParsedAsWritten(t *testing.T) {
 		require.NoError(t, err)
 		got := *ticket.Invitation
 		require.Equal(t, inv.Link(), got.Link())
-		require.Equal(t, terms, Terms{got.Expires, got.Uses, got.Purpose, got.For})
+		require.Equal(t, terms, Terms{Expires: got.Expires, Uses: got.Uses, Purpose: got.Purpose, For: got.For})
 		require.Equal(t, self.Identity.Next, got.Next)
 		require.True(t, slices.EqualFunc(self.Identity.Addresses, got.Addresses, bytes.Equal))
 		compact, err := ParseTicket(inv.Compact(), start)

@@ -36,6 +36,7 @@ type Inviter struct {
 	private    *ecdh.PrivateKey
 	invitees   []pointer.Pointer
 	withdrawn  bool
+	made       time.Time // to the second; zero: unknown, by an older version
 
 	lastPut time.Time  // when the invitation was last put
 	handled [][32]byte // by mailbox: the last message that was handled
@@ -63,6 +64,7 @@ func Invite(ctx context.Context, self Self, terms Terms, save SaveState) (*Invit
 	if err != nil {
 		return nil, err
 	}
+	i.made = terms.Made.Truncate(time.Second)
 	if err := save(ctx, i.State(), nil); err != nil {
 		return nil, fmt.Errorf("inviting: %w", err)
 	}
@@ -118,7 +120,9 @@ func (i *Inviter) Withdraw(ctx context.Context) error {
 
 // Step implements [Stepper]. The event is Accepted, once for each invitee; if a crash
 // follows SaveState, only SaveState receives it. Further steps refuse late invitees. The
-// final error is [ErrExpired], 10 minutes after the end of the invitation.
+// final error is [ErrExpired], 10 minutes after the end of the invitation. While the clock
+// is over a day behind [Terms].Made, invitees are refused as late: that clock was ahead, and
+// the end may be years away.
 func (i *Inviter) Step(ctx context.Context, store dht.Store, now time.Time) (Event, error) {
 	switch {
 	case i.err != nil:
@@ -231,7 +235,7 @@ func (i *Inviter) admit(peer pointer.Pointer, now time.Time) (status Reason, rep
 		return ReasonWithdrawn, false
 	case slices.Contains(i.invitees, peer):
 		return 0, true
-	case !now.Before(i.invitation.Expires):
+	case !now.Before(i.invitation.Expires), i.made.Sub(now) > clockTolerance:
 		return ReasonExpired, false
 	case i.UsesLeft() <= 0:
 		return ReasonUsed, false

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/petnames-go/petnames/pointer"
 )
@@ -17,6 +18,7 @@ type wireState struct {
 	Private    []byte   `cbor:"3,keyasint"` // X25519
 	Invitees   [][]byte `cbor:"4,keyasint,omitempty"`
 	Withdrawn  bool     `cbor:"5,keyasint,omitempty"`
+	Made       int64    `cbor:"6,keyasint,omitempty"` // seconds since 1970
 }
 
 const maxState = maxInvitation + 2048
@@ -28,6 +30,9 @@ func (i *Inviter) State() []byte {
 	w := wireState{Version: 1, Invitation: i.invitation.signed, Private: i.private.Bytes(), Withdrawn: i.withdrawn}
 	for _, p := range i.invitees {
 		w.Invitees = append(w.Invitees, p.Bytes())
+	}
+	if i.made.Unix() > 0 {
+		w.Made = i.made.Unix()
 	}
 	return encode(w)
 }
@@ -43,7 +48,7 @@ func ResumeInviter(self Self, state []byte, save SaveState) (*Inviter, error) {
 	if err != nil {
 		return nil, err
 	}
-	i.invitees, i.withdrawn = s.invitees, s.withdrawn
+	i.invitees, i.withdrawn, i.made = s.invitees, s.withdrawn, s.made
 	return i, nil
 }
 
@@ -53,6 +58,7 @@ type inviterState struct {
 	private    *ecdh.PrivateKey
 	invitees   []pointer.Pointer
 	withdrawn  bool
+	made       time.Time
 }
 
 // parseState decodes and verifies a state.
@@ -65,6 +71,12 @@ func parseState(b []byte) (inviterState, error) {
 		return inviterState{}, fmt.Errorf("has version %d, not 1", w.Version)
 	}
 	s := inviterState{withdrawn: w.Withdrawn}
+	if w.Made < 0 || w.Made > maxExpires {
+		return inviterState{}, fmt.Errorf("its time, %d, is out of range", w.Made)
+	}
+	if w.Made > 0 {
+		s.made = time.Unix(w.Made, 0).UTC()
+	}
 	var err error
 	if s.invitation, err = openInvitation(w.Invitation); err != nil {
 		return inviterState{}, err

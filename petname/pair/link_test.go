@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/internal/lawtest"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -206,8 +207,7 @@ func TestConcurrentInviteesExceedNoUses(t *testing.T) {
 	for uses := 1; uses <= 2; uses++ {
 		race(t, uses, uses+1, func() []int { return nil }) // all invitees step in parallel
 	}
-	quickly(t, 15)
-	rapid.Check(t, func(t *rapid.T) {
+	lawtest.Check(t, 15, func(t *rapid.T) {
 		uses, many := rapid.IntRange(1, 3).Draw(t, "uses"), rapid.IntRange(1, 5).Draw(t, "takers")
 		race(t, uses, many, func() []int {
 			return rapid.SliceOfN(rapid.IntRange(0, many-1), 0, 10).Draw(t, "steps")

@@ -8,7 +8,6 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"iter"
-	"os"
 	"testing"
 	"time"
 
@@ -16,6 +15,7 @@ import (
 
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/dht/seal"
+	"github.com/petnames-go/petnames/internal/lawtest"
 	"github.com/petnames-go/petnames/pointer"
 	"github.com/petnames-go/petnames/pointer/canonical"
 )
@@ -207,7 +207,7 @@ func TestMessageCannotBeMoved(t *testing.T) {
 	require.Empty(t, alice.fetch(t, other, now))
 
 	every := 61 // bytes of the payload between two changes
-	if os.Getenv("PETNAME_TEST_LONG") == "1" {
+	if lawtest.Long() {
 		every = 1
 	}
 	for i := 0; i < payloadSize; i += every { // a changed byte is refused, too

@@ -11,6 +11,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
+
+	_ "github.com/petnames-go/petnames/internal/lawtest" // a fixed seed
 )
 
 // flat has a field of each kind that formats use, by integer keys.

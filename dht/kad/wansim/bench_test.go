@@ -2,7 +2,6 @@ package wansim
 
 import (
 	"flag"
-	"os"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/internal/lawtest"
 )
 
 var (
@@ -32,7 +32,7 @@ var (
 // test run, and omits the measures that have no bound. With PETNAME_TEST_LONG=1
 // the flags keep their sizes.
 func small() bool {
-	asked := os.Getenv("PETNAME_TEST_LONG") == "1"
+	asked := lawtest.Long()
 	flag.Visit(func(f *flag.Flag) { asked = asked || !strings.HasPrefix(f.Name, "test.") })
 	if !asked {
 		*liveFlag, *deadFlag, *opsFlag, *sybilsFlag, *resolvesFlag = 60, 20, 3, 30, 2

@@ -1,0 +1,57 @@
+// Package lawtest runs the random tests of the module. It is for test files.
+//
+// Each test package that imports rapid imports this package, too. Its laws are
+// then checked on the same histories in each run: rapid draws from a fixed seed,
+// also where a test calls rapid.Check itself. The flag -rapid.seed and the
+// environment variable RAPID_SEED set another seed; 0 is a new one each time.
+package lawtest
+
+import (
+	"flag"
+	"os"
+	"strconv"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+const seed = "20260102"
+
+// rapid has no API for its seed but the flag, which package flag parses after
+// this. rapid itself reads the variables of the environment.
+func init() {
+	if _, ok := os.LookupEnv("RAPID_SEED"); ok {
+		return
+	}
+	f := flag.Lookup("rapid.seed")
+	if err := f.Value.Set(seed); err != nil {
+		panic(err)
+	}
+	f.DefValue = seed
+}
+
+// Long reports whether tests run at full size: PETNAME_TEST_LONG is 1.
+func Long() bool { return os.Getenv("PETNAME_TEST_LONG") == "1" }
+
+// Check calls rapid.Check for a law that takes long. It checks a number of
+// histories, or rapid's usual number if Long. The flag -rapid.checks and
+// RAPID_CHECKS set another number. Laws do not run in parallel: the number is a
+// variable of rapid.
+func Check(t *testing.T, checks int, law func(*rapid.T)) {
+	t.Helper()
+	if !Long() && !isNumberSet() {
+		f := flag.Lookup("rapid.checks")
+		before := f.Value.String()
+		if err := f.Value.Set(strconv.Itoa(checks)); err != nil {
+			t.Fatal(err)
+		}
+		defer f.Value.Set(before)
+	}
+	rapid.Check(t, law)
+}
+
+func isNumberSet() bool {
+	_, set := os.LookupEnv("RAPID_CHECKS")
+	flag.Visit(func(f *flag.Flag) { set = set || f.Name == "rapid.checks" })
+	return set
+}
