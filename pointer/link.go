@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+
+	"github.com/petnames-go/petnames/pointer/paste"
 )
 
 // Link is the form in which people exchange pointers. Beside the pointer it has
@@ -68,19 +70,29 @@ func linkSum(covered string) string {
 	return hex.EncodeToString(sum[:linkChecksum])
 }
 
-// ParseLink reads a link. It also reads a bare pointer, in any form that
-// [Parse] accepts, as a Link with the pointer alone.
+// ParseLink reads a link, without what other programs added to it: see package
+// paste. It also reads a bare pointer, in any form that [Parse] accepts, as a Link
+// with the pointer alone.
 func ParseLink(s string) (Link, error) {
-	s = strings.TrimSpace(s)
-	if !hasPrefixFold(s, linkScheme) {
+	trimmed := strings.TrimSpace(s)
+	token := paste.Token(s)
+	if !hasPrefixFold(trimmed, linkScheme) && !hasPrefixFold(token, linkScheme) {
 		p, err := Parse(s)
 		return Link{Pointer: p}, err
 	}
-	l, err := parseLink(s)
-	if err != nil {
-		return Link{}, fmt.Errorf("link %s: %w", quote(s), err)
+	l, err := parseLink(trimmed)
+	if err == nil {
+		return l, nil
 	}
-	return l, nil
+	if token != trimmed {
+		if l, err := parseLink(token); err == nil {
+			return l, nil
+		}
+	}
+	if foreign := paste.Foreign(token); foreign != "" {
+		err = fmt.Errorf("has the character %s, which no link has: it was mistyped, or is a forgery; ask for it again", foreign)
+	}
+	return Link{}, fmt.Errorf("link %s: %w", quote(trimmed), err)
 }
 
 // errLinkSum is returned for a link whose checksum is missing or wrong.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"filippo.io/edwards25519"
 	"github.com/ipfs/go-cid"
@@ -14,6 +15,8 @@ import (
 	cryptopb "github.com/libp2p/go-libp2p/core/crypto/pb"
 	"github.com/multiformats/go-multibase"
 	"github.com/multiformats/go-multihash"
+
+	"github.com/petnames-go/petnames/pointer/paste"
 )
 
 // Pointer is the multihash of a libp2p-encoded public key: a self-certifying
@@ -36,45 +39,91 @@ const (
 	// bytes.
 	maxQuoted = 100
 
-	// maxText bounds the input of Parse, in bytes: the longest base (base2,
-	// 369) of the longest pointer is shorter.
-	maxText = 512
+	// maxText bounds an identifier in the input of Parse, in bytes, with the path
+	// around it. The longest base (base2, 369) of the longest pointer is shorter.
+	maxText = 2 << 10
 
 	invalidText = "(no pointer)"
 )
 
-// Parse reads a pointer in the forms that people paste: the canonical base36
-// text ("k51…", also in upper case), any other multibase of a CIDv1 with the
-// libp2p-key codec, a base58 peer ID ("12D3Koo…", "Qm…"), any of these behind
-// "/ipns/" or "ipns://", and "did:key:z6Mk…". It ignores white space around it.
-// The error for any other text quotes it.
+// Parse reads a pointer in the forms that people paste:
+//
+//   - the canonical base36 text ("k51…"), also in upper case, and any other multibase
+//     of a CIDv1 with the libp2p-key codec;
+//   - a peer ID ("12D3Koo…", "Qm…"), also behind "/p2p/" and at the end of a
+//     multiaddr;
+//   - "/ipns/…", "ipns://…", "dnslink=/ipns/…" and the address of a gateway, with or
+//     without a path, which is ignored;
+//   - keys of other systems: did:key (Ed25519 and secp256k1) and did:dht, z-base-32
+//     (pkarr), "ssh-ed25519 …", and public keys in PEM and as JSON Web Keys.
+//
+// It ignores what other programs add to a text when it is copied: see package paste.
+// The error for any other text quotes it, unless it has a private key.
 //
 // A bare pointer has no checksum: many one-letter typos are refused only
 // because they are not a curve point, and others are not refused. People should
 // exchange a [Link], or compare [Words].
 func Parse(s string) (Pointer, error) {
-	p, err := parse(strings.TrimSpace(s))
-	if err != nil {
-		return Pointer{}, fmt.Errorf("pointer %s: %w", quote(s), err)
+	if isSecret(s) {
+		return Pointer{}, fmt.Errorf("pointer: %w", errSecret)
 	}
-	return p, nil
+	trimmed := strings.TrimSpace(s)
+	p, err := parse(trimmed)
+	if err == nil {
+		return p, nil
+	}
+	for _, copied := range []string{string(paste.Lines([]byte(s))), paste.Words(s)} { // of several lines, and of several words
+		if p, known, err := parseKeyText(strings.TrimSpace(copied)); known && err == nil {
+			return p, nil
+		}
+	}
+	// A bare pointer has no checksum, so no lines are joined, and no letters mapped.
+	token := paste.Words(s)
+	if token != trimmed && !strings.Contains(token, " ") && !paste.HasFullWidth(s) {
+		if p, err := parse(token); err == nil {
+			return p, nil
+		}
+	}
+	if foreign := paste.Foreign(token); foreign != "" && parseable(token) {
+		err = fmt.Errorf("has the character %s, which no pointer has: it was mistyped, or is a forgery", foreign)
+	}
+	return Pointer{}, fmt.Errorf("pointer %s: %w", quote(s), err)
+}
+
+// parseable reports whether a text would be tried as a pointer if one character were
+// another one.
+func parseable(s string) bool {
+	n := 0
+	for _, r := range s {
+		if r >= utf8.RuneSelf {
+			n++
+		}
+	}
+	return len(s) > 40 && n < 4
 }
 
 // parse is Parse without the prefix of its errors.
 func parse(s string) (Pointer, error) {
-	switch {
-	case s == "":
+	if s == "" {
 		return Pointer{}, errors.New("is empty")
+	}
+	if len(s) > maxKeyText {
+		return Pointer{}, fmt.Errorf("is %d bytes long, over %d", len(s), maxKeyText)
+	}
+	if p, known, err := parseKeyText(s); known {
+		return p, err
+	}
+	switch {
 	case len(s) > maxText:
 		return Pointer{}, fmt.Errorf("is %d bytes long, over %d", len(s), maxText)
-	case strings.HasPrefix(s, "did:key:"):
-		return parseDIDKey(strings.TrimPrefix(s, "did:key:"))
 	case hasPrefixFold(s, linkScheme):
 		return Pointer{}, errors.New("is a link, not a bare pointer")
-	case strings.HasPrefix(s, "/ipns/"):
-		s = strings.TrimSuffix(s[len("/ipns/"):], "/")
-	case hasPrefixFold(s, "ipns://"): // a URI scheme is case-insensitive (RFC 3986, §3.1)
-		s = strings.TrimSuffix(s[len("ipns://"):], "/")
+	case strings.HasPrefix(s, "did:"), strings.HasPrefix(s, "pk:"):
+		return parseDID(s)
+	}
+	s, err := locate(s)
+	if err != nil {
+		return Pointer{}, err
 	}
 	// No multibase prefix is Q or 1, and libp2p's peer IDs start with one of
 	// them, so the two forms cannot be confused.
@@ -86,20 +135,69 @@ func parse(s string) (Pointer, error) {
 		return FromBytes(mh)
 	}
 	b, err := decodeMultibase(s)
-	if err != nil {
-		if strings.ContainsRune(s, '/') {
-			return Pointer{}, errors.New("is a path, not a pointer")
+	if err == nil {
+		if c, cerr := cid.Cast(b); cerr == nil {
+			if c.Version() != 1 || c.Type() != cid.Libp2pKey {
+				return Pointer{}, errors.New("is the address of content, not a pointer to a key")
+			}
+			return FromBytes(c.Hash())
 		}
-		return Pointer{}, errors.New("is no pointer (one looks like k51qzi5uqu5d…)")
 	}
-	c, err := cid.Cast(b)
-	if err != nil {
+	switch {
+	case isZBase32(s):
+		return parseZBase32(s)
+	case err == nil:
 		return Pointer{}, errors.New("is no pointer (one looks like k51qzi5uqu5d…): was it cut short?")
 	}
-	if c.Version() != 1 || c.Type() != cid.Libp2pKey {
-		return Pointer{}, errors.New("is the address of content, not a pointer to a key")
+	return Pointer{}, fmt.Errorf("is %s (a pointer looks like k51qzi5uqu5d…)", looksLike(s))
+}
+
+// locate returns the identifier in a path, a URL or a multiaddr, and other text
+// unchanged.
+func locate(s string) (string, error) {
+	s = strings.TrimPrefix(s, "dnslink=")
+	first := func(path string) (string, error) {
+		id, _, _ := strings.Cut(path, "/")
+		if strings.Contains(id, ".") {
+			return "", fmt.Errorf("is the domain name %s, which no key signs", quote(id))
+		}
+		return id, nil
 	}
-	return FromBytes(c.Hash())
+	for _, scheme := range []string{"https://", "http://"} {
+		if !hasPrefixFold(s, scheme) {
+			continue
+		}
+		address, _, _ := strings.Cut(s[len(scheme):], "#")
+		address, _, _ = strings.Cut(address, "?")
+		host, path, _ := strings.Cut(address, "/")
+		if id, gateway, ok := strings.Cut(host, ".ipns."); ok && gateway != "" {
+			return first(id)
+		}
+		if path, ok := strings.CutPrefix(path, "ipns/"); ok {
+			return first(path)
+		}
+		return "", errors.New("is a web address, not that of a pointer at a gateway (…/ipns/k51…)")
+	}
+	switch {
+	case hasPrefixFold(s, "ipns://"): // a URI scheme is case-insensitive (RFC 3986, §3.1)
+		s, _, _ = strings.Cut(s[len("ipns://"):], "#")
+		s, _, _ = strings.Cut(s, "?")
+		return first(s)
+	case strings.HasPrefix(s, "/ipns/"):
+		return first(s[len("/ipns/"):])
+	case strings.HasPrefix(s, "/ipfs/"), hasPrefixFold(s, "ipfs://"):
+		return "", errors.New("is the address of content, not a pointer to a key")
+	case strings.HasPrefix(s, "/"):
+		parts := strings.Split(strings.TrimSuffix(s, "/"), "/")
+		if n := len(parts); n > 2 && (parts[n-2] == "p2p" || parts[n-2] == "ipfs") {
+			return parts[n-1], nil
+		}
+		if strings.Contains(s, "/p2p/") {
+			return "", errors.New("is an address that does not end with a peer ID")
+		}
+		return "", errors.New("is a path, not a pointer")
+	}
+	return s, nil
 }
 
 // decodeMultibase accepts a text only if its bytes encode to the same text, in
@@ -138,16 +236,6 @@ func hasPrefixFold(s, prefix string) bool {
 // the Kelvin sign equals k.
 func equalFoldASCII(a, b string) bool {
 	return len(a) == len(b) && strings.EqualFold(a, b)
-}
-
-// parseDIDKey parses the part of a did:key after "did:key:".
-func parseDIDKey(s string) (Pointer, error) {
-	b, err := decodeMultibase(s)
-	// did:key, §3.1.1: the multicodec ed25519-pub (0xed 0x01), then the key.
-	if err != nil || s[0] != multibase.Base58BTC || len(b) != 2+ed25519.PublicKeySize || b[0] != 0xed || b[1] != 0x01 {
-		return Pointer{}, errors.New("is no did:key of an Ed25519 key (did:key:z6Mk…)")
-	}
-	return FromPublicKey(ed25519.PublicKey(b[2:]))
 }
 
 // FromBytes reads the binary form: the multihash itself. It refuses Ed25519
@@ -198,6 +286,15 @@ func FromPublicKey(pub crypto.PublicKey) (Pointer, error) {
 // fromEncodedKey returns the pointer of a libp2p-encoded key that is inlined.
 func fromEncodedKey(encoded []byte) (Pointer, error) {
 	mh, err := multihash.Encode(encoded, multihash.IDENTITY)
+	if err != nil {
+		return Pointer{}, err
+	}
+	return FromBytes(mh)
+}
+
+// fromKeyDigest returns the pointer of a libp2p-encoded key that is not inlined.
+func fromKeyDigest(encoded []byte) (Pointer, error) {
+	mh, err := multihash.Sum(encoded, multihash.SHA2_256, -1)
 	if err != nil {
 		return Pointer{}, err
 	}

@@ -7,6 +7,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"unicode"
+
+	"github.com/petnames-go/petnames/pointer/paste"
 )
 
 // The English list of BIP-39, bip-0039/english.txt, sorted, 2048 words, each
@@ -63,15 +66,23 @@ func bitOf(entropy [wordsEntropy]byte, bit int) uint16 {
 	return uint16(source[bit/8]>>(7-bit%8)) & 1
 }
 
-// ParseWords reads twelve words, in any case, with any white space between
-// them, each word cut to its first four letters or more. A word that is not in
-// the list is an error, and so is a wrong checksum. The checksum detects 15 of
-// 16 wrong words; comparison with the pointer's own words detects the rest.
+// ParseWords reads twelve words, in any case, with white space, commas or hyphens
+// between them, and with their numbers in a list, each word cut to its first four
+// letters or more. It ignores what other programs add to them: see package paste. A
+// word that is not in the list is an error, and so is a wrong checksum. The checksum
+// detects 15 of 16 wrong words; comparison with the pointer's own words detects the
+// rest.
 func ParseWords(s string) (Words, error) {
+	if isSecret(s) {
+		return Words{}, fmt.Errorf("words: %w", errSecret)
+	}
 	if len(s) > maxLink {
 		return Words{}, fmt.Errorf("words %s: are too long", quote(s))
 	}
-	fields := strings.Fields(strings.ToLower(s))
+	fields := strings.FieldsFunc(strings.ToLower(paste.Words(s)), func(r rune) bool {
+		return unicode.IsSpace(r) || unicode.Is(unicode.Pd, r) || strings.ContainsRune(",;.", r)
+	})
+	fields = slices.DeleteFunc(fields, func(field string) bool { return strings.Trim(field, "0123456789") == "" }) // of a list
 	if len(fields) != wordsCount {
 		return Words{}, fmt.Errorf("words %s: are %d, and %d are needed", quote(s), len(fields), wordsCount)
 	}

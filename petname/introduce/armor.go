@@ -1,8 +1,13 @@
 package introduce
 
 import (
+	"encoding/base64"
 	"encoding/pem"
 	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/petnames-go/petnames/pointer/paste"
 )
 
 // armorType is the type of the PEM blocks.
@@ -14,6 +19,9 @@ const maxArmored = 64 << 10
 // maxArmoredBlocks bounds the statements in one text.
 const maxArmoredBlocks = 8
 
+// copied matches a block in a text that passed through other programs.
+var copied = regexp.MustCompile(`(?s)\p{Pd}+\s*BEGIN ` + armorType + `\s*\p{Pd}+(.*?)\p{Pd}+\s*END ` + armorType + `\s*\p{Pd}+`)
+
 // Armor writes signed statements as text: PEM blocks, for a file or a mail.
 func Armor(signed ...[]byte) []byte {
 	var out []byte
@@ -24,11 +32,34 @@ func Armor(signed ...[]byte) []byte {
 }
 
 // Dearmor returns the statements in a text, with other text around them, such as
-// that of a mail. They are not verified: see [Open]. A text without any is an error.
+// that of a mail, and without what mail programs add to them: see package paste. They
+// are not verified: see [Open]. A text without any is an error.
 func Dearmor(text []byte) ([][]byte, error) {
 	if len(text) > maxArmored {
 		return nil, invalid("a text of %d bytes, over %d", len(text), maxArmored)
 	}
+	found, err := dearmor(text)
+	if err != nil || len(found) > 0 {
+		return found, err
+	}
+	// The lines may be indented, folded or joined, and the hyphens replaced by dashes.
+	for _, block := range copied.FindAllSubmatch(paste.Lines(text), maxArmoredBlocks+1) {
+		b, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(string(block[1])), ""))
+		if err == nil {
+			found = append(found, b)
+		}
+	}
+	switch {
+	case len(found) > maxArmoredBlocks:
+		return nil, invalid("over %d statements", maxArmoredBlocks)
+	case len(found) > 0:
+		return found, nil
+	}
+	return nil, fmt.Errorf("no %q block in it, or a damaged one: %w", armorType, ErrInvalid)
+}
+
+// dearmor returns the statements in a text as it is; none is no error.
+func dearmor(text []byte) ([][]byte, error) {
 	var found [][]byte
 	for rest := text; len(rest) > 0; {
 		block, after := pem.Decode(rest)
@@ -45,9 +76,6 @@ func Dearmor(text []byte) ([][]byte, error) {
 		if found = append(found, block.Bytes); len(found) > maxArmoredBlocks {
 			return nil, invalid("over %d statements", maxArmoredBlocks)
 		}
-	}
-	if len(found) == 0 {
-		return nil, fmt.Errorf("no %q block in it, or a damaged one: %w", armorType, ErrInvalid)
 	}
 	return found, nil
 }

@@ -11,6 +11,7 @@ import (
 	"unicode"
 
 	"github.com/petnames-go/petnames/pointer"
+	"github.com/petnames-go/petnames/pointer/paste"
 )
 
 // Code is a short code to be spoken, "742-tunnel-orbit-candy": a number from 1 to 999
@@ -51,7 +52,8 @@ func NewCode(random io.Reader) (Code, error) {
 }
 
 // ParseCode parses a code as it is typed: in any case, separated by spaces, hyphens or
-// underscores, each word whole or abbreviated to its first four letters or more. Its
+// underscores, each word whole or abbreviated to its first four letters or more, and
+// without what other programs add to it: see package paste. Its
 // errors contain the number or the first word if that is invalid, and no other input.
 func ParseCode(s string) (Code, error) {
 	c, err := parseCode(s)
@@ -65,7 +67,7 @@ func parseCode(s string) (Code, error) {
 	if len(s) > maxCodeText {
 		return Code{}, fmt.Errorf("is %d bytes long", len(s))
 	}
-	parts := strings.FieldsFunc(strings.ToLower(s), func(r rune) bool {
+	parts := strings.FieldsFunc(strings.ToLower(paste.Words(s)), func(r rune) bool {
 		return unicode.IsSpace(r) || unicode.Is(unicode.Pd, r) || r == '_'
 	})
 	if len(parts) != codeParts {

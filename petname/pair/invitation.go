@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/petnames-go/petnames/pointer"
+	"github.com/petnames-go/petnames/pointer/paste"
 )
 
 // Invitation lets any holder pair with its inviter, unless it has a recipient. The
@@ -258,20 +259,24 @@ func (t Ticket) MarshalText() ([]byte, error) {
 }
 
 // ParseTicket parses a link, "petname-invite:…", or a compact form, "PETNAME:I.…".
-// Surrounding white space is ignored. A link is verified; for an expired one the error
+// What other programs add to it is ignored: see package paste. A link is verified; for an expired one the error
 // is an [*ExpiredError]. A compact form determines only the inviter's pointer and the
 // secret; the invitation is verified against both after it is fetched. Errors do not
 // contain the input, which has a secret.
 func ParseTicket(s string, now time.Time) (Ticket, error) {
 	s = strings.TrimSpace(s)
-	if strings.HasPrefix(s, compactPrefix) {
-		t, err := parseCompact(s)
+	token := paste.Token(s)
+	if strings.HasPrefix(token, compactPrefix) {
+		t, err := parseCompact(token)
 		if err != nil {
 			return Ticket{}, fmt.Errorf("invitation: %w", err)
 		}
 		return t, nil
 	}
 	inv, err := parseLink(s)
+	if err != nil && token != s {
+		inv, err = parseLink(token)
+	}
 	if err != nil {
 		return Ticket{}, fmt.Errorf("invitation: %w", err)
 	}

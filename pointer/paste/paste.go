@@ -1,0 +1,184 @@
+// Package paste reads text that a person copied out of another program: a mail, a
+// chat, a word processor. Such programs add invisible characters, quotation marks,
+// brackets and full stops, fold long lines, begin lines of an answer with "> ", and
+// encode characters for HTML or as quoted-printable.
+//
+// [Token], [Words] and [Lines] return what was most likely copied. They correct forms
+// and no content: a parser tries the text as it is first, and its checksum, length or
+// list of words decides about the result.
+package paste
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// Token returns a text that has no white space of its own, such as a link or a
+// number, without what other programs add to it.
+func Token(s string) string {
+	return trim(strings.Join(strings.Fields(clean(s)), ""))
+}
+
+// Number returns the digits of a number that may be written in groups or after a
+// number sign, and the token of any other text.
+func Number(s string) string {
+	token := strings.TrimLeft(Token(s), "#№")
+	if token != "" && strings.Trim(token, "0123456789") == "" {
+		return token
+	}
+	return Token(s)
+}
+
+// Words returns words, separated by single spaces, without what other programs
+// add to them.
+func Words(s string) string {
+	fields := strings.Fields(clean(s))
+	for i, word := range fields {
+		fields[i] = trim(word)
+	}
+	return strings.Join(strings.Fields(strings.Join(fields, " ")), " ")
+}
+
+// Lines returns the lines of a file or a mail in UTF-8, without the marks of an answer
+// before them, in which invisible characters are removed and those of HTML and
+// quoted-printable are decoded. The input may have a byte order mark, and be in
+// UTF-16 with one.
+func Lines(b []byte) []byte {
+	return []byte(clean(decode(b)))
+}
+
+// Foreign returns a description of the first character that is no ASCII character,
+// such as 'а' (U+0430): a token has none. It returns "" if there is none.
+func Foreign(s string) string {
+	for _, r := range s {
+		if r >= utf8.RuneSelf {
+			return fmt.Sprintf("%q (U+%04X)", r, r)
+		}
+	}
+	return ""
+}
+
+// decode returns a text in UTF-8.
+func decode(b []byte) string {
+	var order binary.ByteOrder
+	switch {
+	case bytes.HasPrefix(b, []byte{0xff, 0xfe}):
+		order = binary.LittleEndian
+	case bytes.HasPrefix(b, []byte{0xfe, 0xff}):
+		order = binary.BigEndian
+	default:
+		return string(b)
+	}
+	var units []uint16
+	for b = b[2:]; len(b) > 1; b = b[2:] {
+		units = append(units, order.Uint16(b))
+	}
+	return string(utf16.Decode(units))
+}
+
+// clean removes what is not text, line by line.
+func clean(s string) string {
+	lines := strings.Split(strings.ReplaceAll(strings.ReplaceAll(s, "\r\n", "\n"), "\r", "\n"), "\n")
+	for i, line := range lines {
+		lines[i] = unquote(strings.Map(visible, line))
+	}
+	s = strings.Join(lines, "\n")
+	if isQuotedPrintable(s) {
+		s = quotedPrintable.Replace(s)
+	}
+	for range maxNesting {
+		if !strings.Contains(s, "&") {
+			break
+		}
+		again := entities.Replace(s)
+		if again == s {
+			break
+		}
+		s = again
+	}
+	return s
+}
+
+// visible maps characters that are not seen to nothing, spaces of all kinds to a
+// space, and the forms of ASCII characters in East Asian text to these. Control
+// characters stay: no program adds them.
+func visible(r rune) rune {
+	switch {
+	case r > ' ' && r < utf8.RuneSelf:
+		return r
+	case unicode.IsSpace(r):
+		return ' '
+	case isFullWidth(r):
+		return r - 0xff01 + '!'
+	case unicode.In(r, unicode.Cf, unicode.Variation_Selector), r == 0x034f, r == 0x115f, r == 0x1160, r == 0x3164, r == 0xffa0:
+		return -1
+	}
+	return r
+}
+
+// isFullWidth reports whether r is an ASCII character as East Asian text has it.
+func isFullWidth(r rune) bool { return r >= 0xff01 && r <= 0xff5e }
+
+// HasFullWidth reports whether a text has ASCII characters in the forms of East Asian
+// text, which Token and Words replace.
+func HasFullWidth(s string) bool { return strings.ContainsFunc(s, isFullWidth) }
+
+// unquote removes the marks of an answer before a line.
+func unquote(line string) string {
+	for {
+		rest, found := strings.CutPrefix(strings.TrimLeft(line, " "), ">")
+		if !found {
+			return line
+		}
+		line = strings.TrimPrefix(rest, " ")
+	}
+}
+
+// maxNesting bounds how often characters were encoded for HTML.
+const maxNesting = 3
+
+var entities = strings.NewReplacer(
+	"&amp;", "&", "&#38;", "&", "&#x26;", "&", "&lt;", "<", "&gt;", ">", "&#62;", ">", "&quot;", `"`, "&#34;", `"`, "&apos;", "'", "&#39;", "'", "&#x27;", "'",
+	"&nbsp;", " ", "&#160;", " ", "&shy;", "", "&#61;", "=", "&#x3D;", "=", "&#x3d;", "=", "&equals;", "=", "&quest;", "?", "&#63;", "?", "&colon;", ":", "&#58;", ":",
+	"&#x2F;", "/", "&#x2f;", "/", "&#47;", "/", "&sol;", "/")
+
+// quotedPrintable decodes the characters that links, statements and words consist of,
+// and the marks in them (RFC 2045 §6.7).
+var quotedPrintable = strings.NewReplacer("=\n", "", "=3D", "=", "=3F", "?", "=26", "&", "=3A", ":", "=2E", ".", "=2D", "-", "=5F", "_", "=20", " ", "=3E", ">", "=3C", "<", "=22", `"`, "=27", "'")
+
+// isQuotedPrintable reports whether a text is quoted-printable: an equals sign is
+// either encoded or ends a line in it.
+func isQuotedPrintable(s string) bool {
+	if !strings.Contains(s, "=3D") && !strings.Contains(s, "=\n") {
+		return false
+	}
+	for {
+		at := strings.IndexByte(s, '=')
+		if at < 0 || at == len(s)-1 {
+			return true
+		}
+		s = s[at+1:]
+		if s[0] != '\n' && (len(s) < 2 || !isHex(s[0]) || !isHex(s[1])) {
+			return false
+		}
+	}
+}
+
+func isHex(c byte) bool { return c >= '0' && c <= '9' || c >= 'A' && c <= 'F' }
+
+// around are the quotation marks, brackets and other marks that are written around a
+// text, and after are those that end a sentence.
+const (
+	around = "\"'`´\u201c\u201d\u201e\u201f\u2018\u2019\u201a\u201b«»‹›「」『』()[]{}<>*|"
+	after  = ".,;:!?…。、"
+)
+
+// trim removes marks around a text.
+func trim(s string) string {
+	return strings.TrimRight(strings.Trim(s, around), around+after)
+}
