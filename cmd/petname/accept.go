@@ -13,6 +13,7 @@ import (
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/agent"
 	"github.com/petnames-go/petnames/petname/name"
+	"github.com/petnames-go/petnames/pointer/paste"
 )
 
 func (a *app) acceptVerb() *cobra.Command {
@@ -74,8 +75,8 @@ person's. petname why still shows the source of the replaced key.`,
 // suggestionOrFile sets *id if arg is the number of a suggestion. Otherwise it reads
 // the file arg into *text.
 func (a *app) suggestionOrFile(arg string, id *string, text *[]byte) error {
-	if isDigits(arg) {
-		*id = arg
+	if number := paste.Number(arg); isDigits(number) {
+		*id = number
 		return nil
 	}
 	if _, err := os.Stat(arg); errors.Is(err, fs.ErrNotExist) && arg != "-" {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -152,6 +153,14 @@ func (v *verbs) withNewerKey(err error, a addArgs, link pointer.Link) error {
 	return err
 }
 
+// looksLikeWords reports whether a text is meant as twelve words, of which one may be
+// missing or too many.
+func looksLikeWords(text string) bool {
+	fields := strings.Fields(text)
+	letters := func(r rune) bool { return r < 'A' || r > 'z' || r > 'Z' && r < 'a' }
+	return len(fields) > 9 && len(fields) < 15 && !slices.ContainsFunc(fields, func(f string) bool { return strings.ContainsFunc(f, letters) || len(f) > 8 })
+}
+
 // parseTarget parses a link or a pointer. For twelve words it returns an error that
 // explains their use.
 func parseTarget(text string) (pointer.Link, error) {
@@ -159,8 +168,8 @@ func parseTarget(text string) (pointer.Link, error) {
 	if err == nil {
 		return link, nil
 	}
-	if len(strings.Fields(text)) > 1 {
-		if _, werr := pointer.ParseWords(text); werr != nil {
+	if _, werr := pointer.ParseWords(text); werr == nil || looksLikeWords(text) {
+		if werr != nil {
 			return pointer.Link{}, usage("%v", werr)
 		}
 		return pointer.Link{}, usage("twelve words are for comparing: they can't be turned back into a pointer").

@@ -10,6 +10,7 @@ import (
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/agent"
 	"github.com/petnames-go/petnames/pointer"
+	"github.com/petnames-go/petnames/pointer/paste"
 )
 
 func (a *app) confirmVerb() *cobra.Command {
@@ -66,7 +67,7 @@ func (v *verbs) confirm(ctx context.Context, a confirmArgs) (*contact, error) {
 	var what petname.Confirmation
 	var err error
 	if a.Next != "" {
-		if what.Next, err = pointer.ParseCommitment(a.Next); err != nil {
+		if what.Next, err = pointer.ParseCommitment(paste.Token(a.Next)); err != nil {
 			return nil, usage("--next: %v", err).With("petname show " + shellWord(a.Name))
 		}
 	}

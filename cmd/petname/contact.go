@@ -25,6 +25,7 @@ type contact struct {
 	Conflict   *contactConflict `json:"conflict"` // null: none
 	Me         bool             `json:"me,omitempty"`
 	Words      string           `json:"words,omitempty"`
+	As         string           `json:"as,omitempty"` // the key in the form of another system that was asked for
 	Link       string           `json:"link,omitempty"`
 	Next       string           `json:"next,omitempty"`
 	Pin        string           `json:"pin,omitempty"` // of Next: "confirmed" or "claimed"; empty: nothing is pinned

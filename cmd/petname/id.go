@@ -12,18 +12,26 @@ import (
 )
 
 func (a *app) idVerb() *cobra.Command {
-	return &cobra.Command{
+	var form string
+	cmd := &cobra.Command{
 		Use:   "id",
 		Short: "Show your pointer, your link and its twelve words",
 		Long: `Show your identity. The link is for the people that add you to their books: it
 has a checksum, and the commitment (a hash) to your next key, with which their
-homes verify a rotation. The twelve words are for comparing a pointer aloud.`,
+homes verify a rotation. The twelve words are for comparing a pointer aloud.
+
+With --as the key is printed in the form of another system alone: did:key, peer (of
+libp2p), ssh or pkarr.`,
 		Example: `  petname id
-  petname id --json`,
+  petname id --as did:key`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			var id identity
 			err := a.call("id", noArgs{}, &id)
+			if form != "" && err == nil {
+				id.As, err = keyAs(id.Pointer, form)
+				return a.printResult(id, err, err == nil, func(w *bufio.Writer) { fmt.Fprintln(w, id.As) })
+			}
 			return a.printResult(id, err, err == nil, func(w *bufio.Writer) {
 				fmt.Fprintf(w, "%s\n\n", id.Link)
 				printField(w, "pointer", id.Pointer)
@@ -57,6 +65,31 @@ homes verify a rotation. The twelve words are for comparing a pointer aloud.`,
 			})
 		},
 	}
+	addAsFlag(cmd, &form)
+	return cmd
+}
+
+// addAsFlag adds the flag for the form of another system.
+func addAsFlag(cmd *cobra.Command, form *string) {
+	cmd.Flags().StringVar(form, "as", "", "print the key in this `form` alone: did:key, peer, ssh or pkarr")
+	var forms []string
+	for _, f := range pointer.Forms() {
+		forms = append(forms, string(f))
+	}
+	_ = cmd.RegisterFlagCompletionFunc("as", cobra.FixedCompletions(forms, cobra.ShellCompDirectiveNoFileComp)) // the flag exists
+}
+
+// keyAs returns the key of a pointer in the form of another system.
+func keyAs(text, form string) (string, error) {
+	p, err := pointer.Parse(text)
+	if err != nil {
+		return "", err
+	}
+	as, err := p.As(pointer.Form(form))
+	if err != nil {
+		return "", usage("--as: %v", err)
+	}
+	return as, nil
 }
 
 // recoveryText states where the next key is.
@@ -70,6 +103,7 @@ func recoveryText(recovery string) string {
 // identity is the result of id and of init.
 type identity struct {
 	Pointer  string `json:"pointer"`
+	As       string `json:"as,omitempty"` // the key in the form of another system that was asked for
 	Nickname string `json:"nickname"`
 	Device   string `json:"device"`
 	Next     string `json:"next"` // the commitment to the next key

@@ -17,7 +17,7 @@ const module = "github.com/petnames-go/petnames/"
 // mayImport contains every package of the module, with the packages of the module that
 // it may import, in ordinary code and in its tests.
 var mayImport = map[string][]string{
-	"pointer":        {"pointer/canonical"},
+	"pointer":        {"pointer/canonical", "pointer/paste"},
 	"ledger":         {"ledger/durable", "pointer", "pointer/canonical"},
 	"dht":            {"ledger/durable", "pointer"},
 	"dht/delegated":  {"dht", "pointer"},
@@ -29,6 +29,7 @@ var mayImport = map[string][]string{
 	"dht/seal":       {"pointer"},
 
 	"pointer/canonical":               {},
+	"pointer/paste":                   {"pointer", "petname/introduce", "petname/pair"}, // its tests
 	"pointer/canonical/canonicaltest": {},
 
 	"internal/lawtest": {},
@@ -39,10 +40,10 @@ var mayImport = map[string][]string{
 	"petname":              {"dht", "ledger", "pointer", "petname/introduce", "petname/mutual", "petname/name", "pointer/canonical"},
 	"petname/agent":        {"dht", "dht/delegated", "dht/republish", "ledger", "petname", "petname/exchange", "petname/home", "petname/introduce", "petname/mutual", "petname/name", "petname/pair", "petname/request", "pointer"},
 	"petname/agent/libp2p": {"dht", "dht/kad", "petname/agent", "pointer"},
-	"petname/introduce":    {"petname/mutual", "pointer", "pointer/canonical"},
+	"petname/introduce":    {"petname/mutual", "pointer", "pointer/canonical", "pointer/paste"},
 	"petname/mutual":       {"pointer", "pointer/canonical"},
 	"petname/name":         {"pointer"},
-	"petname/pair":         {"dht", "pointer", "pointer/canonical"},
+	"petname/pair":         {"dht", "pointer", "pointer/canonical", "pointer/paste"},
 	"petname/pair/qr":      {"petname/pair", "pointer"},
 	"petname/exchange":     {"dht", "dht/drop", "ledger", "petname", "petname/name", "petname/introduce", "petname/mutual", "petname/pair", "petname/request", "pointer", "pointer/canonical"},
 

@@ -35,7 +35,7 @@ type whoisArgs struct {
 // whois finds a pointer in the book. A pointer that is not in the book is returned
 // with the failure, with what the link and the home contain about it.
 func (v *verbs) whois(_ context.Context, a whoisArgs) (*contact, error) {
-	if len(strings.Fields(a.Target)) > 1 {
+	if _, err := pointer.ParseWords(a.Target); err == nil || looksLikeWords(a.Target) {
 		return v.whoisWords(a.Target)
 	}
 	link, err := parseTarget(a.Target)

@@ -74,7 +74,7 @@ func TestInvalidInvitationIsRefused(t *testing.T) {
 	}
 	for why, s := range map[string]string{
 		"nothing": "", "a link to a pointer": "petname:" + self.Identity.Pointer.String(), "cut short": inv.Link()[:60],
-		"padded": inv.Link() + "=", "with a line break": inv.Link()[:40] + "\n" + inv.Link()[40:],
+		"padded": inv.Link() + "=", "with a control character": inv.Link()[:40] + "\x01" + inv.Link()[40:],
 		"huge": linkPrefix + strings.Repeat("A", 1<<20), "a compact form cut short": inv.Compact()[:60],
 		"a compact form in lower case": strings.ToLower(inv.Compact()), "one with a zero before": compactPrefix + "0" + strings.TrimPrefix(inv.Compact(), compactPrefix),
 		"one with a sign": compactPrefix + "+" + strings.TrimPrefix(inv.Compact(), compactPrefix), "an empty one": compactPrefix,
