@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/petnames-go/petnames/pointer/paste"
 )
@@ -20,7 +21,9 @@ const maxArmored = 64 << 10
 const maxArmoredBlocks = 8
 
 // copied matches a block in a text that passed through other programs.
-var copied = regexp.MustCompile(`(?s)\p{Pd}+\s*BEGIN ` + armorType + `\s*\p{Pd}+(.*?)\p{Pd}+\s*END ` + armorType + `\s*\p{Pd}+`)
+var copied = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?s)\p{Pd}+\s*BEGIN ` + armorType + `\s*\p{Pd}+(.*?)\p{Pd}+\s*END ` + armorType + `\s*\p{Pd}+`)
+})
 
 // Armor writes signed statements as text: PEM blocks, for a file or a mail.
 func Armor(signed ...[]byte) []byte {
@@ -43,7 +46,7 @@ func Dearmor(text []byte) ([][]byte, error) {
 		return found, err
 	}
 	// The lines may be indented, folded or joined, and the hyphens replaced by dashes.
-	for _, block := range copied.FindAllSubmatch(paste.Lines(text), maxArmoredBlocks+1) {
+	for _, block := range copied().FindAllSubmatch(paste.Lines(text), maxArmoredBlocks+1) {
 		b, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(string(block[1])), ""))
 		if err == nil {
 			found = append(found, b)
