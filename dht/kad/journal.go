@@ -130,7 +130,7 @@ func openJournal(path string, head entry, handle func(entry) error) (*journal, e
 func openJournalOn(files disk.FS, path string, head entry, handle func(entry) error) (*journal, error) {
 	j := &journal{path: path, files: files}
 	sweepErr := disk.Sweep(files, filepath.Dir(path), j.tempPrefix())
-	f, err := os.Open(path)
+	f, err := disk.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return j, sweepErr
 	}

@@ -49,7 +49,7 @@ func TestEachFileIsChecked(t *testing.T) {
 		}
 		require.Len(t, h.CheckFiles(), 1, f.name)
 		require.ErrorContains(t, h.CheckFiles()[0], f.name)
-		require.ErrorContains(t, h.CheckFiles()[0], "is not "+kindText(f.kind))
+		require.ErrorContains(t, h.CheckFiles()[0], "is not "+durable.KindText(f.kind))
 		if f.kind != 0 {
 			continue
 		}

@@ -161,7 +161,7 @@ func (h Home) FinishRotation(now time.Time) (*Interrupted, error) {
 		return nil, h.removeJournal()
 	}
 	if j.recovery != "" {
-		if err := h.removeRecovery(j); err != nil {
+		if err := removeRecovery(h.files, j.recovery, recoveryHeader(j.to, j.next)); err != nil {
 			i.Left = j.recovery
 		}
 	}
@@ -214,22 +214,21 @@ func (h Home) sealingSum() (string, error) {
 	return hex.EncodeToString(hash.Sum(nil)), nil
 }
 
-// removeRecovery removes the recovery file of a rotation that did not happen, whole or
-// in part. Another file with its name stays.
-func (h Home) removeRecovery(j journal) error {
-	b, err := readUpTo(j.recovery, maxRecovery)
+// removeRecovery removes the recovery file of a rotation or a home that did not come to be,
+// whole or in part: header is its first lines. Another file with its name stays.
+func removeRecovery(files durable.FS, name, header string) error {
+	b, err := durable.ReadFile(name, maxRecovery)
 	if errors.Is(err, fs.ErrNotExist) {
-		_, err = os.Stat(filepath.Dir(j.recovery)) // the medium may not be there
+		_, err = os.Stat(filepath.Dir(name)) // the medium may not be there
 		return err
 	}
 	if err != nil {
 		return err
 	}
-	header := []byte(recoveryHeader(j.to, j.next))
-	if written := bytes.TrimRight(b, "\x00"); !bytes.HasPrefix(written, header) && !bytes.HasPrefix(header, written) {
-		return nil // not written by the rotation
+	if written := string(bytes.TrimRight(b, "\x00")); !strings.HasPrefix(written, header) && !strings.HasPrefix(header, written) {
+		return nil // another file
 	}
-	return durable.Or(h.files).Remove(j.recovery)
+	return durable.Or(files).Remove(name)
 }
 
 // removeJournal removes the journal durably.

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -94,11 +93,14 @@ func recoverOn(files durable.FS, dir string, o RecoverOptions) (Home, Recovered,
 	if n.after, err = pointer.NewKey(nil); err != nil {
 		return Home{}, Recovered{}, err
 	}
-	if _, err := os.Lstat(o.Recovery); err == nil && byDefault && n.Recovery != "" {
-		_, err := readRecovery(o.Recovery, o.Passphrase)
-		return Home{}, Recovered{}, &RetryError{o.File, o.Recovery, err != nil}
+	if n.from, err = filepath.Abs(o.File); err != nil {
+		return Home{}, Recovered{}, err
 	}
 	h, err := n.createOn(files, dir)
+	if byDefault && errors.Is(err, errRecoveryTaken) {
+		_, rerr := readRecovery(o.Recovery, o.Passphrase)
+		err = &RetryError{o.File, o.Recovery, rerr != nil}
+	}
 	if err != nil {
 		return Home{}, Recovered{}, err
 	}
