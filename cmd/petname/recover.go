@@ -117,7 +117,7 @@ func (a *app) recover(dir string, r home.RecoverOptions, networks []string) (out
 	}
 	switch {
 	case err != nil:
-		return out, classify(err)
+		return out, madeHome(err)
 	case result.Problem == nil, len(networks) == 0 && errors.Is(result.Problem, agent.ErrNotJoined):
 		return out, nil
 	}
@@ -129,6 +129,21 @@ func (a *app) recover(dir string, r home.RecoverOptions, networks []string) (out
 	failed.Message = "the home is made, but its records are not stored as widely as wanted: " + failed.Message
 	failed.Next = "petname publish"
 	return out, &failed
+}
+
+// madeHome returns the failure of a recovery that has made the home: a second one is not
+// what comes next.
+func madeHome(err error) *failure {
+	failed := *classify(err)
+	failed.Message = "the home is made, but not all that follows is done: " + failed.Message
+	switch failed.Code {
+	case "copied": // it has a next step of its own
+	case "disk_full":
+		failed.Next = "make room on the disk, then:\npetname publish"
+	default:
+		failed.Next = "petname doctor\npetname publish"
+	}
+	return &failed
 }
 
 func printRecovered(w *bufio.Writer, out recovered, now time.Time) {

@@ -18,7 +18,7 @@ type KindError struct {
 }
 
 func (e *KindError) Error() string {
-	return fmt.Sprintf("%q is not %s, but %s", e.Path, KindText(e.Want), KindText(e.Mode))
+	return fmt.Sprintf("%q is %s, and is not %s", e.Path, KindText(e.Mode), KindText(e.Want))
 }
 
 // KindText returns what a file is by the type bits of its mode, such as "a folder".

@@ -34,7 +34,7 @@ func TestOnlyFilesAreRead(t *testing.T) {
 			_, err := read(name)
 			var kind *durable.KindError
 			require.ErrorAs(t, err, &kind, "%s %d", name, i)
-			require.EqualError(t, err, strconv.Quote(name)+" is not a file, but "+want)
+			require.EqualError(t, err, strconv.Quote(name)+" is "+want+", and is not a file")
 		}
 	}
 	for _, name := range []string{"file", "link"} {

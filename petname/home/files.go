@@ -173,11 +173,12 @@ func (h Home) Missing() error {
 }
 
 // Inspect returns the home in dir, even if its identity key is missing, to check its
-// other files. It fails with [ErrNoHome] when the folder has no file of a home.
+// other files. It fails with [ErrNoHome] when the folder has no file of a home, or those
+// of an unfinished one.
 func Inspect(dir string) (Home, error) {
 	h, err := Open(dir)
 	var incomplete *IncompleteError
-	if errors.As(err, &incomplete) {
+	if errors.As(err, &incomplete) && !incomplete.Unfinished {
 		return Home{Dir: incomplete.Dir}, nil
 	}
 	return h, err
