@@ -1,7 +1,8 @@
 // Package socket connects a verb with the running node of its home. [Call] sends a
 // request to the node, [Listen] and [Serve] are for the node. Each connection carries
 // one request and one response, each a JSON document, over a Unix socket that only
-// its owner can open.
+// its owner can open. Where the system names the user of the other process (Linux,
+// macOS), both ends refuse one of a user other than their own and root.
 package socket
 
 import (
@@ -195,6 +196,9 @@ func Serve(ctx context.Context, l net.Listener, program string, do Handler) {
 }
 
 func serve(ctx context.Context, conn net.Conn, program string, do Handler) {
+	if checkPeer(conn) != nil {
+		return // another user learns nothing, and runs nothing
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	// If a deadline cannot be set, reading or writing fails too.
@@ -266,6 +270,9 @@ func Call(ctx context.Context, dir, program, verb string, args json.RawMessage) 
 		return nil, nil, fmt.Errorf("%w: %w", ErrNoNode, err)
 	}
 	defer conn.Close()
+	if err := checkPeer(conn); err != nil { // before the request, which may have a passphrase
+		return nil, nil, fmt.Errorf("%w: %w", ErrNoNode, err)
+	}
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
 	if err := json.NewEncoder(conn).Encode(request{version, program, verb, args}); err != nil {
