@@ -1,10 +1,14 @@
 package home
 
 import (
+	"bufio"
 	"errors"
+	"fmt"
+	"io"
 	"io/fs"
 	"os"
 
+	"github.com/petnames-go/petnames/dht/frames"
 	"github.com/petnames-go/petnames/ledger/durable"
 )
 
@@ -49,4 +53,64 @@ func (h Home) checkKind(file string, want fs.FileMode) error {
 		err = &durable.KindError{Path: path, Mode: info.Mode().Type(), Want: want}
 	}
 	return h.damaged(file, err)
+}
+
+// NodeFileError is returned for a damaged file of the node. Its records are of others,
+// which the network has.
+type NodeFileError struct {
+	Path string
+	Err  error
+}
+
+func (e *NodeFileError) Error() string {
+	return fmt.Sprintf("records that the node stores for others, %q: %v", e.Path, e.Err)
+}
+
+// Next returns the next step for people.
+func (e *NodeFileError) Next() string {
+	return "the network has these records too: remove the file while no node runs, or leave it, since a node that starts moves it away"
+}
+
+// Unwrap returns the cause.
+func (e *NodeFileError) Unwrap() error { return e.Err }
+
+// checkNodeFile reads the file of the node to its end. A running node can append to it
+// meanwhile.
+func (h Home) checkNodeFile() error {
+	path := h.path(nodeFile)
+	var err error
+	for range 3 {
+		var grew bool
+		if grew, err = checkFrames(path); err == nil || !grew {
+			break
+		}
+	}
+	if err == nil || errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	return &NodeFileError{path, err}
+}
+
+// checkFrames reports whether the file changed its length or was replaced while it was read.
+func checkFrames(path string) (changed bool, err error) {
+	f, err := durable.Open(path)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	before, err := f.Stat()
+	if err != nil {
+		return false, err
+	}
+	r := bufio.NewReader(f)
+	for first := true; err == nil; first = false {
+		if _, err = frames.Read(r, frames.Most); first && errors.Is(err, io.EOF) {
+			err = fmt.Errorf("%w: empty", frames.ErrDamaged)
+		}
+	}
+	if errors.Is(err, io.EOF) {
+		return false, nil
+	}
+	after, serr := os.Stat(path)
+	return serr != nil || !os.SameFile(before, after) || before.Size() != after.Size(), err
 }

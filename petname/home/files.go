@@ -38,8 +38,7 @@ type file struct {
 	need need
 
 	// check checks the content. Nil: the content is checked where it is used (the
-	// ledger and the records by their own packages, dht.db when a node starts, which
-	// renames a damaged one), or there is none.
+	// ledger and the records by their own packages), or there is none.
 	check func(h Home) error
 	// apart: package agent reports the problems of the content on a line of its own.
 	apart bool
@@ -67,7 +66,7 @@ func table() []file {
 		{name: sealingFile, need: optional, check: func(h Home) error { _, err := h.readSealing(); return err }, dated: true}, // older homes have none
 		{name: recordsDir, kind: fs.ModeDir, need: made, apart: true},
 		{name: configFile, apart: true, check: func(h Home) error { _, err := h.Config(); return err }, dated: true},
-		{name: nodeFile, older: ".dht-"},
+		{name: nodeFile, check: Home.checkNodeFile, older: ".dht-"},
 		{name: nodeFile + ".damaged"},
 		{name: nodeFile + ".other"},
 		{name: republishFile, check: func(h Home) error { _, err := republish.ReadEntries(h.RepublishFile()); return err }, older: ".keep-"},
