@@ -97,7 +97,7 @@ func TestAnotherUserIsRefusedAtBothEnds(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, os.Chmod(dir, 0o700))
 	require.NoError(t, os.Lchown(path, 0, -1)) // as a hard link or a mount would make it look
-	_, _, err = Call(context.Background(), dir, "v1", "publish", json.RawMessage(`{"passphrase":"horse"}`))
+	_, _, _, err = Call(context.Background(), dir, "v1", "publish", json.RawMessage(`{"passphrase":"horse"}`))
 	require.ErrorIs(t, err, ErrUntrusted)
 	require.ErrorIs(t, err, ErrNoNode)
 	require.ErrorContains(t, err, "user 65534")
