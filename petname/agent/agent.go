@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/petnames-go/petnames/dht"
@@ -71,11 +72,12 @@ type state struct {
 	began   time.Time         // when it began to serve
 	lastPut *LastPut          // nil: none yet
 
-	messages        *exchange.Exchange // nil until it is needed
-	missing         error              // files that were missing when the home was opened; nil: none
-	formerPut       time.Time          // when putFormerAlone stored records; zero: not yet
-	unlinkable      Node               // of a serving agent: a client with a throw-away peer key; nil until it is needed
-	unlinkableOf    Node               // the node that it was made beside
+	messages        *exchange.Exchange             // nil until it is needed
+	missing         error                          // files that were missing when the home was opened; nil: none
+	foreign         atomic.Pointer[pointer.Record] // of the owner's pointer, seen last: see isForeign; nil: none
+	formerPut       time.Time                      // when putFormerAlone stored records; zero: not yet
+	unlinkable      Node                           // of a serving agent: a client with a throw-away peer key; nil until it is needed
+	unlinkableOf    Node                           // the node that it was made beside
 	unlinkableSince time.Time
 
 	notices     sync.Mutex // guards the three below, so that Notice waits for no network
