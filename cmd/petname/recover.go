@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/petnames-go/petnames/ledger/durable"
 	"github.com/petnames-go/petnames/petname/agent"
 	"github.com/petnames-go/petnames/petname/agent/libp2p"
 	"github.com/petnames-go/petnames/petname/home"
@@ -94,6 +95,9 @@ func (a *app) recover(dir string, r home.RecoverOptions, networks []string) (out
 		var path *fs.PathError
 		if errors.As(err, &path) && path.Path == r.File {
 			return out, usage("recovery file: %v", path)
+		}
+		if kind := (*durable.KindError)(nil); errors.As(err, &kind) && kind.Path == r.File {
+			return out, usage("recovery file: %v", kind)
 		}
 		return out, classify(err)
 	}

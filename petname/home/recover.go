@@ -111,7 +111,7 @@ func recoverOn(files durable.FS, dir string, o RecoverOptions) (Home, Recovered,
 // and unlocked, and cannot be used.
 func openRecovery(file string, passphrase string) (recovery, error) {
 	r, err := readRecovery(file, passphrase)
-	if err == nil || errors.Is(err, ErrLocked) || errors.Is(err, ErrPassphrase) || errors.As(err, new(*fs.PathError)) {
+	if err == nil || errors.Is(err, ErrLocked) || errors.Is(err, ErrPassphrase) || errors.As(err, new(*fs.PathError)) || errors.As(err, new(*durable.KindError)) {
 		return r, err
 	}
 	return recovery{}, fmt.Errorf("%w: %w", ErrRecovery, err)
