@@ -51,8 +51,8 @@ func (e *SizeError) Error() string { return fmt.Sprintf("%q is over %d bytes lon
 // writer.
 func Open(name string) (*os.File, error) {
 	info, err := os.Stat(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		if link, lerr := os.Lstat(name); lerr == nil { // the link exists, and its target does not
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ELOOP) {
+		if link, lerr := os.Lstat(name); lerr == nil { // a link without a target
 			return nil, &KindError{Path: name, Mode: link.Mode().Type()}
 		}
 	}

@@ -24,11 +24,11 @@ func TestOnlyFilesAreRead(t *testing.T) {
 	require.NoError(t, os.WriteFile(at("file"), []byte("content"), 0o600))
 	require.NoError(t, syscall.Mkfifo(at("pipe"), 0o600))
 	require.NoError(t, os.Mkdir(at("folder"), 0o700))
-	for link, to := range map[string]string{"link": "file", "lost": "nowhere", "topipe": "pipe"} {
+	for link, to := range map[string]string{"link": "file", "lost": "nowhere", "topipe": "pipe", "loop": "loop"} {
 		require.NoError(t, os.Symlink(at(to), at(link)))
 	}
 	for name, want := range map[string]string{
-		at("pipe"): "a pipe", at("topipe"): "a pipe", at("folder"): "a folder", at("lost"): "a symbolic link", "/dev/null": "a device",
+		at("pipe"): "a pipe", at("topipe"): "a pipe", at("folder"): "a folder", at("lost"): "a symbolic link", at("loop"): "a symbolic link", "/dev/null": "a device",
 	} {
 		for i, read := range []func(string) (*os.File, error){durable.Open, durable.OpenInput} {
 			_, err := read(name)

@@ -84,13 +84,17 @@ func (h Home) SetConfig(c Config) error {
 	return nil
 }
 
-// replaceable fails with a [*durable.KindError] if a file that is to be replaced is not a
+// replaceable fails with a [*FileError] if a file that is to be replaced is not a
 // regular one. A symbolic link would leave the former content at its target: a secret key,
 // which the owner takes for erased.
 func (h Home) replaceable(file string) error {
 	info, err := os.Lstat(h.path(file))
 	if err == nil && !info.Mode().IsRegular() {
-		return &durable.KindError{Path: h.path(file), Mode: info.Mode().Type()}
+		e := &FileError{Path: h.path(file), Err: &durable.KindError{Path: h.path(file), Mode: info.Mode().Type()}}
+		if target, err := os.Stat(h.path(file)); err == nil && target.Mode().IsRegular() {
+			e.step = stepLink
+		}
+		return e
 	}
 	return nil
 }

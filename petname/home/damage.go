@@ -7,8 +7,10 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"syscall"
 
 	"github.com/petnames-go/petnames/dht/frames"
+	"github.com/petnames-go/petnames/dht/republish"
 	"github.com/petnames-go/petnames/ledger/durable"
 )
 
@@ -17,17 +19,34 @@ import (
 type FileError struct {
 	Path string
 	Err  error // names the file
+
+	step string // "": as of a file that Create makes
 }
 
 func (e *FileError) Error() string { return e.Err.Error() }
 
 // Next returns the next step for people.
 func (e *FileError) Next() string {
+	if e.step != "" {
+		return e.step
+	}
 	return "put back a copy of " + e.Path + ", and delete nothing else"
 }
 
 // Unwrap returns the cause.
 func (e *FileError) Unwrap() error { return e.Err }
+
+// stepLink is the next step for a symbolic link to a file that is whole.
+const stepLink = "put the file itself in the place of the link: a change would leave its former content at the target"
+
+// checkRepublishFile reads the schedule of the republisher.
+func (h Home) checkRepublishFile() error {
+	_, err := republish.ReadEntries(h.RepublishFile())
+	if err == nil || errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	return &FileError{Path: h.RepublishFile(), Err: err, step: "remove it while no node runs, or leave it: a node that starts makes a new one"}
+}
 
 // damaged returns the error of reading a file of the home as a [*FileError], unless the
 // file is missing or may not be read, or the error has a next step of its own.
@@ -36,7 +55,7 @@ func (h Home) damaged(file string, err error) error {
 	if err == nil || errors.As(err, &step) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
 		return err
 	}
-	return &FileError{h.path(file), err}
+	return &FileError{Path: h.path(file), Err: err}
 }
 
 // checkKind fails with a [*FileError] if something is in the place of a file or folder of
@@ -44,7 +63,7 @@ func (h Home) damaged(file string, err error) error {
 func (h Home) checkKind(file string, want fs.FileMode) error {
 	path := h.path(file)
 	info, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ELOOP) {
 		if info, err = os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}

@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/petnames-go/petnames/dht/republish"
 	"github.com/petnames-go/petnames/ledger/durable"
 )
 
@@ -69,7 +68,7 @@ func table() []file {
 		{name: nodeFile, check: Home.checkNodeFile, older: ".dht-"},
 		{name: nodeFile + ".damaged"},
 		{name: nodeFile + ".other"},
-		{name: republishFile, check: func(h Home) error { _, err := republish.ReadEntries(h.RepublishFile()); return err }, older: ".keep-"},
+		{name: republishFile, check: Home.checkRepublishFile, older: ".keep-"},
 		{name: socketFile, kind: fs.ModeSocket},
 		{name: creatingFile},
 		{name: journalFile, check: func(h Home) error { _, err := h.readJournal(); return err }},
@@ -217,7 +216,15 @@ func (f file) problems(h Home) []error {
 		return []error{err}
 	}
 	if info.Mode().Type() != f.kind {
-		return []error{&durable.KindError{Path: name, Mode: info.Mode().Type(), Want: f.kind}}
+		e := &FileError{Path: name, Err: &durable.KindError{Path: name, Mode: info.Mode().Type(), Want: f.kind}}
+		target, terr := os.Stat(name)
+		switch {
+		case terr == nil && target.Mode().Type() == f.kind:
+			e.step = stepLink
+		case f.need == optional && f.name != sealingFile:
+			e.step = "move it away: what it should be is made when it is needed"
+		}
+		return []error{e}
 	}
 	var problems []error
 	if !durable.OwnedByUser(info) {

@@ -229,7 +229,7 @@ func (id Identity) damaged(err error) error {
 	if id.file == "" {
 		return fmt.Errorf("identity key: %w", err)
 	}
-	return &FileError{id.file, fmt.Errorf("identity key %q: %w", id.file, err)}
+	return &FileError{Path: id.file, Err: fmt.Errorf("identity key %q: %w", id.file, err)}
 }
 
 // secrets are the contents of a new identity.key.

@@ -102,7 +102,8 @@ func (h Home) readJournal() (journal, error) {
 	}
 	j, err := parseJournal([]byte(text))
 	if err != nil {
-		return journal{}, fmt.Errorf("journal of a rotation %q: %w; remove it, and rotate the key if that is still to be done", name, err)
+		return journal{}, &FileError{Path: name, Err: fmt.Errorf("journal of a rotation %q: %w", name, err),
+			step: "move it away; if a rotation was under way, rotate the key once more: the sealing keys may not be replaced yet"}
 	}
 	return j, nil
 }
