@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 
@@ -13,13 +14,14 @@ import (
 
 // creatingFile exists, locked, while [Create] or [Recover] works in a folder. Without the
 // lock it was left by one that was interrupted: nothing of that home was used yet, and the
-// next one in the folder removes it. It has no secrets:
+// next one in the folder removes it, and takes the file over. It has no secrets. Each
+// creation appends its lines:
 //
 //	# petname home under way 1
 //	# from: "/…"         the recovery file of Recover, quoted as in Go; "": of Create
-//	# recovery: "/…"     the new recovery file, likewise; "": none
-//	# pointer: k51…      the first two lines of the new recovery file after its version;
-//	# next: k…           absent without one
+//	# recovery: "/…"     the new recovery file; this line and the next are appended before
+//	                     it is written
+//	# head: "…"          its first 512 bytes, which no other recovery file begins with
 //
 // The home is whole when identity.key exists; a creatingFile beside it has no meaning, and
 // [Home.Book] removes it.
@@ -34,30 +36,45 @@ var ErrCreating = errors.New("another process creates a home there")
 // creating is the content of creatingFile.
 type creating struct {
 	from, recovery string // absolute paths; "": none
-	header         string // of the new recovery file, without its first line; "": none
+	head           string // recoveryHead of the new recovery file
 }
+
+const (
+	fromField     = "# from: "
+	recoveryField = "# recovery: "
+)
 
 func (c creating) format() []byte {
-	return fmt.Appendf(nil, "%s\n# from: %q\n# recovery: %q\n%s", creatingMagic, c.from, c.recovery, c.header)
+	b := fmt.Appendf(nil, "%s\n%s%q\n", creatingMagic, fromField, c.from)
+	if c.recovery == "" {
+		return b
+	}
+	return append(b, c.appended()...)
 }
 
-// readCreating reads creatingFile. A damaged one has empty fields: it is empty if the
-// process was interrupted at once.
+// appended returns the lines about the new recovery file.
+func (c creating) appended() []byte {
+	return fmt.Appendf(nil, "%s%q\n%s%q\n", recoveryField, c.recovery, headField, c.head)
+}
+
+// readCreating reads the last creation in creatingFile. Fields that are damaged are empty,
+// since the process can be interrupted at any time.
 func (h Home) readCreating() (c creating, err error) {
 	b, err := durable.ReadFile(h.path(creatingFile), maxKeyFile)
 	if err != nil {
 		return creating{}, err
 	}
-	lines := strings.SplitN(string(b), "\n", 4)
-	if len(lines) < 4 || lines[0] != creatingMagic {
-		return creating{}, nil
+	text := string(b)
+	lines := strings.Split(text[max(0, strings.LastIndex(text, creatingMagic)):], "\n")
+	field := func(line int, name string) string {
+		if line >= len(lines)-1 { // a line that is cut short has no end
+			return ""
+		}
+		quoted, _ := strings.CutPrefix(lines[line], name)
+		text, _ := strconv.Unquote(quoted)
+		return text
 	}
-	from, err1 := strconv.Unquote(strings.TrimPrefix(lines[1], "# from: "))
-	recovery, err2 := strconv.Unquote(strings.TrimPrefix(lines[2], "# recovery: "))
-	if err1 != nil || err2 != nil {
-		return creating{}, nil
-	}
-	return creating{from, recovery, lines[3]}, nil
+	return creating{field(1, fromField), field(2, recoveryField), field(3, headField)}, nil
 }
 
 // claim is the right to create a home in a folder: creatingFile, locked.
@@ -68,45 +85,62 @@ type claim struct {
 	lock  *os.File // of creatingFile
 }
 
-// errClaimAgain is returned when another process changed the folder meanwhile.
-var errClaimAgain = errors.New("the folder has changed")
+// changedError is returned when another process may have changed the folder meanwhile, and
+// a claim is to be tried again. err is the reason, if that does not help.
+type changedError struct{ error }
 
 // claim creates the folder, or checks that it is empty, and creates creatingFile. What an
 // interrupted creation left is removed first. It fails with [ErrExists], [ErrCreating],
 // [ErrNotEmpty], or an [*IncompleteError].
 func (h Home) claim(content creating) (c *claim, err error) {
+	var changed changedError
 	for range 8 {
-		if c, err = h.tryClaim(content); !errors.Is(err, errClaimAgain) {
+		if c, err = h.tryClaim(content); !errors.As(err, &changed) {
 			return c, err
 		}
 	}
-	return nil, fmt.Errorf("home %q: %w", h.Dir, ErrCreating)
+	return nil, fmt.Errorf("home %q: %w", h.Dir, changed.error)
 }
 
 func (h Home) tryClaim(content creating) (*claim, error) {
 	marker := h.path(creatingFile)
-	if _, err := os.Lstat(marker); err == nil {
-		return nil, h.clearUnfinished()
-	}
-	made, err := h.claimDir()
-	if errors.As(err, new(*IncompleteError)) || errors.Is(err, ErrNotEmpty) {
-		if _, merr := os.Lstat(marker); merr == nil { // of a process that began meanwhile
-			err = errClaimAgain
+	c := &claim{files: h.files}
+	_, err := os.Lstat(marker)
+	found := err == nil
+	if !found {
+		if c.made, err = h.claimDir(); err == nil {
+			err = durable.Create(h.files, marker, content.format())
+		}
+		_, merr := os.Lstat(marker)
+		switch {
+		case err == nil:
+		case merr == nil: // another process began meanwhile
+			err = changedError{ErrCreating}
+		case errors.Is(err, fs.ErrNotExist): // another process may have removed the folder
+			err = changedError{err}
+		}
+		if err != nil {
+			c.undo()
+			return nil, err
 		}
 	}
-	c := &claim{files: h.files, made: made, at: len(made)}
-	if err == nil {
-		err = durable.Create(h.files, marker, content.format())
-		if errors.Is(err, fs.ErrExist) {
-			err = errClaimAgain
-		}
+	c.at = len(c.made)
+	if c.lock, err = h.lockCreating(); err != nil {
+		c.undo() // creatingFile belongs to another process by now
+		return nil, err
 	}
-	if err == nil {
-		if c.lock, err = h.lockCreating(); err == nil || !errors.Is(err, ErrCreating) && !errors.Is(err, errClaimAgain) {
-			c.made = append(c.made, marker)
-		} // otherwise another process has taken it over
+	if !found {
+		c.made = append(c.made, marker)
 	}
-	if err != nil {
+	if err := h.clearUnfinished(); err != nil {
+		c.undo()
+		return nil, err
+	}
+	if !found {
+		return c, nil
+	}
+	c.made = append(c.made, marker)
+	if err := c.note(content.format()); err != nil {
 		c.undo()
 		return nil, err
 	}
@@ -119,7 +153,7 @@ func (h Home) lockCreating() (*os.File, error) {
 	name := h.path(creatingFile)
 	f, err := durable.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, errClaimAgain
+		return nil, changedError{err}
 	}
 	if err != nil {
 		return nil, err
@@ -132,7 +166,7 @@ func (h Home) lockCreating() (*os.File, error) {
 		opened, oerr := f.Stat()
 		there, terr := os.Lstat(name)
 		if oerr != nil || terr != nil || !os.SameFile(opened, there) {
-			err = errClaimAgain
+			err = changedError{ErrCreating}
 		}
 	}
 	if err != nil {
@@ -142,27 +176,17 @@ func (h Home) lockCreating() (*os.File, error) {
 	return f, nil
 }
 
-// clearUnfinished removes what an interrupted creation left, and returns errClaimAgain
-// then.
+// clearUnfinished removes what an interrupted creation left, under the lock.
 func (h Home) clearUnfinished() error {
-	lock, err := h.lockCreating()
-	if err != nil {
-		return err
-	}
-	if _, err = os.Lstat(h.path(identityFile)); err == nil {
-		lock.Close()
+	if _, err := os.Lstat(h.path(identityFile)); err == nil {
 		return fmt.Errorf("%w at %q", ErrExists, h.Dir)
 	}
 	c, err := h.readCreating()
 	if err == nil {
 		err = h.removeUnfinished(c)
 	}
-	lock.Close() // Windows removes no open file
-	if err == nil {
-		err = durable.Or(h.files).Remove(h.path(creatingFile))
-	}
-	if err == nil || errors.Is(err, fs.ErrNotExist) {
-		return errClaimAgain
+	if err == nil || errors.Is(err, ErrNotEmpty) {
+		return err
 	}
 	return fmt.Errorf("home %q: removing an unfinished one: %w", h.Dir, err)
 }
@@ -190,8 +214,8 @@ func (h Home) removeUnfinished(c creating) error {
 			return h.notEmpty(name)
 		}
 	}
-	if c.recovery != "" && c.header != "" {
-		if err := removeRecovery(h.files, c.recovery, recoveryMagic+"\n"+c.header); err != nil {
+	if c.recovery != "" && c.head != "" {
+		if err := removeRecovery(h.files, c.recovery, c.head); err != nil {
 			return err
 		}
 	}
@@ -235,21 +259,38 @@ func (c *claim) write(name string, b []byte) error {
 	return nil
 }
 
+// note appends lines to creatingFile, which stays locked.
+func (c *claim) note(lines []byte) error {
+	f, err := durable.Or(c.files).OpenFile(c.made[c.at], os.O_WRONLY|os.O_APPEND)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(lines)
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
 // undo removes what was created, folders only if they are empty.
 func (c *claim) undo() {
 	for i := len(c.made) - 1; i >= 0; i-- {
-		if i == c.at {
-			c.release()
+		if i == c.at && c.lock != nil {
+			_ = c.finish()
+		} else {
+			_ = durable.Or(c.files).Remove(c.made[i])
 		}
-		_ = durable.Or(c.files).Remove(c.made[i])
 	}
 	c.release()
 }
 
-// finish removes creatingFile: the home is whole.
+// finish removes creatingFile: the home is whole. It does so under the lock, where the
+// system can remove an open file.
 func (c *claim) finish() error {
+	name := c.made[c.at]
+	err := durable.Or(c.files).Remove(name)
 	c.release()
-	return durable.Or(c.files).Remove(c.made[c.at])
+	if err != nil && runtime.GOOS == "windows" {
+		err = durable.Or(c.files).Remove(name)
+	}
+	return err
 }
 
 func (c *claim) release() {

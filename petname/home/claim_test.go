@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -124,8 +125,47 @@ func TestOnlyAnUnfinishedHomeIsReplaced(t *testing.T) {
 	require.NoError(t, os.Remove(h.path(identityFile)))
 	mine := filepath.Join(t.TempDir(), "mine")
 	require.NoError(t, os.WriteFile(mine, []byte("mine"), 0o600))
-	require.NoError(t, os.WriteFile(h.path(creatingFile), creating{recovery: mine, header: "# pointer: x\n# next: y\n"}.format(), 0o600))
+	require.NoError(t, os.WriteFile(h.path(creatingFile), creating{recovery: mine, head: recoveryMagic + "\n# pointer: x\n"}.format(), 0o600))
 	_, err = Create(h.Dir, CreateOptions{})
 	require.NoError(t, err)
 	require.FileExists(t, mine)
+}
+
+// The new recovery file that an unfinished home names is removed with it only if that home
+// wrote it: a home that was made of the same file meanwhile has one with the same keys, and
+// needs it. Likewise of a rotation that was interrupted.
+func TestTheRecoveryFileOfAnotherHomeIsNotRemoved(t *testing.T) {
+	root := t.TempDir()
+	file, next := filepath.Join(root, "f.key"), filepath.Join(root, "next.key")
+	old := create(t, CreateOptions{Passphrase: "horse", Recovery: file})
+	written := func(dir string) []byte { // by a recovery that was interrupted then
+		_, _, err := Recover(dir, RecoverOptions{File: file, Passphrase: "horse", Recovery: next, WorkFactor: fast})
+		require.NoError(t, err)
+		b := read(t, next)
+		require.NoError(t, os.Remove(next))
+		return b
+	}
+	cut := filepath.Join(root, "cut")
+	ours := written(cut)
+	require.NoError(t, os.Remove(filepath.Join(cut, identityFile)))
+	mark := creating{from: file, recovery: next, head: recoveryHead(ours)}.format()
+	require.NoError(t, os.WriteFile(filepath.Join(cut, creatingFile), mark, 0o600))
+
+	rotation, err := old.Rotate(RotateOptions{Passphrase: "horse", Next: file, Recovery: next, WorkFactor: fast})
+	require.NoError(t, err)
+	require.NoError(t, rotation.formatRecovery(nil))
+	_, err = rotation.writeJournal() // and then it was interrupted
+	require.NoError(t, err)
+
+	_, _, err = Recover(filepath.Join(root, "whole"), RecoverOptions{File: file, Passphrase: "horse", Recovery: next, WorkFactor: fast})
+	require.NoError(t, err)
+	theirs := read(t, next)
+	require.Equal(t, ours[:len(recoveryHeader(rotation.New.Pointer(), rotation.Next))], theirs[:len(recoveryHeader(rotation.New.Pointer(), rotation.Next))], "the same keys")
+	_, err = Create(cut, CreateOptions{})
+	require.NoError(t, err)
+	require.Equal(t, theirs, read(t, next))
+	i, err := old.FinishRotation(time.Now())
+	require.NoError(t, err)
+	require.False(t, i.Finished)
+	require.Equal(t, theirs, read(t, next))
 }

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/petnames-go/petnames/ledger"
@@ -61,19 +60,12 @@ func (o newHome) createOn(files durable.FS, dir string) (h Home, err error) {
 		return Home{}, err
 	}
 	h = Home{Dir: dir, files: files}
-	content := creating{from: o.from}
 	if o.Recovery != "" {
 		if o.Recovery, err = recoveryPath(dir, o.Recovery, o.Passphrase); err != nil {
 			return Home{}, err
 		}
-		next, err := pointer.Commit(o.next.Public())
-		if err != nil {
-			return Home{}, err
-		}
-		content.recovery = o.Recovery
-		content.header = strings.TrimPrefix(recoveryHeader(o.current.Pointer(), next), recoveryMagic+"\n")
 	}
-	c, err := h.claim(content)
+	c, err := h.claim(creating{from: o.from})
 	if err != nil {
 		return Home{}, err
 	}
@@ -144,6 +136,9 @@ func (o newHome) fill(h Home, c *claim) error {
 		k := recoveryKeys{current: o.current, next: o.next, after: o.after, chain: o.succession, nickname: o.Nickname, former: o.former}
 		b, err := k.format(LastExpiry(time.Now(), time.Time{}), o.Passphrase, o.WorkFactor)
 		if err != nil {
+			return err
+		}
+		if err := c.note(creating{recovery: o.Recovery, head: recoveryHead(b)}.appended()); err != nil {
 			return err
 		}
 		if err := c.write(o.Recovery, b); errors.Is(err, fs.ErrExist) {
