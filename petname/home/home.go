@@ -15,6 +15,7 @@
 //	keep.json       the schedule of the republisher
 //	node.sock       the socket of the running node, which has the ledger open
 //	rotation.journal of a rotation that is under way or was interrupted
+//	.creating       while a home is being created, or after that was interrupted
 //	post.db         a stub: older versions had messages in it (see [Home.MoveMessages])
 //	post.db.damaged a copy of a post.db that could not be read completely
 //
