@@ -157,7 +157,7 @@ func (d *Dir) readRecord(p pointer.Pointer, now time.Time) (floorRecord, bool, e
 	if p.IsZero() {
 		return floorRecord{}, false, errors.New("records: no pointer given")
 	}
-	// Opening a pipe would block, and a link may lead out of the directory.
+	// A link may lead out of the directory.
 	info, err := os.Lstat(d.file(p))
 	if errors.Is(err, fs.ErrNotExist) {
 		return floorRecord{}, false, nil
@@ -168,7 +168,7 @@ func (d *Dir) readRecord(p pointer.Pointer, now time.Time) (floorRecord, bool, e
 	if !info.Mode().IsRegular() {
 		return floorRecord{}, false, fmt.Errorf("records: %q is no plain file", d.file(p))
 	}
-	f, err := os.Open(d.file(p))
+	f, err := durable.Open(d.file(p))
 	if errors.Is(err, fs.ErrNotExist) {
 		return floorRecord{}, false, nil
 	}

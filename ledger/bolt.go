@@ -6,6 +6,8 @@ import (
 	"io"
 	"iter"
 	"os"
+
+	"github.com/petnames-go/petnames/ledger/durable"
 )
 
 // BoltRow is one row of a bbolt file: the name of its top-level bucket, its key
@@ -24,7 +26,7 @@ type BoltRow struct {
 // It changes nothing and takes no lock. The caller may keep the slices.
 func ReadBolt(path string) iter.Seq2[BoltRow, error] {
 	return func(yield func(BoltRow, error) bool) {
-		f, err := os.Open(path)
+		f, err := durable.Open(path)
 		if err != nil {
 			yield(BoltRow{}, err)
 			return

@@ -13,6 +13,7 @@ import (
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -263,7 +264,7 @@ func (l *Ledger) openFile(flags int, wait time.Duration) (err error) {
 		NoStatistics: true,
 		ReadOnly:     flags == os.O_RDONLY,
 		OpenFile: func(name string, _ int, mode os.FileMode) (*os.File, error) {
-			f, err := os.OpenFile(name, flags, mode)
+			f, err := os.OpenFile(name, flags|syscall.O_NONBLOCK, mode) // a pipe would wait for a writer
 			if err != nil {
 				return nil, err
 			}

@@ -175,8 +175,9 @@ func (a *app) call(verb string, args any, result any) error {
 // turn for at most bookTimeout, because a node may be starting or stopping.
 func (a *app) dispatch(dir, verb string, raw json.RawMessage) (json.RawMessage, *failure, error) {
 	for deadline := time.Now().Add(bookTimeout); ; {
-		out, failed, err := socket.Call(a.ctx, dir, programVersion(), verb, raw)
+		out, notice, failed, err := socket.Call(a.ctx, dir, programVersion(), verb, raw)
 		if !errors.Is(err, socket.ErrNoNode) {
+			a.warnNotice(notice)
 			return out, failed, err
 		}
 		untrusted := errors.Is(err, socket.ErrUntrusted)
@@ -202,7 +203,7 @@ func (a *app) withOpenHome(fn func(do func(verb string, args, result any) error)
 	if _, err := home.Open(dir); err != nil {
 		return classify(err)
 	}
-	_, _, err = socket.Call(a.ctx, dir, programVersion(), "id", json.RawMessage("{}"))
+	_, _, _, err = socket.Call(a.ctx, dir, programVersion(), "id", json.RawMessage("{}"))
 	if err == nil {
 		return fn(a.call)
 	}
@@ -213,7 +214,7 @@ func (a *app) withOpenHome(fn func(do func(verb string, args, result any) error)
 	if err != nil {
 		return classify(err)
 	}
-	a.warnNotice(v.agent)
+	a.warnNotice(noticeOf(v.agent))
 	err = fn(func(verb string, args, result any) error {
 		raw, err := json.Marshal(args)
 		if err != nil {
@@ -251,7 +252,7 @@ func (a *app) callLocal(dir, verb string, raw json.RawMessage) (json.RawMessage,
 	if err != nil {
 		return nil, nil, err
 	}
-	a.warnNotice(v.agent)
+	a.warnNotice(noticeOf(v.agent))
 	out, failed := v.do(a.ctx, verb, raw)
 	if err := v.agent.Close(); err != nil && failed == nil {
 		failed = classify(err)
@@ -259,12 +260,22 @@ func (a *app) callLocal(dir, verb string, raw json.RawMessage) (json.RawMessage,
 	return out, failed, nil
 }
 
-// warnNotice prints the notice of an open agent, which is also in the object of --json.
-func (a *app) warnNotice(ag *agent.Agent) {
+// noticeOf returns the notice of an open agent; empty: none.
+func noticeOf(ag *agent.Agent) string {
 	if err := ag.Notice(); err != nil {
-		a.warn("%v", err)
-		a.notice = name.Clean(err.Error())
+		return err.Error()
 	}
+	return ""
+}
+
+// warnNotice prints the notice of the home, once, and keeps it for the object of --json.
+func (a *app) warnNotice(notice string) {
+	text := name.Clean(notice)
+	if text == "" || text == a.notice {
+		return
+	}
+	a.warn("%s", notice)
+	a.notice = text
 }
 
 // passphrase returns the passphrase of the identity key, from --passphrase-file or

@@ -126,7 +126,7 @@ func (d *demo) end(keep string) error {
 		}
 	})
 	if keep != "" {
-		d.app.hint("\nthe homes can be used like any other:\n  petname --home %s list", shellWord(filepath.Join(keep, "carol")))
+		d.app.hint("\nthe homes can be used like any other:\n  petname --home %s list", shellPath(filepath.Join(keep, "carol")))
 	}
 	return err
 }

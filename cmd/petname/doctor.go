@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -100,8 +99,8 @@ func doctorClosedHome(dir string, closed *failure) (*checks, error) {
 	if closed.Code == "no_home" {
 		part = "identity"
 	}
-	if closed.Code == "no_home" || closed.Code == "damaged" && strings.Contains(closed.Next, "put ") {
-		next = closed.Next // it names the file
+	if closed.Next != "petname doctor" {
+		next = closed.Next // it names the file, or what is wrong is not in the home
 	}
 	all, err := agent.CheckClosed(dir, closed)
 	if err != nil {
@@ -110,5 +109,5 @@ func doctorClosedHome(dir string, closed *failure) (*checks, error) {
 	if full, err := filepath.Abs(dir); err == nil {
 		dir = full
 	}
-	return asChecks(all), &failure{Code: "unhealthy", Exit: exitFailure, Message: part + ": " + closed.Error(), Next: cmp.Or(next, "put back a copy of "+shellWord(dir))}
+	return asChecks(all), &failure{Code: "unhealthy", Exit: exitFailure, Message: part + ": " + closed.Error(), Next: cmp.Or(next, "put back a copy of "+shellPath(dir))}
 }

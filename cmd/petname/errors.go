@@ -12,6 +12,7 @@ import (
 	"github.com/petnames-go/petnames/cmd/petname/internal/socket"
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/ledger/durable"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/agent"
 	"github.com/petnames-go/petnames/petname/home"
@@ -56,6 +57,7 @@ func classify(err error) *failure {
 		address   *agent.AddressError
 		mismatch  *agent.MismatchError
 		header    *home.HeaderError
+		file      *home.FileError
 		next      *agent.NextError
 		lacking   *home.IncompleteError
 		unsaved   *agent.UnsavedError
@@ -82,6 +84,7 @@ func classify(err error) *failure {
 		clock     *agent.ClockError
 		retry     *home.RetryError
 		highest   *agent.SequenceError
+		path      *fs.PathError
 	)
 	e := &failure{Code: "failure", Message: err.Error(), Exit: exitFailure}
 	set := func(code string, exit int, next string) *failure {
@@ -104,7 +107,7 @@ func classify(err error) *failure {
 	case errors.As(err, &retry) && retry.Cut:
 		return set("exists", exitConflict, "move it away, and recover into another folder")
 	case errors.As(err, &retry):
-		return set("exists", exitConflict, "use the home that was made of it; if none was made:\npetname recover "+shellWord(retry.Next))
+		return set("exists", exitConflict, "use the home that was made of it; if none was made:\npetname recover "+shellPath(retry.Next))
 	case errors.As(err, &clock):
 		return set("clock", exitFailure, "set the clock of this machine; if it is right, an entry with its date ends this:\npetname publish")
 	case errors.Is(err, agent.ErrNotLedOn):
@@ -146,6 +149,14 @@ func classify(err error) *failure {
 		return set("damaged", exitFailure, "to compare it with the keys:\npetname doctor --passphrase-file FILE")
 	case errors.As(err, &replaced):
 		return set("superseded", exitChoose, "with the path that is to stand:\npetname publish PATH")
+	case errors.Is(err, home.ErrCreating):
+		return set("in_use", exitNetwork, "wait until the other petname process has ended, and try again")
+	case errors.As(err, &lacking) && lacking.Unfinished:
+		next := "petname init"
+		if lacking.From != "" {
+			next = "petname recover " + shellPath(lacking.From)
+		}
+		return set("no_home", exitNotFound, "create it again:\n"+next)
 	case errors.As(err, &lacking):
 		switch {
 		case errors.Is(err, home.ErrExists):
@@ -156,6 +167,8 @@ func classify(err error) *failure {
 			return set("no_home", exitNotFound, lacking.Next())
 		}
 		return set("damaged", exitFailure, lacking.Next())
+	case errors.As(err, &file):
+		return set("damaged", exitFailure, file.Next())
 	case errors.As(err, &norecord):
 		return set("not_found", exitNotFound, "petname resolve "+norecord.Pointer.String())
 	case errors.As(err, &nickless), errors.Is(err, agent.ErrSameContact):
@@ -269,8 +282,16 @@ func classify(err error) *failure {
 		return set("older", exitUnverified, "")
 	case errors.Is(err, home.ErrRecoveryInHome):
 		return set("usage", exitUsage, "petname init --recovery FILE --passphrase-file FILE")
+	case errors.As(err, &unsaved), errors.As(err, new(*durable.KindError)):
+		return set("failure", exitFailure, "petname doctor")
+	case errors.Is(err, home.ErrNotEmpty):
+		return set("exists", exitConflict, "choose another folder with --home, or move away what is in it")
 	case errors.Is(err, fs.ErrExist):
 		return set("exists", exitConflict, "choose the name of another file")
+	case errors.As(err, &path) && errors.Is(path, fs.ErrPermission):
+		return set("failure", exitFailure, "use the account of the owner of that file or folder, or correct its mode")
+	case errors.Is(err, syscall.ENXIO):
+		return set("failure", exitFailure, "start the process that reads the pipe first")
 	}
 	return e
 }
@@ -292,4 +313,26 @@ func shellWord(s string) string {
 		return s
 	}
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+// shellPath is shellWord for a path. One that would be taken for a flag begins with ./, and
+// one that is not printed as it is, such as with control characters, is escaped byte by
+// byte (dollar-single-quotes, POSIX.1-2024).
+func shellPath(path string) string {
+	if strings.HasPrefix(path, "-") {
+		path = "./" + path
+	}
+	if name.Scrub(path, false) == path {
+		return shellWord(path)
+	}
+	var b strings.Builder
+	b.WriteString("$'")
+	for i := range len(path) {
+		if c := path[i]; c >= ' ' && c <= '~' && c != '\'' && c != '\\' {
+			b.WriteByte(c)
+		} else {
+			fmt.Fprintf(&b, `\%03o`, c)
+		}
+	}
+	return b.String() + "'"
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os/exec"
 	"strconv"
 	"strings"
 	"syscall"
@@ -17,6 +19,7 @@ import (
 
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/ledger/durable"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/agent"
 	"github.com/petnames-go/petnames/petname/agent/libp2p"
@@ -107,6 +110,15 @@ func TestClassify(t *testing.T) {
 		{&home.RetryError{File: "a", Next: "b"}, "exists", 8, "use the home that was made of it; if none was made:\npetname recover b"},
 		{&agent.ClockError{}, "clock", 1, "set the clock of this machine; if it is right, an entry with its date ends this:\npetname publish"},
 		{agent.ErrNotLedOn, "not_led_on", 7, "hand out your new link:\npetname id"},
+		{&agent.UnsavedError{Sequence: 1, Err: fs.ErrExist}, "failure", 1, "petname doctor"},
+		{&durable.KindError{Path: "x", Mode: fs.ModeNamedPipe}, "failure", 1, "petname doctor"},
+		{&home.FileError{Path: "/h/device.key", Err: errors.New("x")}, "damaged", 1, "put back a copy of /h/device.key, and delete nothing else"},
+		{home.ErrNotEmpty, "exists", 8, "choose another folder with --home, or move away what is in it"},
+		{home.ErrCreating, "in_use", 7, "wait until the other petname process has ended, and try again"},
+		{&home.IncompleteError{Dir: "/h", Unfinished: true}, "no_home", 3, "create it again:\npetname init"},
+		{&home.IncompleteError{Dir: "/h", Unfinished: true, From: "/a b"}, "no_home", 3, "create it again:\npetname recover '/a b'"},
+		{&fs.PathError{Op: "open", Path: "x", Err: fs.ErrPermission}, "failure", 1, "use the account of the owner of that file or folder, or correct its mode"},
+		{&fs.PathError{Op: "open", Path: "x", Err: syscall.ENXIO}, "failure", 1, "start the process that reads the pipe first"},
 		{home.ErrRecovery, "invalid", 6, "take another copy of the recovery file"},
 		{&agent.CopiedError{Successor: p}, "copied", 8, "use the home of " + p.String() + "; if no copy has that key any more:\npetname key rotate --despite-copy"},
 		{errors.New("else"), "failure", 1, ""},
@@ -203,6 +215,31 @@ func TestShellWord(t *testing.T) {
 		"/ip4/127.0.0.1/tcp/1": "/ip4/127.0.0.1/tcp/1", "~": "'~'", "#x": "'#x'", "é": "'é'", "\\": `'\'`, "a&b": "'a&b'",
 	} {
 		require.Equal(t, want, shellWord(word))
+	}
+}
+
+// A path in a command to copy comes out of a shell as it went in, however it is printed: on
+// one line, not as a flag, and whole.
+func TestAPathInAStepCanBePasted(t *testing.T) {
+	shell, err := exec.LookPath("bash")
+	if err != nil {
+		t.Skip("no shell with dollar-single-quotes")
+	}
+	for _, path := range []string{"a b", "it's", "-f", "-it's", "a\nb", "a\x1b[31mb", `\n`, " a ", "e\u0301", "\xff\xfe'", "\u202etxt", strings.Repeat("d é/", 600)} {
+		var stderr bytes.Buffer
+		a := &app{stderr: &stderr, home: path}
+		a.printError(usage("x").With("petname recover " + shellPath(path)))
+		lines := strings.Split(strings.TrimSpace(stderr.String()), "\n")
+		require.Len(t, lines, 3, "%q", path)
+		command := strings.TrimPrefix(strings.TrimSpace(lines[2]), "petname ")
+		out, err := exec.Command(shell, "-c", `printf '%s\0' `+command).Output()
+		require.NoError(t, err, "%q", path)
+		got := strings.Split(string(out), "\x00")
+		want := path
+		if strings.HasPrefix(path, "-") {
+			want = "./" + path
+		}
+		require.Equal(t, []string{"--home", want, "recover", want, ""}, got, "%q", command)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/petnames-go/petnames/ledger/durable"
@@ -32,8 +33,7 @@ func createFile(name string, b []byte) error {
 		return err
 	}
 	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
-		err = os.WriteFile(name, b, 0o600) // a device or a pipe: /dev/stdout
-		return classified(onPath("write", name, err))
+		return classified(onPath("write", name, writeStream(name, b)))
 	}
 	return classified(onPath("write", name, durable.Create(nil, name, b)))
 }
@@ -86,9 +86,20 @@ func writeFile(name string, b []byte) error { return writeFileOn(nil, name, b) }
 // writes to a device or a pipe directly.
 func writeFileOn(files durable.FS, name string, b []byte) error {
 	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
-		return onPath("write", name, os.WriteFile(name, b, 0o600)) // such as /dev/stdout
+		return onPath("write", name, writeStream(name, b))
 	}
 	return onPath("write", name, durable.Replace(files, name, ".record-", time.Time{}, bytes.NewReader(b)))
+}
+
+// writeStream writes to a device or a pipe, such as /dev/stdout. It fails at once with
+// [syscall.ENXIO] for a pipe that no process reads.
+func writeStream(name string, b []byte) error {
+	f, err := os.OpenFile(name, os.O_WRONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	return errors.Join(err, f.Close())
 }
 
 // onPath returns an error about a path that was given, quoted, instead of one about the
@@ -105,11 +116,12 @@ func onPath(op, name string, err error) error {
 	return err
 }
 
-// readUpTo reads a file, or standard input for "-", up to most bytes.
+// readUpTo reads a file, a descriptor (see [durable.OpenInput]), or standard input for
+// "-", up to most bytes. What else a path leads to, such as a pipe or a folder, is refused.
 func (a *app) readUpTo(name string, most int) ([]byte, error) {
 	var f io.Reader = a.stdin
 	if name != "-" {
-		file, err := os.Open(name)
+		file, err := durable.OpenInput(name)
 		if err != nil {
 			return nil, usage("%v", onPath("open", name, err))
 		}

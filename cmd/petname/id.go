@@ -20,8 +20,8 @@ func (a *app) idVerb() *cobra.Command {
 has a checksum, and the commitment (a hash) to your next key, with which their
 homes verify a rotation. The twelve words are for comparing a pointer aloud.
 
-With --as the key is printed in the form of another system alone: did:key, peer (of
-libp2p), ssh or pkarr.`,
+With --as the key is printed in the form of another system alone: did:key, peer
+(of libp2p), ssh or pkarr.`,
 		Example: `  petname id
   petname id --as did:key`,
 		Args: cobra.NoArgs,

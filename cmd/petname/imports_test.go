@@ -23,13 +23,14 @@ var mayImport = map[string][]string{
 	"dht/delegated":  {"dht", "pointer"},
 	"dht/dhttest":    {"dht", "pointer"},
 	"dht/drop":       {"dht", "dht/seal", "pointer", "pointer/canonical"},
-	"dht/kad":        {"dht", "dht/republish", "ledger/durable", "pointer"},
+	"dht/frames":     {},
+	"dht/kad":        {"dht", "dht/frames", "dht/republish", "ledger/durable", "pointer"},
 	"dht/kad/wansim": {"dht", "dht/kad", "pointer"},
 	"dht/republish":  {"dht", "ledger/durable", "pointer"},
 	"dht/seal":       {"pointer"},
 
 	"pointer/canonical":               {},
-	"pointer/paste":                   {"pointer", "petname/introduce", "petname/pair"}, // its tests
+	"pointer/paste":                   {},
 	"pointer/canonical/canonicaltest": {},
 
 	"internal/lawtest": {},
@@ -53,7 +54,7 @@ var mayImport = map[string][]string{
 	"examples/embed":     {"dht", "petname", "petname/agent", "petname/agent/libp2p", "pointer"},
 	"examples/embedhttp": {"dht", "dht/delegated", "petname", "petname/agent", "pointer"},
 
-	"petname/home":                {"petname", "petname/request", "ledger", "ledger/durable", "dht", "dht/delegated", "dht/republish", "pointer"},
+	"petname/home":                {"petname", "petname/request", "ledger", "ledger/durable", "dht", "dht/delegated", "dht/frames", "dht/republish", "pointer"},
 	"cmd/petname/internal/socket": {"ledger/durable"},
 }
 

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"path/filepath"
 
+	"github.com/petnames-go/petnames/ledger/durable"
 	"github.com/petnames-go/petnames/petname/agent"
 	"github.com/petnames-go/petnames/petname/home"
 	"github.com/spf13/cobra"
@@ -110,9 +111,10 @@ type rotated struct {
 
 func (v *verbs) rotate(ctx context.Context, a rotateArgs) (*rotated, error) {
 	r, err := v.agentOnlyWith(a.Passphrase).Rotate(ctx, agent.Rotation{Next: a.Next, Recovery: a.Recovery, WorkFactor: v.work, DespiteCopy: a.DespiteCopy})
+	var kind *durable.KindError
 	switch {
 	case errors.As(err, new(*home.UnfinishedError)):
-	case errors.Is(err, fs.ErrNotExist) && a.Next != "":
+	case errors.Is(err, fs.ErrNotExist) && a.Next != "", errors.As(err, &kind) && kind.Path == a.Next:
 		return nil, usage("%v", err)
 	case errors.Is(err, home.ErrRecoveryInHome):
 		return nil, usage("%v", err).With("name a file outside of " + v.agent.Dir())

@@ -113,7 +113,7 @@ func (a *app) serve(o nodeOptions) (err error) {
 			err = classify(cerr)
 		}
 	}()
-	a.warnNotice(ag)
+	a.warnNotice(noticeOf(ag))
 	if passphrase != nil {
 		if err := ag.Unlock(); err != nil {
 			return classify(err)
@@ -164,7 +164,7 @@ func (a *app) serve(o nodeOptions) (err error) {
 	a.hint("stop it with ^C or\n  petname node stop")
 	o.logger.Info("serving", "peer", status.Peer, "addrs", status.Addrs, "network", status.Network, "peers", status.Peers)
 	defer o.logger.Info("stopping")
-	socket.Serve(ctx, l, programVersion(), func(request context.Context, verb string, args json.RawMessage) (json.RawMessage, *failure) {
+	socket.Serve(ctx, l, programVersion(), func() string { return noticeOf(ag) }, func(request context.Context, verb string, args json.RawMessage) (json.RawMessage, *failure) {
 		if verb == "stop" {
 			stop()
 			return nil, nil
@@ -282,7 +282,7 @@ func (a *app) callNode(verb string, result any) error {
 	if err != nil {
 		return err
 	}
-	out, failed, err := socket.Call(a.ctx, dir, programVersion(), verb, json.RawMessage("{}"))
+	out, _, failed, err := socket.Call(a.ctx, dir, programVersion(), verb, json.RawMessage("{}"))
 	if errors.Is(err, socket.ErrNoNode) {
 		return &failure{Code: "no_node", Exit: exitNotFound, Message: "no node of this home is running", Next: "petname node"}
 	}

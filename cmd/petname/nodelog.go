@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"syscall"
 
 	"github.com/petnames-go/petnames/petname/name"
 )
@@ -20,7 +21,7 @@ func (a *app) logger(to string, verbose bool) (_ *slog.Logger, end func(), _ err
 	case to == "" && (a.json || a.quiet) && !verbose:
 		return slog.New(slog.DiscardHandler), end, nil
 	case to != "" && to != "-":
-		f, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+		f, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_APPEND|syscall.O_NONBLOCK, 0o600) // a pipe would wait for a reader
 		if err != nil {
 			return nil, nil, classify(fmt.Errorf("log: %w", err))
 		}

@@ -127,7 +127,7 @@ func (a *app) printError(failed *failure) {
 		switch {
 		case line == "":
 		case isCommand(line), strings.HasPrefix(line, "# "): // to be copied; the latter is a line of a file
-			fmt.Fprintf(&step, "\n  %s", name.Clean(line))
+			fmt.Fprintf(&step, "\n  %s", name.Scrub(line, false)) // whole at any length
 		default:
 			fmt.Fprintf(&step, " %s", name.Clean(line))
 		}
@@ -149,7 +149,7 @@ func (a *app) withHomeFlag(next string) string {
 	lines := strings.Split(next, "\n")
 	for i, line := range lines {
 		if rest, ok := strings.CutPrefix(line, "petname "); ok && !strings.HasSuffix(line, " --help") {
-			lines[i] = "petname --home " + shellWord(a.home) + " " + rest
+			lines[i] = "petname --home " + shellPath(a.home) + " " + rest
 		}
 	}
 	return strings.Join(lines, "\n")
@@ -179,7 +179,7 @@ func (a *app) warn(format string, args ...any) {
 	lines := strings.Split(fmt.Sprintf(format, args...), "\n")
 	for i, line := range lines {
 		if command, ok := strings.CutPrefix(line, "  "); ok {
-			lines[i] = "  " + a.withHomeFlag(name.Clean(command))
+			lines[i] = "  " + a.withHomeFlag(name.Scrub(command, false))
 		} else {
 			lines[i] = name.Clean(line)
 		}

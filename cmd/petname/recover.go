@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/petnames-go/petnames/ledger/durable"
 	"github.com/petnames-go/petnames/petname/agent"
 	"github.com/petnames-go/petnames/petname/agent/libp2p"
 	"github.com/petnames-go/petnames/petname/home"
@@ -95,6 +96,9 @@ func (a *app) recover(dir string, r home.RecoverOptions, networks []string) (out
 		if errors.As(err, &path) && path.Path == r.File {
 			return out, usage("recovery file: %v", path)
 		}
+		if kind := (*durable.KindError)(nil); errors.As(err, &kind) && kind.Path == r.File {
+			return out, usage("recovery file: %v", kind)
+		}
 		return out, classify(err)
 	}
 	out = recovered{Pointer: result.New.String(), Old: result.Old.String(), Nickname: result.Nickname, RecoveryFile: result.RecoveryFile,
@@ -117,7 +121,7 @@ func (a *app) recover(dir string, r home.RecoverOptions, networks []string) (out
 	}
 	switch {
 	case err != nil:
-		return out, classify(err)
+		return out, madeHome(err)
 	case result.Problem == nil, len(networks) == 0 && errors.Is(result.Problem, agent.ErrNotJoined):
 		return out, nil
 	}
@@ -129,6 +133,21 @@ func (a *app) recover(dir string, r home.RecoverOptions, networks []string) (out
 	failed.Message = "the home is made, but its records are not stored as widely as wanted: " + failed.Message
 	failed.Next = "petname publish"
 	return out, &failed
+}
+
+// madeHome returns the failure of a recovery that has made the home: a second one is not
+// what comes next.
+func madeHome(err error) *failure {
+	failed := *classify(err)
+	failed.Message = "the home is made, but not all that follows is done: " + failed.Message
+	switch failed.Code {
+	case "copied": // it has a next step of its own
+	case "disk_full":
+		failed.Next = "make room on the disk, then:\npetname publish"
+	default:
+		failed.Next = "petname doctor\npetname publish"
+	}
+	return &failed
 }
 
 func printRecovered(w *bufio.Writer, out recovered, now time.Time) {

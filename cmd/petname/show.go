@@ -17,8 +17,8 @@ func (a *app) showVerb() *cobra.Command {
 		Long: `Show a contact with its pointer, its twelve words for comparing, and its newest
 record in this home. No peer is asked: see petname resolve.
 
-With --as the key is printed in the form of another system alone: did:key, peer (of
-libp2p), ssh or pkarr.`,
+With --as the key is printed in the form of another system alone: did:key, peer
+(of libp2p), ssh or pkarr.`,
 		Example: `  petname show bob
   petname show bob --as did:key`,
 		Args:              cobra.ExactArgs(1),

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"io/fs"
 	"os"
@@ -13,14 +12,14 @@ import (
 	"slices"
 	"time"
 
+	"github.com/petnames-go/petnames/dht/frames"
 	disk "github.com/petnames-go/petnames/ledger/durable"
 )
 
 // The journal is the file with a server's stored records and known peers, from
-// which a restarted server continues. It is a sequence of entries, each
+// which a restarted server continues. It is a sequence of entries, each a frame
+// (package frames) of
 //
-//	length of the rest    4 bytes, big-endian
-//	CRC-32C of the rest   4 bytes
 //	kind                  1 byte
 //	fields                each its length (uvarint) and its bytes
 //
@@ -39,15 +38,11 @@ const (
 	entryPeers   = 'a' // tag, addresses…: the complete list, each time
 	journalSlack = 1 << 20
 
-	maxEntry = 64 << 10 // bytes, without length and checksum
+	maxEntry = frames.Most // bytes, without length and checksum
 )
 
-// castagnoli returns the checksums' table, which package hash/crc32 builds at
-// the first call.
-func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
-
 // errDamaged is returned for a journal with an incomplete or invalid entry.
-var errDamaged = errors.New("damaged")
+var errDamaged = frames.ErrDamaged
 
 // entry is one entry of the journal.
 type entry struct {
@@ -67,35 +62,20 @@ func newEntry(kind byte, fields ...string) entry {
 // append appends the encoded entry.
 func (e entry) append(b []byte) []byte {
 	start := len(b)
-	b = append(b, 0, 0, 0, 0, 0, 0, 0, 0, e.kind)
+	b = append(append(b, make([]byte, frames.Head)...), e.kind)
 	for _, f := range e.fields {
 		b = append(binary.AppendUvarint(b, uint64(len(f))), f...)
 	}
-	payload := b[start+8:]
-	binary.BigEndian.PutUint32(b[start:], uint32(len(payload)))
-	binary.BigEndian.PutUint32(b[start+4:], crc32.Checksum(payload, castagnoli()))
+	frames.Seal(b[start:])
 	return b
 }
 
 // readEntry reads one entry. It returns io.EOF at the end and errDamaged for an
 // incomplete or invalid entry.
 func readEntry(r io.Reader) (entry, error) {
-	var head [8]byte
-	if n, err := io.ReadFull(r, head[:]); n == 0 && errors.Is(err, io.EOF) {
-		return entry{}, io.EOF
-	} else if err != nil {
-		return entry{}, fmt.Errorf("%w: %v", errDamaged, err) // also for an EOF within the entry
-	}
-	length := binary.BigEndian.Uint32(head[:])
-	if length == 0 || length > maxEntry {
-		return entry{}, fmt.Errorf("%w: an entry of %d bytes", errDamaged, length)
-	}
-	payload := make([]byte, length)
-	if _, err := io.ReadFull(r, payload); err != nil {
-		return entry{}, fmt.Errorf("%w: %v", errDamaged, err)
-	}
-	if crc32.Checksum(payload, castagnoli()) != binary.BigEndian.Uint32(head[4:]) {
-		return entry{}, fmt.Errorf("%w: checksum", errDamaged)
+	payload, err := frames.Read(r, maxEntry)
+	if err != nil {
+		return entry{}, err
 	}
 	e := entry{kind: payload[0]}
 	for rest := payload[1:]; len(rest) > 0; {
@@ -130,7 +110,7 @@ func openJournal(path string, head entry, handle func(entry) error) (*journal, e
 func openJournalOn(files disk.FS, path string, head entry, handle func(entry) error) (*journal, error) {
 	j := &journal{path: path, files: files}
 	sweepErr := disk.Sweep(files, filepath.Dir(path), j.tempPrefix())
-	f, err := os.Open(path)
+	f, err := disk.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return j, sweepErr
 	}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -35,7 +34,7 @@ type state struct {
 
 // readState reads a file. It returns an empty state if there is no file.
 func readState(path string) (state, error) {
-	f, err := os.Open(path)
+	f, err := durable.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return state{}, nil
 	}

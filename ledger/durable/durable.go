@@ -152,8 +152,8 @@ func MkdirAll(fsys FS, dir string) (made []string, err error) {
 // letters and digits.
 func TempName(prefix string) string { return prefix + rand.Text() }
 
-// isTempName reports whether TempName may have returned the name.
-func isTempName(name, prefix string) bool {
+// IsTempName reports whether TempName may have returned the name.
+func IsTempName(name, prefix string) bool {
 	text, ok := strings.CutPrefix(name, prefix)
 	return ok && len(text) == 26 && strings.Trim(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") == ""
 }
@@ -167,7 +167,7 @@ func Sweep(fsys FS, dir string, prefixes ...string) error {
 		return fmt.Errorf("left-overs of a crash: %w", err)
 	}
 	for _, e := range entries {
-		made := func(prefix string) bool { return isTempName(e.Name(), prefix) }
+		made := func(prefix string) bool { return IsTempName(e.Name(), prefix) }
 		if !e.Type().IsRegular() || !slices.ContainsFunc(prefixes, made) {
 			continue
 		}

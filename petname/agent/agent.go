@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/petnames-go/petnames/dht"
@@ -72,14 +73,18 @@ type state struct {
 	lastPut *LastPut          // nil: none yet
 	expired expiredSeen
 
-	messages        *exchange.Exchange // nil until it is needed
-	missing         error              // files that were missing when the home was opened; nil: none
-	lost            error              // messages of an older version that could not be read; nil: none
-	interrupted     error              // the rotation that Open finished, undid, or could not finish; nil: none
-	formerPut       time.Time          // when putFormerAlone stored records; zero: not yet
-	unlinkable      Node               // of a serving agent: a client with a throw-away peer key; nil until it is needed
-	unlinkableOf    Node               // the node that it was made beside
+	messages        *exchange.Exchange             // nil until it is needed
+	missing         error                          // files that were missing when the home was opened; nil: none
+	foreign         atomic.Pointer[pointer.Record] // of the owner's pointer, seen last: see isForeign; nil: none
+	formerPut       time.Time                      // when putFormerAlone stored records; zero: not yet
+	unlinkable      Node                           // of a serving agent: a client with a throw-away peer key; nil until it is needed
+	unlinkableOf    Node                           // the node that it was made beside
 	unlinkableSince time.Time
+
+	notices     sync.Mutex // guards the three below, so that Notice waits for no network
+	lost        error      // messages of an older version that could not be read; nil: none
+	interrupted error      // the rotation that Open finished, undid, or could not finish; nil: none
+	damaged     bool       // the identity key could not be read when the home was opened
 
 	wakes       sync.Mutex             // guards the two below, so that a change of the book waits for no network
 	wakeSync    chan<- struct{}        // starts a fetch of messages and a step of invitations; nil: the agent does not run
@@ -142,10 +147,10 @@ func Open(ctx context.Context, dir string, o Options) (*Agent, error) {
 	s.resumeRotation()
 	// Before an entry has the date of this clock.
 	s.comparedEntry()
-	if id, err := s.identity(); err == nil { // before a look-up finds others; else the methods report the error
-		if err := s.saveLastRecords(ctx, id); err != nil {
-			s.log.Warn("last record of a former pointer not saved", "error", err)
-		}
+	if id, err := s.identity(); err != nil {
+		s.damaged = true
+	} else if err := s.saveLastRecords(ctx, id); err != nil { // before a look-up finds others
+		s.log.Warn("last record of a former pointer not saved", "error", err)
 	}
 	if h.HasOldMessages() {
 		_, _ = a.exchange() // what fails is reported by each method that needs it, and by Check
@@ -154,13 +159,20 @@ func Open(ctx context.Context, dir string, o Options) (*Agent, error) {
 }
 
 // Notice returns the notices of an Open that found files of the home missing, that
-// could not read all messages of an older version, that found a clock that does not
-// agree with the book, or that found an interrupted rotation; nil if there are none.
+// could not read the identity key or all messages of an older version, that found a clock
+// that does not agree with the book, or that found an interrupted rotation; nil if there
+// are none. A rotation that was finished or undone is among them until the owner publishes
+// or rotates, and a damaged key while it is. Notice waits for no network.
 func (a *Agent) Notice() error {
 	clock := a.clockNotice()
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return errors.Join(a.missing, a.interrupted, a.lost, clock)
+	a.notices.Lock()
+	defer a.notices.Unlock()
+	var key error
+	if a.damaged {
+		_, key = a.identity()
+		a.damaged = key != nil
+	}
+	return errors.Join(a.missing, key, a.interrupted, a.lost, clock)
 }
 
 func create(dir string, p Profile) (home.Home, error) {

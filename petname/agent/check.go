@@ -157,7 +157,7 @@ func CheckClosed(dir string, reason error) ([]Check, error) {
 			out.add(name, good)
 		}
 	}
-	one("files", h.Dir, errors.Join(h.CheckFiles()...))
+	out.add("files", h.Dir, h.CheckFiles()...)
 	id, err := h.Identity()
 	one("identity", id.Pointer.String()+", the next key "+nextKeyText(id.Recovery()), err)
 	if book, berr := h.Book(petname.Options{}); berr == nil && errors.As(err, new(*home.IncompleteError)) {

@@ -1,11 +1,14 @@
 package agent
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"time"
 
+	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/pointer"
@@ -22,8 +25,10 @@ import (
 // forgotten what it signed after the backup. That happens once for each restore, and
 // the next publication is above it. Only a step to the next key is proof: see Successor.
 //
-// A record with the last reserved sequence is evidence as well, if its content is not
-// that of the record for which this device reserved it, and no other device has the book.
+// A record with the last reserved sequence is evidence as well, whatever its end, if its
+// content is not that of the record for which this device reserved it, and no other device
+// has the book. Other records of that sequence are preferred or not by their end: a look-up
+// keeps the later one, so each answer is compared.
 type OtherCopy struct {
 	Sequence  uint64          // of the record
 	Signed    uint64          // the highest sequence that this home had reserved; 0: none
@@ -129,6 +134,9 @@ func (s *state) noteCopy() (row *copyRow, newest bool, err error) {
 		return nil, false, err
 	}
 	record, _, err := s.held(own)
+	if seen := s.foreign.Load(); seen != nil && seen.Pointer() == own && (err != nil || seen.Sequence() == record.Sequence() && record.Compare(*seen) > 0) {
+		record, err = *seen, nil
+	}
 	if err != nil {
 		return row, false, nil // none, or a damaged one, which Check reports
 	}
@@ -170,6 +178,52 @@ func (s *state) isForeign(record pointer.Record) bool {
 	}
 	last, err := s.reserved(record.Pointer())
 	return err == nil && devices == 1 && last.hashed && last.sequence == record.Sequence() && last.id != record.ID()
+}
+
+// watchedStore is a Store whose answers about the owner's pointer are compared with the
+// record that this device signed last: see [state.isForeign].
+type watchedStore struct {
+	dht.Store
+	state *state
+}
+
+func (w *watchedStore) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[dht.Answer, error] {
+	return w.watch(p, w.Store.Get(ctx, p))
+}
+
+// GetAt implements [dht.LevelStore].
+func (w *watchedStore) GetAt(ctx context.Context, p pointer.Pointer, level dht.Level) iter.Seq2[dht.Answer, error] {
+	if store, ok := w.Store.(dht.LevelStore); ok {
+		return w.watch(p, store.GetAt(ctx, p, level))
+	}
+	return w.Get(ctx, p)
+}
+
+func (w *watchedStore) watch(p pointer.Pointer, answers iter.Seq2[dht.Answer, error]) iter.Seq2[dht.Answer, error] {
+	if p != w.state.book.Identity() {
+		return answers
+	}
+	return func(yield func(dht.Answer, error) bool) {
+		var last []byte
+		for answer, err := range answers {
+			if answer.Record != nil && !bytes.Equal(answer.Record, last) { // most peers return the same one
+				w.state.compareOwn(p, answer.Record)
+				last = answer.Record
+			}
+			if !yield(answer, err) {
+				return
+			}
+		}
+	}
+}
+
+// compareOwn remembers a record of the owner's pointer, which a store returned, if it
+// is foreign.
+func (s *state) compareOwn(p pointer.Pointer, b []byte) {
+	r, _, err := pointer.OpenExpired(p, b, s.now())
+	if err == nil && s.isForeign(r) {
+		s.foreign.Store(&r)
+	}
 }
 
 // provenSuccessor returns the next key of this home if a record of the owner's pointer

@@ -1,6 +1,7 @@
 package agent_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"fmt"
@@ -291,4 +292,69 @@ func TestAnUnpublishedPointerIsNotLookedUp(t *testing.T) {
 	require.NoError(t, err)
 	gets, puts := r.asked()
 	require.Equal(t, "0 0", fmt.Sprint(gets, puts))
+}
+
+// The same, if the record of the other copy ends before ours: a look-up prefers ours, and
+// the next put replaces the other one. Our own record is no evidence, also when it was
+// renewed, returned by many peers, or has expired.
+func TestACopyWithTheSameSequenceAndAnEarlierEndIsFound(t *testing.T) {
+	a, b, net := twoCopies(t)
+	first := net.records[a.Pointer()]
+	_, err := a.PublishDraft(t.Context(), draft(agent.WaitSome, func(d *agent.Draft) { d.Lifetime, d.TTL = 30*time.Minute, time.Minute }))
+	require.NoError(t, err)
+	theirs := net.records[a.Pointer()]
+	net.records[a.Pointer()] = first
+	require.Nil(t, publishes(t, b)) // for longer
+	ours := net.records[a.Pointer()]
+	require.Empty(t, badCopies(t, b))
+	for _, own := range [][]byte{first, ours, nil} {
+		net.always = map[pointer.Pointer][]byte{b.Pointer(): own}
+		require.Empty(t, badCopies(t, b))
+	}
+
+	net.always = map[pointer.Pointer][]byte{b.Pointer(): theirs}
+	require.Contains(t, badCopies(t, b), "sequence 2, and this home has signed another one with it")
+	require.True(t, bytes.Equal(ours, held(t, b, b.Pointer()).Bytes()), "the home keeps its own")
+	net.always = nil
+	c, err := b.OtherCopy(t.Context(), false)
+	require.NoError(t, err)
+	require.NotNil(t, c, "it is the last that this home has signed")
+	require.Equal(t, c.Sequence, c.Signed)
+	require.NotNil(t, publishes(t, a), "the other way round, ours ends later")
+	net.always = map[pointer.Pointer][]byte{b.Pointer(): theirs}
+	require.NotNil(t, publishes(t, b))
+	require.Nil(t, publishes(t, b), "an older sequence is no evidence")
+}
+
+// A node finds it, too, when it looks for its record before it puts that: the put replaces
+// the record of the other copy, which was published while this home was offline.
+func TestARepublisherFindsACopyWithTheSameSequence(t *testing.T) {
+	hub, err := kad.Start(t.Context(), kad.Config{Listen: []string{"/ip4/127.0.0.1/tcp/0"}, Server: true})
+	require.NoError(t, err)
+	t.Cleanup(func() { hub.Close() })
+	a := opened(t)
+	b, err := copied(a, filepath.Join(t.TempDir(), "copy"), agent.Options{Transport: loopback(), JoinTimeout: 2 * patient})
+	require.NoError(t, err)
+	_, err = b.PublishDraft(t.Context(), draft(agent.WaitSome))
+	require.ErrorIs(t, err, agent.ErrNotJoined)
+	require.NoError(t, a.Join(t.Context(), hub.Addrs()...))
+	_, err = a.PublishDraft(t.Context(), draft(agent.WaitSome, func(d *agent.Draft) { d.Lifetime, d.TTL = 30*time.Minute, time.Minute }))
+	require.NoError(t, err)
+	require.NoError(t, b.Join(t.Context(), hub.Addrs()...))
+	found := 0
+	for answer, err := range agent.OwnNetworkOf(b).Get(t.Context(), b.Pointer()) {
+		require.NoError(t, err)
+		if answer.Record != nil {
+			found++
+		}
+	}
+	require.NotZero(t, found)
+	require.NoError(t, b.Close())
+	b, err = agent.Open(t.Context(), b.Dir(), agent.Options{})
+	require.NoError(t, err)
+	defer b.Close()
+	c, err := b.OtherCopy(t.Context(), false)
+	require.NoError(t, err)
+	require.NotNil(t, c)
+	require.EqualValues(t, 1, c.Sequence)
 }

@@ -47,7 +47,9 @@ func (a *Agent) exchange() (*exchange.Exchange, error) {
 		return nil, err
 	}
 	if lost != nil {
+		a.notices.Lock()
 		a.lost = lost
+		a.notices.Unlock()
 	}
 	a.messages = exchange.Open(exchange.Config{Book: a.book, Records: &cards{a.state}, Store: &unlinkableStore{a.state}, Identity: a.pairIdentity,
 		Direct: func(addresses [][]byte) dht.Store { return &directStore{a.state, addresses} },
@@ -226,7 +228,7 @@ func (a *Agent) fetch(ctx context.Context, unknownSenders bool) (Fetched, error)
 			out.Reasons = append(out.Reasons, reason)
 		}
 	}
-	if out.Problem = errors.Join(append(report.Errs, err)...); out.Problem != nil {
+	if out.Problem = errors.Join(slices.Concat(report.Errs, []error{err}, a.checkSealing())...); out.Problem != nil {
 		a.log.Info("not all messages could be looked for", "error", out.Problem)
 	}
 	return out, nil

@@ -333,7 +333,11 @@ func (s *state) lookUpOwn(ctx context.Context, stores []dht.Store, offline error
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookUpTimeout)
 	defer cancel()
-	if _, err := s.resolver(stores...).Best(ctx, s.book.Identity(), dht.LevelFresh); errors.Is(err, context.Canceled) {
+	watched := make([]dht.Store, len(stores))
+	for i, store := range stores {
+		watched[i] = &watchedStore{Store: store, state: s}
+	}
+	if _, err := s.resolver(watched...).Best(ctx, s.book.Identity(), dht.LevelFresh); errors.Is(err, context.Canceled) {
 		return err
 	}
 	return nil

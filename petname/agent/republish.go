@@ -102,6 +102,17 @@ func hasV1(record []byte) bool {
 // records of the earlier keys are stored, which name the successor.
 type ownNetwork struct{ lazyNetwork }
 
+// Get is that of the DHT. The answers are the last in which the record of another copy of
+// the home may be: the owner's is put next, and replaces those that end earlier.
+func (n *ownNetwork) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[dht.Answer, error] {
+	return func(yield func(dht.Answer, error) bool) {
+		(&watchedStore{Store: &n.lazyNetwork, state: n.state}).Get(ctx, p)(yield)
+		if n.state.foreign.Load() != nil {
+			_, _, _ = n.state.noteCopy() // shown to the owner later
+		}
+	}
+}
+
 func (n *ownNetwork) Put(ctx context.Context, p pointer.Pointer, record []byte) (dht.Receipt, error) {
 	s := n.state
 	rec, err := pointer.Open(p, record, s.now())

@@ -65,8 +65,11 @@ func (s *state) finishOnRecord() (*home.Interrupted, error) {
 }
 
 // takeFinished reports whether a rotation to the current pointer is on record, and
-// removes it.
+// removes it, with the notice of it.
 func (s *state) takeFinished(current pointer.Pointer) bool {
+	s.notices.Lock()
+	s.interrupted = nil
+	s.notices.Unlock()
 	var from []byte
 	err := s.book.Ledger().ReadLocal(func(local *ledger.View) (err error) {
 		from, err = local.Get(tableRotations, current.Bytes())

@@ -45,3 +45,39 @@ func TestAnInterruptedRotationStaysOnRecord(t *testing.T) {
 		require.Equal(t, !published, out.Pointer == id.Pointer)
 	}
 }
+
+// The notice of an interrupted rotation stays while the home is open, as in a node, until
+// the owner publishes; that of a damaged identity key until it is whole again.
+func TestANoticeStaysWhileItIsTrue(t *testing.T) {
+	a := opened(t)
+	old := a.Pointer()
+	_, err := a.Rotate(t.Context(), agent.Rotation{})
+	require.NoError(t, err)
+	id, err := a.Identity()
+	require.NoError(t, err)
+	journal := fmt.Sprintf("# petname rotation 1\n# from: %s\n# to: %s\n# next: %s\n# sealing: none\n# recovery: \"\"\n", old, id.Pointer, id.Next)
+	require.NoError(t, os.WriteFile(filepath.Join(a.Dir(), "rotation.journal"), []byte(journal), 0o600))
+	b, err := copied(a, filepath.Join(t.TempDir(), "b"), agent.Options{})
+	require.NoError(t, err)
+	defer b.Close()
+	for range 2 {
+		require.ErrorContains(t, b.Notice(), "has been finished")
+	}
+	_, err = b.Publish(t.Context(), draft(agent.WaitNone))
+	require.NoError(t, err)
+	require.NoError(t, b.Notice())
+	require.NoError(t, b.Close())
+
+	file := filepath.Join(b.Dir(), "identity.key")
+	whole, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(file, []byte("garbage"), 0o600))
+	b, err = agent.Open(t.Context(), b.Dir(), agent.Options{})
+	require.NoError(t, err)
+	defer b.Close()
+	for range 2 {
+		require.ErrorContains(t, b.Notice(), "identity.key")
+	}
+	require.NoError(t, os.WriteFile(file, whole, 0o600))
+	require.NoError(t, b.Notice())
+}

@@ -79,16 +79,36 @@ func (h Home) SetConfig(c Config) error {
 		return err
 	}
 	if err := h.replace(configFile, b.Bytes()); err != nil {
-		return fmt.Errorf("config %w", err)
+		return fmt.Errorf("config: %w", err)
 	}
 	return nil
 }
 
-// replace writes a file of the home (mode 0600) atomically and durably.
-func (h Home) replace(file string, b []byte) error {
-	name := h.path(file)
-	if info, err := os.Lstat(name); err == nil && info.IsDir() {
-		return fmt.Errorf("%q: is a folder, and should be a file", name)
+// replaceable fails with a [*FileError] if a file that is to be replaced is not a
+// regular one. A symbolic link would leave the former content at its target: a secret key,
+// which the owner takes for erased.
+func (h Home) replaceable(file string) error {
+	info, err := os.Lstat(h.path(file))
+	if err == nil && !info.Mode().IsRegular() {
+		e := &FileError{Path: h.path(file), Err: &durable.KindError{Path: h.path(file), Mode: info.Mode().Type()}}
+		if target, err := os.Stat(h.path(file)); err == nil && target.Mode().IsRegular() {
+			e.step = stepLink
+		}
+		return e
 	}
-	return durable.Replace(h.files, name, tempPrefix(file), time.Time{}, bytes.NewReader(b))
+	return nil
+}
+
+// replace writes a file of the home (mode 0600) atomically and durably. It fails with the
+// error of replaceable.
+func (h Home) replace(file string, b []byte) error {
+	if err := h.replaceable(file); err != nil {
+		return err
+	}
+	return h.overwrite(file, b)
+}
+
+// overwrite is replace, and also replaces a symbolic link.
+func (h Home) overwrite(file string, b []byte) error {
+	return durable.Replace(h.files, h.path(file), tempPrefix(file), time.Time{}, bytes.NewReader(b))
 }

@@ -23,12 +23,13 @@ type CreateOptions struct {
 	WorkFactor int    // of scrypt, log2; 0: the default of age, about a second
 }
 
-// Create creates a home in dir, which must be empty or missing. It fails with
-// [ErrExists] when dir contains a home, with [ErrRecoveryInHome] when the recovery
-// file would be in dir, and with [fs.ErrExist] when dir is not empty or the
-// recovery file exists; the error wraps an [*IncompleteError] when dir has some files
-// of a home and lacks others. After an error it removes what it created. The identity
-// key is written last: [Open] finds no home without it.
+// Create creates a home in dir, which must be missing or empty, or have only what an
+// interrupted Create or [Recover] left. It fails with [ErrExists] when dir contains a
+// home, with [ErrCreating], with [ErrNotEmpty], with [ErrRecoveryInHome] when the recovery
+// file would be in dir, and with [fs.ErrExist] when the recovery file exists; the error
+// wraps an [*IncompleteError] when dir has some files of a home and lacks others. After an
+// error it removes what it created. The identity key is written last: [Open] finds no home
+// without it.
 func Create(dir string, o CreateOptions) (h Home, err error) { return createOn(nil, dir, o) }
 
 // createOn is Create on a file system; nil: that of the operating system.
@@ -50,6 +51,7 @@ type newHome struct {
 	succession           []pointer.Succession // to current; nil: it is the first key
 	last                 []byte               // the last record of the key before current; nil: none
 	former               []pointer.Record     // the last records of all keys before current that are known
+	from                 string               // the recovery file that it comes from, as an absolute path; "": none
 }
 
 // createOn creates the home on a file system. Each error of [Create] is one of it.
@@ -57,60 +59,62 @@ func (o newHome) createOn(files durable.FS, dir string) (h Home, err error) {
 	if dir, err = filepath.Abs(dir); err != nil {
 		return Home{}, err
 	}
+	h = Home{Dir: dir, files: files}
 	if o.Recovery != "" {
 		if o.Recovery, err = recoveryPath(dir, o.Recovery, o.Passphrase); err != nil {
 			return Home{}, err
 		}
 	}
-	h = Home{Dir: dir, files: files}
-	var made []string
-	defer func() {
-		if err != nil {
-			for i := len(made) - 1; i >= 0; i-- {
-				_ = durable.Or(files).Remove(made[i]) // only what this call created, and folders only if empty
-			}
-		}
-	}()
-	if made, err = h.claimDir(); err != nil {
-		return Home{}, err
-	}
-	write := func(name string, b []byte) error {
-		if err := durable.Create(h.files, name, b); err != nil {
-			return err
-		}
-		made = append(made, name)
-		return nil
-	}
-
-	device, err := pointer.NewKey(nil)
+	c, err := h.claim(creating{from: o.from})
 	if err != nil {
 		return Home{}, err
+	}
+	if err = o.fill(h, c); err == nil {
+		err = c.finish()
+	}
+	if err != nil {
+		c.undo()
+		return Home{}, err
+	}
+	return h, nil
+}
+
+// fill creates the files of the home in a folder that was claimed.
+func (o newHome) fill(h Home, c *claim) error {
+	if o.Recovery != "" {
+		if err := checkNoFile(o.Recovery); err != nil {
+			return err
+		}
+	}
+	device, err := pointer.NewKey(nil)
+	if err != nil {
+		return err
 	}
 	peer, err := newPeerKey()
 	if err != nil {
-		return Home{}, err
+		return err
 	}
-	if err = write(h.path(deviceFile), []byte(device.Secret()+"\n")); err != nil {
-		return Home{}, err
+	if err = c.write(h.path(deviceFile), []byte(device.Secret()+"\n")); err != nil {
+		return err
 	}
-	if err = write(h.path(peerFile), peer); err != nil {
-		return Home{}, err
+	if err = c.write(h.path(peerFile), peer); err != nil {
+		return err
 	}
 	sealing, err := newSealing(time.Now())
 	if err != nil {
-		return Home{}, err
+		return err
 	}
-	if err = write(h.path(sealingFile), sealing); err != nil {
-		return Home{}, err
+	if err = c.write(h.path(sealingFile), sealing); err != nil {
+		return err
 	}
-	if err = durable.Or(files).Mkdir(h.path(recordsDir)); err != nil {
-		return Home{}, err
+	if err = durable.Or(h.files).Mkdir(h.path(recordsDir)); err != nil {
+		return err
 	}
-	made = append(made, h.path(recordsDir))
-	made = append(made, h.path(ledgerFile)) // the folder was empty, so the file is of this call
+	c.made = append(c.made, h.path(recordsDir))
+	c.made = append(c.made, h.path(ledgerFile)) // the folder was empty, so the file is of this call
 	book, err := petname.Create(h.path(ledgerFile), o.current, device, petname.Options{DeviceName: deviceName()})
 	if err != nil {
-		return Home{}, err
+		return err
 	}
 	if o.Nickname != "" {
 		err = book.SetNickname(o.Nickname)
@@ -126,33 +130,35 @@ func (o newHome) createOn(files durable.FS, dir string) (h Home, err error) {
 		})
 	}
 	if err = errors.Join(err, book.Close()); err != nil {
-		return Home{}, err
+		return err
 	}
 	if o.Recovery != "" {
 		k := recoveryKeys{current: o.current, next: o.next, after: o.after, chain: o.succession, nickname: o.Nickname, former: o.former}
 		b, err := k.format(LastExpiry(time.Now(), time.Time{}), o.Passphrase, o.WorkFactor)
 		if err != nil {
-			return Home{}, err
+			return err
 		}
-		if err := write(o.Recovery, b); err != nil {
-			return Home{}, fmt.Errorf("recovery file: %w", err)
+		if err := c.note(creating{recovery: o.Recovery, head: recoveryHead(b)}.appended()); err != nil {
+			return err
+		}
+		if err := c.write(o.Recovery, b); errors.Is(err, fs.ErrExist) {
+			return checkNoFile(o.Recovery)
+		} else if err != nil {
+			return fmt.Errorf("recovery file: %w", err)
 		}
 	}
 	b, err := secrets{current: o.current, next: o.next, nextElsewhere: o.Recovery != "", succession: o.succession, last: o.last,
 		passphrase: o.Passphrase, workFactor: o.WorkFactor}.format()
 	if err != nil {
-		return Home{}, err
+		return err
 	}
 	// Atomic: Open would accept half an identity key as a home.
-	made = append(made, h.path(identityFile))
-	if err = h.replace(identityFile, b); err != nil {
-		return Home{}, err
-	}
-	return h, nil
+	c.made = append(c.made, h.path(identityFile))
+	return h.replace(identityFile, b)
 }
 
-// recoveryPath returns the absolute path of a recovery file, which must not exist
-// and must be outside of the home, so that it survives the loss of the home.
+// recoveryPath returns the absolute path of a recovery file, which must be outside of
+// the home, so that it survives the loss of the home.
 func recoveryPath(dir, file, passphrase string) (string, error) {
 	if passphrase == "" {
 		return "", errors.New("a recovery file is always encrypted, and no passphrase is given")
@@ -164,14 +170,21 @@ func recoveryPath(dir, file, passphrase string) (string, error) {
 	if rel, err := filepath.Rel(dir, name); err == nil && filepath.IsLocal(rel) {
 		return "", fmt.Errorf("recovery file %q: %w", file, ErrRecoveryInHome)
 	}
-	if _, err := os.Lstat(name); err == nil {
-		return "", fmt.Errorf("recovery file %q: %w", file, fs.ErrExist)
-	}
 	return name, nil
 }
 
+// errRecoveryTaken is returned when a recovery file that is to be written exists.
+var errRecoveryTaken = fmt.Errorf("%w", fs.ErrExist)
+
+func checkNoFile(name string) error {
+	if _, err := os.Lstat(name); err == nil {
+		return fmt.Errorf("recovery file %q: %w", name, errRecoveryTaken)
+	}
+	return nil
+}
+
 // claimDir creates the folder, or checks that it is empty. It returns the folders
-// that it created.
+// that it created. The folder has no creatingFile.
 func (h Home) claimDir() (made []string, err error) {
 	entries, err := os.ReadDir(h.Dir)
 	switch {
@@ -197,7 +210,7 @@ func (h Home) claimDir() (made []string, err error) {
 	}
 	for _, e := range entries {
 		if e.Name() != "lost+found" { // in the root of a file system
-			return nil, fmt.Errorf("%w: %q is not empty (it has %q) and no home either: choose another folder, or move that away", fs.ErrExist, h.Dir, e.Name())
+			return nil, h.notEmpty(e.Name())
 		}
 	}
 	return nil, nil

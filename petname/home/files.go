@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/petnames-go/petnames/dht/republish"
 	"github.com/petnames-go/petnames/ledger/durable"
 )
 
@@ -38,8 +37,7 @@ type file struct {
 	need need
 
 	// check checks the content. Nil: the content is checked where it is used (the
-	// ledger and the records by their own packages, dht.db when a node starts, which
-	// renames a damaged one), or there is none.
+	// ledger and the records by their own packages), or there is none.
 	check func(h Home) error
 	// apart: package agent reports the problems of the content on a line of its own.
 	apart bool
@@ -61,17 +59,18 @@ const (
 func table() []file {
 	return []file{
 		{name: identityFile, need: vital, apart: true, check: func(h Home) error { _, err := h.Identity(); return err }},
-		{name: deviceFile, need: vital, check: func(h Home) error { _, err := readKey(h.path(deviceFile)); return err }},
+		{name: deviceFile, need: vital, check: func(h Home) error { _, err := h.deviceKey(); return err }},
 		{name: ledgerFile, need: vital, apart: true},
 		{name: peerFile, need: made, check: func(h Home) error { _, err := h.PeerKey(); return err }},
 		{name: sealingFile, need: optional, check: func(h Home) error { _, err := h.readSealing(); return err }, dated: true}, // older homes have none
 		{name: recordsDir, kind: fs.ModeDir, need: made, apart: true},
 		{name: configFile, apart: true, check: func(h Home) error { _, err := h.Config(); return err }, dated: true},
-		{name: nodeFile, older: ".dht-"},
+		{name: nodeFile, check: Home.checkNodeFile, older: ".dht-"},
 		{name: nodeFile + ".damaged"},
 		{name: nodeFile + ".other"},
-		{name: republishFile, check: func(h Home) error { _, err := republish.ReadEntries(h.RepublishFile()); return err }, older: ".keep-"},
+		{name: republishFile, check: Home.checkRepublishFile, older: ".keep-"},
 		{name: socketFile, kind: fs.ModeSocket},
+		{name: creatingFile},
 		{name: journalFile, check: func(h Home) error { _, err := h.readJournal(); return err }},
 		{name: oldMessagesFile, check: func(h Home) error { _, err := h.oldMessagesState(); return err }},
 		{name: damagedMessagesFile},
@@ -85,10 +84,18 @@ type IncompleteError struct {
 	Missing []string // names of the missing files
 	Present []string // names of the files of a home that exist
 
+	// Unfinished reports that [Create] or [Recover] was interrupted there, or that another
+	// process is in one: the files are of no use. The next one in the folder replaces them.
+	Unfinished bool
+	From       string // then the recovery file of Recover; "": Create, or unknown
+
 	also error // what the error is besides; nil: nothing
 }
 
 func (e *IncompleteError) Error() string {
+	if e.Unfinished {
+		return fmt.Sprintf("there is no home at %q yet: one was being created, and was interrupted, or is created now", e.Dir)
+	}
 	return fmt.Sprintf("%s missing from the home %q, %s", isOrAre(e.Missing), e.Dir, e.present())
 }
 
@@ -108,11 +115,14 @@ func isOrAre(names []string) string {
 
 // Next returns the next step for people.
 func (e *IncompleteError) Next() string {
+	if e.Unfinished {
+		return "create it again"
+	}
 	return fmt.Sprintf("delete nothing there: put %s back into %s from a copy of the home", strings.Join(e.Missing, ", "), e.Dir)
 }
 
 func (e *IncompleteError) noIdentity() bool {
-	return len(e.Missing) > 0 && e.Missing[0] == identityFile
+	return e.Unfinished || len(e.Missing) > 0 && e.Missing[0] == identityFile
 }
 
 // Unwrap returns the errors that it is besides.
@@ -130,6 +140,12 @@ func (e *IncompleteError) Unwrap() (all []error) {
 // is nothing, or if the folder has no file that [Create] creates.
 func (h Home) incomplete(least need) *IncompleteError {
 	e := &IncompleteError{Dir: h.Dir}
+	if c, err := h.readCreating(); !errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Lstat(h.path(identityFile)); errors.Is(err, fs.ErrNotExist) {
+			e.Unfinished, e.From = true, c.from
+			return e
+		}
+	}
 	for _, f := range table() {
 		_, err := os.Lstat(h.path(f.name))
 		switch {
@@ -155,11 +171,12 @@ func (h Home) Missing() error {
 }
 
 // Inspect returns the home in dir, even if its identity key is missing, to check its
-// other files. It fails with [ErrNoHome] when the folder has no file of a home.
+// other files. It fails with [ErrNoHome] when the folder has no file of a home, or those
+// of an unfinished one.
 func Inspect(dir string) (Home, error) {
 	h, err := Open(dir)
 	var incomplete *IncompleteError
-	if errors.As(err, &incomplete) {
+	if errors.As(err, &incomplete) && !incomplete.Unfinished {
 		return Home{Dir: incomplete.Dir}, nil
 	}
 	return h, err
@@ -199,7 +216,15 @@ func (f file) problems(h Home) []error {
 		return []error{err}
 	}
 	if info.Mode().Type() != f.kind {
-		return []error{fmt.Errorf("%q is not %s", name, kindText(f.kind))}
+		e := &FileError{Path: name, Err: &durable.KindError{Path: name, Mode: info.Mode().Type(), Want: f.kind}}
+		target, terr := os.Stat(name)
+		switch {
+		case terr == nil && target.Mode().Type() == f.kind:
+			e.step = stepLink
+		case f.need == optional && f.name != sealingFile:
+			e.step = "move it away: what it should be is made when it is needed"
+		}
+		return []error{e}
 	}
 	var problems []error
 	if !durable.OwnedByUser(info) {
@@ -221,16 +246,6 @@ func (f file) problems(h Home) []error {
 	return problems
 }
 
-func kindText(kind fs.FileMode) string {
-	switch kind {
-	case fs.ModeDir:
-		return "a folder"
-	case fs.ModeSocket:
-		return "a socket"
-	}
-	return "a file"
-}
-
 // tempPrefix returns the prefix of the names of temporary files for a file.
 func tempPrefix(file string) string { return "." + file + "-" }
 
@@ -248,6 +263,9 @@ func (h Home) sweep() error {
 	err := durable.Sweep(h.files, h.Dir, prefixes...)
 	if err == nil {
 		err = h.sweepOlder()
+	}
+	if err == nil {
+		err = h.removeCreating()
 	}
 	if err != nil && !durable.ReadOnly(err) {
 		return fmt.Errorf("home %q: %w", h.Dir, err)

@@ -1,6 +1,7 @@
 package home
 
 import (
+	"bytes"
 	"io/fs"
 	"net"
 	"os"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/petnames-go/petnames/dht/frames"
 	"github.com/petnames-go/petnames/ledger/durable"
 	"github.com/petnames-go/petnames/ledger/durable/durabletest"
 	"github.com/petnames-go/petnames/petname"
@@ -49,7 +51,7 @@ func TestEachFileIsChecked(t *testing.T) {
 		}
 		require.Len(t, h.CheckFiles(), 1, f.name)
 		require.ErrorContains(t, h.CheckFiles()[0], f.name)
-		require.ErrorContains(t, h.CheckFiles()[0], "is not "+kindText(f.kind))
+		require.ErrorContains(t, h.CheckFiles()[0], "is not "+durable.KindText(f.kind))
 		if f.kind != 0 {
 			continue
 		}
@@ -218,4 +220,32 @@ func TestLeftOversOfEveryFileAreRemoved(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, book.Close())
 	require.ElementsMatch(t, slices.Concat(whole, stay), files(t, h.Dir))
+}
+
+// The file of the node is read to its end: a flipped bit, a cut or an empty file is
+// reported, with the advice that nothing of it is needed; and it is not changed.
+func TestTheFileOfTheNodeIsChecked(t *testing.T) {
+	h := create(t, CreateOptions{})
+	one := append(make([]byte, frames.Head), "n of a network"...)
+	frames.Seal(one)
+	whole := slices.Concat(one, one, one)
+	write := func(b []byte) { require.NoError(t, os.WriteFile(h.path(nodeFile), b, 0o600)) }
+	write(whole)
+	require.Empty(t, h.CheckFiles())
+	for at := range whole {
+		b := bytes.Clone(whole)
+		b[at] ^= 4
+		write(b)
+		require.Len(t, h.CheckFiles(), 1, at)
+		if at%len(one) != 0 {
+			write(whole[:at])
+			require.Len(t, h.CheckFiles(), 1, at)
+		}
+	}
+	write(nil)
+	var damaged *NodeFileError
+	require.ErrorAs(t, h.CheckFiles()[0], &damaged)
+	require.ErrorContains(t, damaged, h.path(nodeFile))
+	require.Contains(t, damaged.Next(), "remove the file while no node runs")
+	require.Empty(t, read(t, h.path(nodeFile)))
 }

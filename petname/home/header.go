@@ -52,7 +52,7 @@ func parseSecrets(body string) (secretLines, error) {
 	first, rest, _ := strings.Cut(strings.TrimSpace(body), "\n")
 	current, err := pointer.ParseKey(first)
 	if err != nil {
-		return secretLines{}, fmt.Errorf("identity key: %w", err)
+		return secretLines{}, err
 	}
 	s := secretLines{current: current}
 	if text, ok := strings.CutPrefix(rest, bodyNext); ok {

@@ -15,6 +15,7 @@
 //	keep.json       the schedule of the republisher
 //	node.sock       the socket of the running node, which has the ledger open
 //	rotation.journal of a rotation that is under way or was interrupted
+//	.creating       while a home is being created, or after that was interrupted
 //	post.db         a stub: older versions had messages in it (see [Home.MoveMessages])
 //	post.db.damaged a copy of a post.db that could not be read completely
 //
@@ -37,6 +38,7 @@ import (
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/ledger/durable"
 	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/pointer"
 )
 
 // Home is an existing home. Its methods read and write its files. Concurrent calls
@@ -53,6 +55,10 @@ var (
 
 	// ErrExists is returned by [Create] when the folder contains a home.
 	ErrExists = errors.New("there is a home already")
+
+	// ErrNotEmpty is returned by [Create] when the folder has files that are not of a home.
+	// It wraps [fs.ErrExist].
+	ErrNotEmpty error = notEmptyError{}
 
 	// ErrRecoveryInHome is returned when the recovery file would be inside the home.
 	ErrRecoveryInHome = errors.New("lies inside the home, which it is to outlive")
@@ -124,11 +130,14 @@ func (h Home) path(name string) string { return filepath.Join(h.Dir, name) }
 // when another process has the book open and does not close it
 // within o.Wait.
 func (h Home) Book(o petname.Options) (*petname.Book, error) {
-	if e := h.incomplete(vital); e != nil && !slices.Equal(e.Missing, []string{identityFile}) {
+	if e := h.incomplete(vital); e != nil && (e.Unfinished || !slices.Equal(e.Missing, []string{identityFile})) {
 		return nil, e
 	}
-	device, err := readKey(h.path(deviceFile))
+	device, err := h.deviceKey()
 	if err != nil {
+		return nil, err
+	}
+	if err := h.checkKind(ledgerFile, 0); err != nil {
 		return nil, err
 	}
 	book, err := petname.Open(h.path(ledgerFile), device, o)
@@ -151,7 +160,12 @@ func (h Home) Book(o petname.Options) (*petname.Book, error) {
 }
 
 // Records opens the folder of records.
-func (h Home) Records() (*dht.Dir, error) { return dht.OpenDir(h.path(recordsDir)) }
+func (h Home) Records() (*dht.Dir, error) {
+	if err := h.checkKind(recordsDir, fs.ModeDir); err != nil {
+		return nil, err
+	}
+	return dht.OpenDir(h.path(recordsDir))
+}
 
 // NodeFile returns the path of the database of the DHT node.
 func (h Home) NodeFile() string { return h.path(nodeFile) }
@@ -165,5 +179,10 @@ func (h Home) PeerKey() (ed25519.PrivateKey, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		err = cmp.Or(h.Missing(), err)
 	}
-	return key, err
+	return key, h.damaged(peerFile, err)
+}
+
+func (h Home) deviceKey() (*pointer.Key, error) {
+	key, err := readKey(h.path(deviceFile))
+	return key, h.damaged(deviceFile, err)
 }

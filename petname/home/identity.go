@@ -67,11 +67,11 @@ func (h Home) Identity() (Identity, error) {
 		err = cmp.Or(h.Missing(), err)
 	}
 	if err != nil {
-		return Identity{}, err
+		return Identity{}, h.damaged(identityFile, err)
 	}
 	id, err := parseIdentity([]byte(text))
 	if err != nil && id.badHeader == nil {
-		return Identity{}, fmt.Errorf("identity key %q: %w", name, err)
+		return Identity{}, h.damaged(identityFile, fmt.Errorf("identity key %q: %w", name, err))
 	}
 	id.file = name
 	if !id.Locked {
@@ -208,18 +208,28 @@ func (id Identity) keys(passphrase string) (current, next *pointer.Key, err erro
 		if passphrase == "" {
 			return nil, nil, ErrLocked
 		}
-		if body, err = decrypt(body, passphrase); err != nil {
+		if body, err = decryptUpTo(body, passphrase, maxKeyFile); errors.Is(err, ErrPassphrase) {
 			return nil, nil, err
+		} else if err != nil {
+			return nil, nil, id.damaged(err)
 		}
 	}
 	s, err := parseSecrets(string(body))
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, id.damaged(err)
 	}
 	if err := id.checkHeader(s); err != nil {
 		return nil, nil, err
 	}
 	return s.current, s.next, nil // Rotate reports a damaged next key
+}
+
+// damaged returns an error about the secret keys as one about the file.
+func (id Identity) damaged(err error) error {
+	if id.file == "" {
+		return fmt.Errorf("identity key: %w", err)
+	}
+	return &FileError{Path: id.file, Err: fmt.Errorf("identity key %q: %w", id.file, err)}
 }
 
 // secrets are the contents of a new identity.key.

@@ -2,6 +2,7 @@ package home
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -25,6 +26,7 @@ import (
 //	# next: k…           the commitment of the new key
 //	# sealing: <hex>     sha2-256 of the sealing keys to be replaced; "none": there are none
 //	# recovery: "/…"     the new recovery file, quoted as in Go; "": none
+//	# head: "…"          its first 512 bytes, likewise; absent of older versions
 //
 // The rotation is committed when identity.key has the new key. Until then, an
 // interrupted rotation is undone: the new recovery file is removed. Afterwards it is
@@ -32,6 +34,7 @@ import (
 const (
 	journalFile  = "rotation.journal"
 	journalMagic = "# petname rotation 1"
+	headField    = "# head: "
 )
 
 // journal is the content of journalFile.
@@ -40,6 +43,7 @@ type journal struct {
 	next     pointer.Commitment
 	sealing  string
 	recovery string // absolute path; "": none
+	head     string // recoveryHead of that file; "": of an older version, or none
 }
 
 // Interrupted is a rotation that a crash or a full disk had interrupted, and that
@@ -62,11 +66,21 @@ func (i Interrupted) String() string {
 }
 
 func (j journal) format() []byte {
-	return fmt.Appendf(nil, "%s\n# from: %s\n# to: %s\n# next: %s\n# sealing: %s\n# recovery: %q\n", journalMagic, j.from, j.to, j.next, j.sealing, j.recovery)
+	b := fmt.Appendf(nil, "%s\n# from: %s\n# to: %s\n# next: %s\n# sealing: %s\n# recovery: %q\n", journalMagic, j.from, j.to, j.next, j.sealing, j.recovery)
+	if j.recovery != "" {
+		b = fmt.Appendf(b, "%s%q\n", headField, j.head)
+	}
+	return b
 }
 
 func parseJournal(b []byte) (j journal, err error) {
 	lines := strings.Split(strings.TrimSuffix(string(b), "\n"), "\n")
+	if n := len(lines) - 1; n == 6 && strings.HasPrefix(lines[n], headField) {
+		if j.head, err = strconv.Unquote(lines[n][len(headField):]); err != nil {
+			return journal{}, errors.New("line 7 is not quoted: damaged")
+		}
+		lines = lines[:n]
+	}
 	if len(lines) != 6 || lines[0] != journalMagic {
 		return journal{}, errors.New("is not of this version, or damaged")
 	}
@@ -102,14 +116,15 @@ func (h Home) readJournal() (journal, error) {
 	}
 	j, err := parseJournal([]byte(text))
 	if err != nil {
-		return journal{}, fmt.Errorf("journal of a rotation %q: %w; remove it, and rotate the key if that is still to be done", name, err)
+		return journal{}, &FileError{Path: name, Err: fmt.Errorf("journal of a rotation %q: %w", name, err),
+			step: "move it away; if a rotation was under way, rotate the key once more: the sealing keys may not be replaced yet"}
 	}
 	return j, nil
 }
 
 // writeJournal writes the journal of the rotation.
 func (r *Rotation) writeJournal() (journal, error) {
-	j := journal{from: r.Old.Pointer(), to: r.New.Pointer(), next: r.Next, recovery: r.recoveryPath}
+	j := journal{from: r.Old.Pointer(), to: r.New.Pointer(), next: r.Next, recovery: r.recoveryPath, head: recoveryHead(r.recovery)}
 	var err error
 	if j.sealing, err = r.home.sealingSum(); err != nil {
 		return journal{}, err
@@ -161,7 +176,7 @@ func (h Home) FinishRotation(now time.Time) (*Interrupted, error) {
 		return nil, h.removeJournal()
 	}
 	if j.recovery != "" {
-		if err := h.removeRecovery(j); err != nil {
+		if err := removeRecovery(h.files, j.recovery, cmp.Or(j.head, recoveryHeader(j.to, j.next))); err != nil {
 			i.Left = j.recovery
 		}
 	}
@@ -214,22 +229,26 @@ func (h Home) sealingSum() (string, error) {
 	return hex.EncodeToString(hash.Sum(nil)), nil
 }
 
-// removeRecovery removes the recovery file of a rotation that did not happen, whole or
-// in part. Another file with its name stays.
-func (h Home) removeRecovery(j journal) error {
-	b, err := readUpTo(j.recovery, maxRecovery)
+// recoveryHead returns the first bytes of a recovery file, with the salt of its
+// encryption. Its first lines alone do not tell two files apart: a rotation and a recovery
+// from one file, and two recoveries, lead to the same keys.
+func recoveryHead(b []byte) string { return string(b[:min(len(b), 512)]) }
+
+// removeRecovery removes the recovery file of a rotation or a home that did not come to be,
+// whole or in part: head is how it begins. Another file with its name stays.
+func removeRecovery(files durable.FS, name, head string) error {
+	b, err := durable.ReadFile(name, maxRecovery)
 	if errors.Is(err, fs.ErrNotExist) {
-		_, err = os.Stat(filepath.Dir(j.recovery)) // the medium may not be there
+		_, err = os.Stat(filepath.Dir(name)) // the medium may not be there
 		return err
 	}
 	if err != nil {
 		return err
 	}
-	header := []byte(recoveryHeader(j.to, j.next))
-	if written := bytes.TrimRight(b, "\x00"); !bytes.HasPrefix(written, header) && !bytes.HasPrefix(header, written) {
-		return nil // not written by the rotation
+	if written := string(bytes.TrimRight(b, "\x00")); !strings.HasPrefix(written, head) && !strings.HasPrefix(head, written) {
+		return nil // another file
 	}
-	return durable.Or(h.files).Remove(j.recovery)
+	return durable.Or(files).Remove(name)
 }
 
 // removeJournal removes the journal durably.

@@ -6,9 +6,6 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
 
 	"github.com/petnames-go/petnames/pointer"
 )
@@ -61,35 +58,4 @@ func newPeerKey() ([]byte, error) {
 		return nil, err
 	}
 	return pem.EncodeToMemory(&pem.Block{Type: pemType, Bytes: der}), nil
-}
-
-// readSmall reads a file of at most maxKeyFile bytes.
-func readSmall(name string) ([]byte, error) { return readUpTo(name, maxKeyFile) }
-
-// readUpTo reads a file of at most a number of bytes.
-func readUpTo(name string, most int64) ([]byte, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() && info.IsDir() {
-		return nil, fmt.Errorf("%q is a folder, and should be a file", name)
-	}
-	b, err := io.ReadAll(io.LimitReader(f, most+1))
-	if err != nil {
-		return nil, err
-	}
-	if int64(len(b)) > most {
-		return nil, tooLong(name, most)
-	}
-	return b, nil
-}
-
-func tooLong(name string, most int64) error {
-	return fmt.Errorf("%q is over %d bytes long", filepath.Base(name), most)
 }

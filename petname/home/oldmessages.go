@@ -64,15 +64,8 @@ func (h Home) oldMessagesState() (oldFileState, error) {
 	if _, err := os.Lstat(h.path(oldMessagesFile)); errors.Is(err, fs.ErrNotExist) {
 		return oldFileAbsent, nil
 	}
-	info, err := os.Stat(h.path(oldMessagesFile))
+	f, err := durable.Open(h.path(oldMessagesFile))
 	if err != nil { // also a link to a missing disk: the home may have old messages
-		return 0, err
-	}
-	if !info.Mode().IsRegular() && !info.IsDir() { // opening a named pipe can block forever
-		return 0, fmt.Errorf("%q is not a file", h.path(oldMessagesFile))
-	}
-	f, err := os.Open(h.path(oldMessagesFile))
-	if err != nil {
 		return 0, err
 	}
 	defer f.Close()
@@ -102,7 +95,7 @@ func (h Home) moveMessages(book *petname.Book, move func(local *ledger.View, row
 	case err != nil, state == oldFileStub:
 		return nil, err
 	case state == oldFileAbsent: // a new home
-		if err := h.replace(oldMessagesFile, []byte(stub)); !durable.ReadOnly(err) {
+		if err := h.overwrite(oldMessagesFile, []byte(stub)); !durable.ReadOnly(err) {
 			return nil, err
 		}
 		return nil, nil // no version can write messages there
@@ -131,7 +124,7 @@ func (h Home) moveMessages(book *petname.Book, move func(local *ledger.View, row
 			return nil, err
 		}
 	}
-	return notice, h.replace(oldMessagesFile, []byte(stub))
+	return notice, h.overwrite(oldMessagesFile, []byte(stub))
 }
 
 // errTableInUse is returned when a table that rows would be moved to is not empty.
@@ -215,7 +208,7 @@ func (h Home) keepDamaged(sum [sha256.Size]byte) (string, error) {
 // hashFile returns the SHA-256 hash of a file. A read error ends the hashed content
 // without an error of hashFile: a damaged disk must not prevent the move.
 func hashFile(name string) (sum [sha256.Size]byte, err error) {
-	f, err := os.Open(name)
+	f, err := durable.Open(name)
 	if err != nil {
 		return sum, err
 	}

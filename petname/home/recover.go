@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -94,11 +93,14 @@ func recoverOn(files durable.FS, dir string, o RecoverOptions) (Home, Recovered,
 	if n.after, err = pointer.NewKey(nil); err != nil {
 		return Home{}, Recovered{}, err
 	}
-	if _, err := os.Lstat(o.Recovery); err == nil && byDefault && n.Recovery != "" {
-		_, err := readRecovery(o.Recovery, o.Passphrase)
-		return Home{}, Recovered{}, &RetryError{o.File, o.Recovery, err != nil}
+	if n.from, err = filepath.Abs(o.File); err != nil {
+		return Home{}, Recovered{}, err
 	}
 	h, err := n.createOn(files, dir)
+	if byDefault && errors.Is(err, errRecoveryTaken) {
+		_, rerr := readRecovery(o.Recovery, o.Passphrase)
+		err = &RetryError{o.File, o.Recovery, rerr != nil}
+	}
 	if err != nil {
 		return Home{}, Recovered{}, err
 	}
@@ -109,7 +111,7 @@ func recoverOn(files durable.FS, dir string, o RecoverOptions) (Home, Recovered,
 // and unlocked, and cannot be used.
 func openRecovery(file string, passphrase string) (recovery, error) {
 	r, err := readRecovery(file, passphrase)
-	if err == nil || errors.Is(err, ErrLocked) || errors.Is(err, ErrPassphrase) || errors.As(err, new(*fs.PathError)) {
+	if err == nil || errors.Is(err, ErrLocked) || errors.Is(err, ErrPassphrase) || errors.As(err, new(*fs.PathError)) || errors.As(err, new(*durable.KindError)) {
 		return r, err
 	}
 	return recovery{}, fmt.Errorf("%w: %w", ErrRecovery, err)

@@ -116,7 +116,7 @@ func TestAlteredRecoveryFilesAreRefused(t *testing.T) {
 	open := func(file string) (header string, lines []string) {
 		b := read(t, file)
 		at := bytes.Index(b, []byte(armor.Header))
-		plain, err := decrypt(b[at:], "horse")
+		plain, err := decryptUpTo(b[at:], "horse", maxRecovery)
 		require.NoError(t, err)
 		return string(b[:at]), strings.Split(string(plain), "\n")
 	}

@@ -354,17 +354,8 @@ func encrypt(plain []byte, passphrase string, work int) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// decrypt decrypts with a passphrase in any of its forms. It fails with
-// [ErrPassphrase] when none is right.
-func decrypt(locked []byte, passphrase string) ([]byte, error) {
-	plain, err := decryptUpTo(locked, passphrase, maxKeyFile)
-	if err != nil && !errors.Is(err, ErrPassphrase) {
-		err = fmt.Errorf("identity key: %w", err)
-	}
-	return plain, err
-}
-
-// decryptUpTo decrypts at most a number of bytes.
+// decryptUpTo decrypts at most a number of bytes with a passphrase in any of its forms.
+// It fails with [ErrPassphrase] when none is right.
 func decryptUpTo(locked []byte, passphrase string, most int64) ([]byte, error) {
 	for _, form := range passphraseForms(passphrase) {
 		identity, err := age.NewScryptIdentity(form)

@@ -71,6 +71,11 @@ var (
 // [ErrPassphrase], [ErrNextElsewhere], [ErrNextWrong], [ErrRecovery] or [ErrRecoveryInHome], and
 // when the succession chain has its maximum length, [pointer.MaxKept].
 func (h Home) Rotate(o RotateOptions) (*Rotation, error) {
+	for _, file := range []string{identityFile, sealingFile} {
+		if err := h.replaceable(file); err != nil {
+			return nil, err
+		}
+	}
 	id, err := h.Identity()
 	if err != nil {
 		return nil, err
@@ -89,7 +94,7 @@ func (h Home) Rotate(o RotateOptions) (*Rotation, error) {
 	case id.NextElsewhere:
 		return nil, ErrNextElsewhere
 	case next == nil:
-		return nil, errors.New("identity key: the next key in it is damaged")
+		return nil, id.damaged(errors.New("the next key in it is damaged"))
 	}
 	if !id.Next.Opens(next.Public()) {
 		return nil, ErrNextWrong
@@ -125,7 +130,10 @@ func (h Home) Rotate(o RotateOptions) (*Rotation, error) {
 	}
 	r.Succession = append(slices.Clone(id.Succession), step)
 	if o.Recovery != "" {
-		if r.recoveryPath, err = recoveryPath(h.Dir, o.Recovery, o.Passphrase); err != nil {
+		if r.recoveryPath, err = recoveryPath(h.Dir, o.Recovery, o.Passphrase); err == nil {
+			err = checkNoFile(r.recoveryPath)
+		}
+		if err != nil {
 			return nil, err
 		}
 		r.keys = &recoveryKeys{current: next, next: after, chain: r.Succession, nickname: o.Nickname, former: o.Former}

@@ -106,11 +106,11 @@ func (h Home) readSealing() (Sealing, error) {
 	name := h.path(sealingFile)
 	text, err := readText(name)
 	if err != nil {
-		return Sealing{}, err
+		return Sealing{}, h.damaged(sealingFile, err)
 	}
 	s, err := parseSealing(text)
 	if err != nil {
-		return Sealing{}, fmt.Errorf("sealing keys %q: %w", name, err)
+		return Sealing{}, h.damaged(sealingFile, fmt.Errorf("sealing keys %q: %w", name, err))
 	}
 	return s, nil
 }

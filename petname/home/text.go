@@ -12,6 +12,8 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
+
+	"github.com/petnames-go/petnames/ledger/durable"
 )
 
 const bom = "\ufeff" // byte order mark
@@ -41,9 +43,9 @@ func readText(name string) (string, error) { return readTextUpTo(name, maxKeyFil
 
 // readTextUpTo is readText with another bound, in bytes.
 func readTextUpTo(name string, most int64) (string, error) {
-	b, err := readUpTo(name, 2*most)
+	b, err := durable.ReadFile(name, 2*most)
 	if err == nil && int64(len(b)) > most && !bytes.HasPrefix(b, []byte{0xfe, 0xff}) && !bytes.HasPrefix(b, []byte{0xff, 0xfe}) {
-		err = tooLong(name, most)
+		err = &durable.SizeError{Path: name, Most: most}
 	}
 	if err != nil {
 		return "", err
@@ -51,12 +53,18 @@ func readTextUpTo(name string, most int64) (string, error) {
 	return strings.TrimPrefix(plainText(b), bom), nil
 }
 
-// ReadPassphrase returns the first line of a text file in UTF-8, or in UTF-16 with a
+// ReadPassphrase returns the first line of a text file, or of a descriptor that the
+// process has open (see [durable.OpenInput]), in UTF-8, or in UTF-16 with a
 // byte order mark, without its line ending. The mark stays: homes of older versions
 // are locked with it. An empty line is an error, and so is other text, which no
 // passphrase could be compared with.
 func ReadPassphrase(name string) (string, error) {
-	b, err := readSmall(name)
+	f, err := durable.OpenInput(name)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	b, err := durable.ReadUpTo(f, name, maxKeyFile)
 	if err != nil {
 		return "", err
 	}

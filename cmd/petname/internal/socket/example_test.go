@@ -25,12 +25,12 @@ func Example() {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		socket.Serve(ctx, l, "v1", func(_ context.Context, verb string, args json.RawMessage) (json.RawMessage, *socket.Failure) {
+		socket.Serve(ctx, l, "v1", nil, func(_ context.Context, verb string, args json.RawMessage) (json.RawMessage, *socket.Failure) {
 			return args, nil
 		})
 	}()
 
-	result, failure, err := socket.Call(ctx, dir, "v1", "echo", json.RawMessage(`{"text":"hello"}`))
+	result, _, failure, err := socket.Call(ctx, dir, "v1", "echo", json.RawMessage(`{"text":"hello"}`))
 	fmt.Println(string(result), failure, err)
 
 	stop()

@@ -22,7 +22,7 @@ func TestListen(t *testing.T) {
 	require.NoError(t, err)
 	dead.(*net.UnixListener).SetUnlinkOnClose(false)
 	require.NoError(t, dead.Close())
-	_, _, err = Call(context.Background(), dir, "v1", "echo", nil)
+	_, _, _, err = Call(context.Background(), dir, "v1", "echo", nil)
 	require.ErrorIs(t, err, ErrNoNode)
 	l, err := Listen(dir)
 	require.NoError(t, err)
@@ -89,7 +89,7 @@ func TestAClientSendsNothingIntoAnUntrustedFolder(t *testing.T) {
 		<-done
 	}()
 	asked := func() (bool, error) {
-		_, _, err := Call(context.Background(), dir, "v1", "publish", json.RawMessage(`{"passphrase":"horse"}`))
+		_, _, _, err := Call(context.Background(), dir, "v1", "publish", json.RawMessage(`{"passphrase":"horse"}`))
 		select {
 		case <-sent:
 			return true, err
@@ -164,6 +164,6 @@ func TestLongPath(t *testing.T) {
 	t.Setenv("XDG_RUNTIME_DIR", "/"+strings.Repeat("x", 120))
 	_, err = Listen(dir)
 	require.ErrorContains(t, err, "too long")
-	_, _, err = Call(context.Background(), dir, "v1", "echo", nil)
+	_, _, _, err = Call(context.Background(), dir, "v1", "echo", nil)
 	require.ErrorIs(t, err, ErrNoNode)
 }

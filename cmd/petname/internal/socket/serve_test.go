@@ -59,7 +59,7 @@ func TestHostileClients(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	waiting := make(chan error)
 	go func() {
-		_, _, err := Call(ctx, dir, "v1", "wait", json.RawMessage(`{}`))
+		_, _, _, err := Call(ctx, dir, "v1", "wait", json.RawMessage(`{}`))
 		waiting <- err
 	}()
 	cancel()
@@ -77,7 +77,7 @@ func piped(ctx context.Context, do Handler) (client net.Conn, ended <-chan struc
 	go func() {
 		defer close(done)
 		defer server.Close()
-		serve(ctx, server, "v1", do)
+		serve(ctx, server, "v1", nil, do)
 	}()
 	return client, done
 }
@@ -226,7 +226,7 @@ func TestServingGoesOnAfterAFailedAccept(t *testing.T) {
 		defer cancel()
 		client, server := net.Pipe()
 		defer client.Close()
-		go Serve(ctx, newListener(syscall.EMFILE, syscall.EMFILE, server), "v1", func(_ context.Context, _ string, args json.RawMessage) (json.RawMessage, *Failure) {
+		go Serve(ctx, newListener(syscall.EMFILE, syscall.EMFILE, server), "v1", nil, func(_ context.Context, _ string, args json.RawMessage) (json.RawMessage, *Failure) {
 			return args, nil
 		})
 		began := time.Now()
@@ -249,7 +249,7 @@ func TestServingEndsAfterItsVerbs(t *testing.T) {
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
-			Serve(ctx, newListener(server), "v1", func(ctx context.Context, _ string, _ json.RawMessage) (json.RawMessage, *Failure) {
+			Serve(ctx, newListener(server), "v1", nil, func(ctx context.Context, _ string, _ json.RawMessage) (json.RawMessage, *Failure) {
 				<-ctx.Done()
 				time.Sleep(time.Hour)
 				done.Store(true)

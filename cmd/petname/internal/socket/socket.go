@@ -1,7 +1,8 @@
 // Package socket connects a verb with the running node of its home. [Call] sends a
 // request to the node, [Listen] and [Serve] are for the node. Each connection carries
 // one request and one response, each a JSON document, over a Unix socket that only
-// its owner can open.
+// its owner can open. Where the system names the user of the other process (Linux,
+// macOS), both ends refuse one of a user other than their own and root.
 package socket
 
 import (
@@ -45,6 +46,7 @@ type request struct {
 
 type answer struct {
 	V      int             `json:"v"`
+	Notice string          `json:"notice,omitempty"` // of the home, for people; empty: none
 	Result json.RawMessage `json:"result,omitempty"`
 	Error  *Failure        `json:"error,omitempty"`
 	Exit   int             `json:"exit,omitempty"`
@@ -168,8 +170,9 @@ type Handler func(ctx context.Context, verb string, args json.RawMessage) (json.
 // Serve answers requests with do, concurrently, until ctx ends or the listener is
 // closed. It then closes the listener, and waits for running requests. The context of
 // do also ends when the caller disconnects; do must return soon after that. program is
-// the version of the node: requests of other versions are refused, except stop.
-func Serve(ctx context.Context, l net.Listener, program string, do Handler) {
+// the version of the node: requests of other versions are refused, except stop. notice
+// returns the notice of the home after a verb, for people; nil: there is none.
+func Serve(ctx context.Context, l net.Listener, program string, notice func() string, do Handler) {
 	var running sync.WaitGroup
 	defer running.Wait()
 	stop := context.AfterFunc(ctx, func() { l.Close() })
@@ -189,12 +192,15 @@ func Serve(ctx context.Context, l net.Listener, program string, do Handler) {
 		}
 		running.Go(func() {
 			defer conn.Close()
-			serve(ctx, conn, program, do)
+			serve(ctx, conn, program, notice, do)
 		})
 	}
 }
 
-func serve(ctx context.Context, conn net.Conn, program string, do Handler) {
+func serve(ctx context.Context, conn net.Conn, program string, notice func() string, do Handler) {
+	if checkPeer(conn) != nil {
+		return // another user learns nothing, and runs nothing
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	// If a deadline cannot be set, reading or writing fails too.
@@ -219,6 +225,9 @@ func serve(ctx context.Context, conn net.Conn, program string, do Handler) {
 			cancel()
 		}()
 		a.Result, a.Error = do(ctx, req.Verb, req.Args)
+		if notice != nil {
+			a.Notice = notice()
+		}
 	}
 	a.V = version
 	if a.Error != nil {
@@ -245,42 +254,45 @@ func decode(r io.Reader) (request, error) {
 	return req, nil
 }
 
-// Call runs a verb in the running node of the home in dir, and returns its result and
-// its failure. It fails with [ErrNoNode] when no node accepts the connection, with
+// Call runs a verb in the running node of the home in dir, and returns its result,
+// the notice of the home, and the failure of the verb. It fails with [ErrNoNode] when no node accepts the connection, with
 // [ErrUntrusted] too when the socket is not safe and nothing was sent, and with the
 // error of ctx when ctx ends.
-func Call(ctx context.Context, dir, program, verb string, args json.RawMessage) (json.RawMessage, *Failure, error) {
+func Call(ctx context.Context, dir, program, verb string, args json.RawMessage) (result json.RawMessage, notice string, failed *Failure, err error) {
 	path, err := Path(dir)
 	if err != nil { // a node cannot listen there either
-		return nil, nil, fmt.Errorf("%w: %w", ErrNoNode, err)
+		return nil, "", nil, fmt.Errorf("%w: %w", ErrNoNode, err)
 	}
 	if err := checkFolder(path); err != nil {
-		return nil, nil, fmt.Errorf("%w: %w", ErrNoNode, err)
+		return nil, "", nil, fmt.Errorf("%w: %w", ErrNoNode, err)
 	}
 	d := net.Dialer{Timeout: dialTimeout}
 	conn, err := d.DialContext(ctx, "unix", path)
 	if err != nil {
 		if ctx.Err() != nil {
-			return nil, nil, ctx.Err()
+			return nil, "", nil, ctx.Err()
 		}
-		return nil, nil, fmt.Errorf("%w: %w", ErrNoNode, err)
+		return nil, "", nil, fmt.Errorf("%w: %w", ErrNoNode, err)
 	}
 	defer conn.Close()
+	if err := checkPeer(conn); err != nil { // before the request, which may have a passphrase
+		return nil, "", nil, fmt.Errorf("%w: %w", ErrNoNode, err)
+	}
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
 	if err := json.NewEncoder(conn).Encode(request{version, program, verb, args}); err != nil {
-		return nil, nil, noAnswer(ctx, err)
+		return nil, "", nil, noAnswer(ctx, err)
 	}
 	var a answer
 	if err := json.NewDecoder(conn).Decode(&a); err != nil {
-		return nil, nil, noAnswer(ctx, err)
+		return nil, "", nil, noAnswer(ctx, err)
 	}
 	if a.Error != nil {
 		if a.Error.Exit = a.Exit; a.Exit == 0 { // a failure must not have exit status 0
 			a.Error.Exit = failureStatus
 		}
 	}
-	return a.Result, a.Error, nil
+	return a.Result, a.Notice, a.Error, nil
 }
 
 // noAnswer returns the error of a request without a response: the verb may have run or

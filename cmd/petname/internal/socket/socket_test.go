@@ -54,7 +54,7 @@ func serving(t *testing.T, dir string) (stop func()) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		Serve(ctx, l, "v1", func(ctx context.Context, verb string, args json.RawMessage) (json.RawMessage, *Failure) {
+		Serve(ctx, l, "v1", nil, func(ctx context.Context, verb string, args json.RawMessage) (json.RawMessage, *Failure) {
 			switch verb {
 			case "wait":
 				<-ctx.Done()
@@ -83,14 +83,14 @@ func serving(t *testing.T, dir string) (stop func()) {
 }
 
 func do(t *testing.T, dir, verb, args string) (string, *Failure) {
-	out, failed, err := Call(context.Background(), dir, "v1", verb, json.RawMessage(args))
+	out, _, failed, err := Call(context.Background(), dir, "v1", verb, json.RawMessage(args))
 	require.NoError(t, err)
 	return string(out), failed
 }
 
 func TestCall(t *testing.T) {
 	dir := short(t)
-	_, _, err := Call(context.Background(), dir, "v1", "echo", nil)
+	_, _, _, err := Call(context.Background(), dir, "v1", "echo", nil)
 	require.ErrorIs(t, err, ErrNoNode)
 	stop := serving(t, dir)
 	out, failed := do(t, dir, "echo", `{"x":"y"}`)
@@ -105,13 +105,13 @@ func TestCall(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 50 {
 		wg.Go(func() {
-			_, _, err := Call(context.Background(), dir, "v1", "echo", json.RawMessage(`{}`))
+			_, _, _, err := Call(context.Background(), dir, "v1", "echo", json.RawMessage(`{}`))
 			require.NoError(t, err)
 		})
 	}
 	wg.Wait()
 	stop()
-	_, _, err = Call(context.Background(), dir, "v1", "echo", nil)
+	_, _, _, err = Call(context.Background(), dir, "v1", "echo", nil)
 	require.ErrorIs(t, err, ErrNoNode)
 }
 
@@ -119,13 +119,13 @@ func TestCall(t *testing.T) {
 func TestVersion(t *testing.T) {
 	dir := short(t)
 	serving(t, dir)
-	_, failed, err := Call(context.Background(), dir, "v2", "echo", json.RawMessage(`{}`))
+	_, _, failed, err := Call(context.Background(), dir, "v2", "echo", json.RawMessage(`{}`))
 	require.NoError(t, err)
 	require.Equal(t, "version", failed.Code)
 	require.Equal(t, failureStatus, failed.Exit)
 	require.Contains(t, failed.Message, "restart the node")
 	require.Equal(t, "petname node stop", failed.Next)
-	_, failed, err = Call(context.Background(), dir, "v2", "stop", json.RawMessage(`{}`))
+	_, _, failed, err = Call(context.Background(), dir, "v2", "stop", json.RawMessage(`{}`))
 	require.NoError(t, err)
 	require.Nil(t, failed)
 }
@@ -211,7 +211,7 @@ func TestAMissingResponseIsNotErrNoNode(t *testing.T) {
 				c.Close()
 			}
 		}()
-		_, failed, err := Call(context.Background(), dir, "v1", "add", json.RawMessage(`{}`))
+		_, _, failed, err := Call(context.Background(), dir, "v1", "add", json.RawMessage(`{}`))
 		if failed != nil {
 			require.NotZero(t, failed.Exit, "an error without an exit status is one all the same")
 		} else {
@@ -227,7 +227,7 @@ func TestAMissingResponseIsNotErrNoNode(t *testing.T) {
 func TestACancelledCallerSendsNoRequest(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	_, _, err := Call(ctx, short(t), "v1", "echo", json.RawMessage(`{}`))
+	_, _, _, err := Call(ctx, short(t), "v1", "echo", json.RawMessage(`{}`))
 	require.ErrorIs(t, err, context.Canceled)
 	require.NotErrorIs(t, err, ErrNoNode)
 }
@@ -261,4 +261,29 @@ func FuzzRequest(f *testing.F) {
 		json.HTMLEscape(&escaped, compact.Bytes())
 		require.Equal(t, escaped.String(), string(back.Args))
 	})
+}
+
+// The notice of the home comes with each response, also with that of a verb that failed.
+func TestANoticeComesWithTheResponse(t *testing.T) {
+	dir := short(t)
+	l, err := Listen(dir)
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	notice := ""
+	go Serve(ctx, l, "v1", func() string { return notice }, func(_ context.Context, verb string, args json.RawMessage) (json.RawMessage, *Failure) {
+		if verb == "fail" {
+			return nil, &Failure{Code: "failure", Exit: 1}
+		}
+		return args, nil
+	})
+	for _, want := range []string{"", "records is missing"} {
+		notice = want
+		for _, verb := range []string{"echo", "fail"} {
+			_, got, failed, err := Call(ctx, dir, "v1", verb, json.RawMessage(`{}`))
+			require.NoError(t, err)
+			require.Equal(t, verb == "fail", failed != nil)
+			require.Equal(t, want, got)
+		}
+	}
 }

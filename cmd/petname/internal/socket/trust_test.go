@@ -38,7 +38,7 @@ func TestTheSocketOfAHomeIsTrustedByOwnerAndMode(t *testing.T) {
 			}
 			accepted <- err
 		}()
-		_, _, err := Call(ctx, where, "v1", "publish", nil)
+		_, _, _, err := Call(ctx, where, "v1", "publish", nil)
 		require.NotErrorIs(t, err, ErrUntrusted)
 		require.NoError(t, <-accepted)
 	}
@@ -46,7 +46,7 @@ func TestTheSocketOfAHomeIsTrustedByOwnerAndMode(t *testing.T) {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second) // nobody answers
 		defer cancel()
-		_, _, err := Call(ctx, dir, "v1", "publish", nil)
+		_, _, _, err := Call(ctx, dir, "v1", "publish", nil)
 		require.ErrorIs(t, err, ErrUntrusted)
 		require.ErrorIs(t, err, ErrNoNode)
 		require.ErrorContains(t, err, why)
