@@ -81,6 +81,9 @@ type Tx struct {
 // read-only: only the Fold changes it.
 func (t *Tx) View() *View { return &View{t.w.view.viewTx, false} }
 
+// Appended returns the number of entries that this transaction has appended.
+func (t *Tx) Appended() int { return len(t.entries) }
+
 // Append signs an entry with this body, at most MaxBody bytes, stores it and
 // folds it. The entry is visible and durable when Update returns nil.
 func (t *Tx) Append(body []byte) (Entry, error) {

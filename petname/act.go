@@ -46,8 +46,8 @@ import (
 //	                              the earlier decisions that this one replaces; learn: the
 //	                              commitments on record that a card differs from; advance: the
 //	                              decisions that the steps rest on; undo: of a pin
-//	  ? 23: true                  pin: one step of the owner with the act before it; both are
-//	                              undone together
+//	  ? 23: true                  pin, learn: one step of the owner with the act before it; both
+//	                              are undone together
 //	}
 //
 // An act is read strictly: in another encoding, or with a field that its op

@@ -13,7 +13,7 @@ import (
 var shapes = map[op]struct{ must, may field }{
 	opName:      {has(2) | has(3), has(4) | has(5) | has(9) | has(10) | has(11) | has(13) | has(15) | has(19) | has(21)},
 	opRemove:    {has(2), has(5) | has(9) | has(13) | has(19)},
-	opLearn:     {has(2) | has(4), has(11) | has(15) | has(22)},
+	opLearn:     {has(2) | has(4), has(11) | has(15) | has(22) | has(23)},
 	opShare:     {has(2) | has(6), has(9) | has(18) | has(19)},
 	opUnshare:   {has(6), has(9) | has(18) | has(19)},
 	opUndo:      {has(7), has(2) | has(3) | has(5) | has(6) | has(9) | has(13) | has(15) | has(18) | has(19) | has(22)},
@@ -99,13 +99,14 @@ func (a act) check() error {
 	return a.checkPrevious()
 }
 
-// checkPin checks the part of an act about commitments. The undo of a decision
-// has no other fields, because its effect is only on the fact of the decision.
+// checkPin checks the part of an act about commitments. The undo of a decision or of a
+// claim has no other fields but a suggestion's, because its effect is only on the
+// fact, and on the suggestion.
 func (a act) checkPin() error {
 	if a.Pin == nil {
 		return nil
 	}
-	if a.Op == opPin && a.Fact.Next == nil || a.Op == opUndo && a.fields() != has(2)|has(7)|has(22) {
+	if a.Op == opPin && a.Fact.Next == nil || a.Op == opUndo && a.fields()&^has(15) != has(2)|has(7)|has(22) {
 		return errors.New("has a decision about no commitment")
 	}
 	return a.Pin.check()

@@ -23,7 +23,8 @@ type Book struct {
 	own    atomic.Pointer[[]pointer.Pointer]
 	notify func(Event) // Options.OnChange
 	// the transaction of a book that Update passes to its function; otherwise nil
-	tx *ledger.Tx
+	tx      *ledger.Tx
+	partial error // of such a book: a change that was refused after a part of it
 }
 
 // Options are the options of [Create] and [Open]. The zero value is usable.

@@ -23,6 +23,8 @@ type chainFacts struct {
 	facts  []pinFact // ordered by time
 	steps  []chainStep
 	undone map[ledger.ID][]ledger.ID // undone decisions, and the decisions that each replaced
+
+	closure map[ledger.ID]bool // see replaced; nil: not computed yet
 }
 
 // chainStep is a step on record.
@@ -124,11 +126,14 @@ func (h *chainFacts) add(contact pointer.Pointer, id ledger.ID, state factState)
 
 // standing returns the steps that count at a pointer. While its commitments
 // contradict each other, a step that was recorded because of the owner's decisions
-// counts as long as one of them is on record.
+// counts as long as one of them, or one for the commitment that it opens, is on
+// record.
 func (h *chainFacts) standing(contested bool) []pointer.Succession {
 	var steps []pointer.Succession
 	for _, s := range h.steps {
-		if !contested || len(s.restsOn) == 0 || slices.ContainsFunc(h.facts, func(f pinFact) bool { return f.decision != nil && slices.Contains(s.restsOn, f.Entry) }) {
+		if !contested || len(s.restsOn) == 0 || slices.ContainsFunc(h.facts, func(f pinFact) bool {
+			return f.decision != nil && (slices.Contains(s.restsOn, f.Entry) || f.Pointer == s.Old && f.Next.Opens(s.New))
+		}) {
 			steps = append(steps, s.Succession)
 		}
 	}
@@ -145,12 +150,13 @@ func (c *Contact) walkChain(h *chainFacts) {
 		if pl.contested != nil {
 			c.Contradictions = append(c.Contradictions, Contradiction{step.Pointer, pl.contested, pl.duplicity})
 		}
+		c.Rejected = append(c.Rejected, pl.refused...)
 		next, r := pl.pin()
 		step.Next, step.Pin = next, r.pin()
 		c.Chain = append(c.Chain, step)
 		to, commitments, proposed := pl.nextStep(step.Pointer, h.standing(pl.contested != nil))
 		if len(c.Chain) > maxChain || to.Pointer.IsZero() || slices.ContainsFunc(c.Chain, func(s Step) bool { return s.Pointer == to.Pointer }) {
-			c.Pointer, c.Unproven, c.Rejected = step.Pointer, proposed, pl.refused
+			c.Pointer, c.Unproven = step.Pointer, proposed
 			break
 		}
 		step, signed = to, commitments

@@ -30,8 +30,8 @@ type Confirmation struct {
 }
 
 // Confirm records that the owner believes the contact with pointer p about its
-// next key. It is an act of the owner, and settles all contradictions of the
-// contact:
+// next key. It is an act of the owner, and settles the contradictions of the
+// contact, except those after the commitment or the successor that it names:
 //
 //   - at an earlier pointer, the commitment that its successor opens is right, if
 //     the pointer's own signature carried no other one, or if the confirmation
@@ -128,27 +128,32 @@ func (what *choice) next(v *ledger.View, c Contact) (pointer.Pointer, pointer.Co
 	if err != nil {
 		return pointer.Pointer{}, none, err
 	}
-	for i, step := range c.Chain[:len(c.Chain)-1] {
-		pl, _, err := placeIn(v, c, step.Pointer)
-		if err != nil {
-			return pointer.Pointer{}, none, err
-		}
-		if pl.contested == nil || what.decided[step.Pointer] {
+	places, steps := h.places(c), h.standing(false)
+	for i, pl := range places[:len(places)-1] {
+		at := c.Chain[i].Pointer
+		if what.decided[at] {
 			continue
 		}
-		next, err := what.earlier(pl, h.standing(false), c.Chain[i:])
+		if !what.spent && pl.contested == nil && pl.refuses(what.Next) {
+			what.spent = true
+			return at, what.Next, nil
+		}
+		if pl.contested == nil {
+			continue
+		}
+		next, err := what.earlier(pl, steps, c.Chain[i:])
 		if err != nil || !next.IsZero() {
-			return step.Pointer, next, err
+			return at, next, err
 		}
 	}
-	if what.decided[c.Pointer] || what.spent {
+	pl := places[len(places)-1]
+	switch {
+	case what.decided[c.Pointer] || what.spent:
 		return pointer.Pointer{}, none, nil
+	case pl.contested == nil && slices.ContainsFunc(c.Chain[1:], func(s Step) bool { return s.Pointer == what.Successor }):
+		return pointer.Pointer{}, none, nil // it is there already
 	}
-	pl, _, err := placeIn(v, c, c.Pointer)
-	if err != nil {
-		return pointer.Pointer{}, none, err
-	}
-	next, err := pl.believed(h.standing(false), c, what.Confirmation)
+	next, err := pl.believed(steps, c, what.Confirmation)
 	if err != nil && len(what.decided) > 0 && what.Next.IsZero() {
 		return pointer.Pointer{}, none, nil // an earlier pointer was all there was to settle
 	}
@@ -210,8 +215,7 @@ func (c Contact) followed(v *ledger.View, i int) (pointer.Commitment, error) {
 func (pl place) believed(steps []pointer.Succession, c Contact, what Confirmation) (pointer.Commitment, error) {
 	shown, successor := what.shown(c.Pointer), what.Successor
 	if next := what.Next; !next.IsZero() && next != shown.Next {
-		rejected := slices.ContainsFunc(pl.refused, func(claim PinClaim) bool { return claim.Next == next })
-		if rejected || slices.Contains(pl.own(), next) || slices.Contains(pl.cards, next) {
+		if pl.refuses(next) || slices.Contains(pl.own(), next) || slices.Contains(pl.cards, next) {
 			return next, nil
 		}
 		return pointer.Commitment{}, fmt.Errorf("no card of %s states the next key %s: %w", c.Pointer, next, ErrNothingToConfirm)
@@ -247,6 +251,12 @@ func (what Confirmation) shown(p pointer.Pointer) pointer.Card {
 	}
 	card, _ := what.Card.Card()
 	return card
+}
+
+// refuses reports whether the owner rejected a commitment that the pointer's own
+// signature carried.
+func (pl place) refuses(next pointer.Commitment) bool {
+	return slices.ContainsFunc(pl.refused, func(claim PinClaim) bool { return claim.Next == next })
 }
 
 // own returns the confirmed commitments.

@@ -32,8 +32,8 @@ type Contact struct {
 	// a successor of Pointer by a step that opens only a claim: the contact advances to it when the
 	// owner confirms the claim; zero: none
 	Unproven pointer.Pointer
-	// commitments for Pointer that the contact's own signature carried and the owner rejected: a
-	// record with one of them does not resolve
+	// commitments that the contact's own signature carried and the owner rejected, in the order
+	// of Chain; By is the pointer. A record of Pointer with one of them does not resolve
 	Rejected []PinClaim
 }
 

@@ -20,7 +20,7 @@ var (
 
 	// ErrSenderInDoubt is returned for a statement of a contact with contradictions
 	// about its next key. When the owner has settled them, it can be received.
-	ErrSenderInDoubt = errors.New("what is known of the sender's next key contradicts itself")
+	ErrSenderInDoubt = errors.New("its statements wait until its next key is settled")
 
 	// ErrNoCommitment is returned for a link without a commitment to the next
 	// key that is to replace the one on record.

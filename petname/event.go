@@ -30,8 +30,10 @@ type Event struct {
 	Label string   // share, unshare
 	// share, unshare, undo: the only contact that the label is for; zero: the label is public
 	Audience  pointer.Pointer
-	Fact      *Fact  // the fact that the entry records; nil: none
-	Lookalike bool   // name: the owner confirmed a name that looks like another
+	Fact      *Fact // the fact that the entry records; nil: none
+	Lookalike bool  // name: the owner confirmed a name that looks like another
+	// of [Book.Undo]: the pointer from which the undo moved the contact; zero: it did not
+	MovedFrom pointer.Pointer
 	Undoes    uint64 // undo: the number of the undone entry of the same device
 	Value     string // publish
 	Sequence  uint64 // publish
@@ -80,6 +82,9 @@ func event(e ledger.Entry, a act) Event {
 	ev := Event{ID: e.ID(), At: e.Time(), Op: a.Op.String(), Name: a.Name, Label: a.Label, Undoes: a.Number, Lookalike: a.Lookalike}
 	if a.Contact != nil {
 		ev.Contact, _ = pointer.FromBytes(a.Contact) // decodeAct checked it
+	}
+	if a.Op == opPin && a.Of != nil {
+		ev.Contact, _ = pointer.FromBytes(a.Of) // likewise
 	}
 	if a.Audience != nil {
 		ev.Audience, _ = pointer.FromBytes(a.Audience) // decodeAct checked it

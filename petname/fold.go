@@ -68,7 +68,7 @@ func (f fold) Apply(v *ledger.View, e ledger.Entry, body []byte) error {
 		return nil
 	}
 	id := e.ID()
-	claimed := a.Op == opLearn && a.Item == nil && a.Fact.By == byOwner // beside an error: see Book.Add
+	claimed := a.Op == opLearn && a.Fact.Kind != factCard // by the owner, or accepted
 	switch {
 	case claimed, slices.Contains([]op{opName, opRemove, opShare, opUnshare, opKeep, opPin}, a.Op):
 		if err := v.Put(tableUndo, undoKey(id), []byte{}); err != nil {

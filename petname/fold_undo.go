@@ -20,11 +20,11 @@ func (f fold) undo(v *ledger.View, e ledger.Entry, a act) error {
 	if a.undoesKeep() {
 		return f.setKeep(v, e, a.Contact, a.Keep)
 	}
-	if a.Pin != nil {
-		return f.undoDecision(v, a.Contact, undone)
-	}
 	if err := f.accept(v, a.Item, undone, false); err != nil {
 		return err
+	}
+	if a.Pin != nil {
+		return f.undoDecision(v, a.Contact, undone)
 	}
 	if a.Contact != nil {
 		if err := v.Delete(tableReplaced, factKey(a.Contact, undone)); err != nil {

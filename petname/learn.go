@@ -103,16 +103,24 @@ func placeIn(v *ledger.View, c Contact, p pointer.Pointer) (place, bool, error) 
 	if err != nil {
 		return place{}, false, err
 	}
+	for _, pl := range h.places(c) {
+		if pl.step.Pointer == p {
+			return pl, pl.step.Unsigned, nil
+		}
+	}
+	return h.placeOf(Step{Pointer: p}, nil), false, nil
+}
+
+// places returns the places of the contact's chain.
+func (h *chainFacts) places(c Contact) (all []place) {
 	step := Step{Pointer: c.ID}
 	var signed []pointer.Commitment
 	for range c.Chain {
 		pl := h.placeOf(step, signed)
-		if step.Pointer == p {
-			return pl, step.Unsigned, nil
-		}
+		all = append(all, pl)
 		step, signed, _ = pl.nextStep(step.Pointer, h.standing(pl.contested != nil))
 	}
-	return h.placeOf(Step{Pointer: p}, nil), false, nil
+	return all
 }
 
 // without returns the commitments other than one.

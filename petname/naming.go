@@ -160,7 +160,11 @@ func (b *Book) accept(tx *ledger.Tx, n name.Name, l pointer.Link, s Source, item
 			if item == nil {
 				return nil // already known
 			}
-			return appendAct(tx, act{Op: opLearn, Contact: id.Bytes(), Fact: fact, Of: otherPointer(id, l.Pointer), Item: item})
+			a := act{Op: opLearn, Contact: id.Bytes(), Fact: fact, Of: otherPointer(id, l.Pointer), Item: item, Joined: replaced != nil}
+			if err := appendAct(tx, a); err != nil || !s.ReplacePin {
+				return err
+			}
+			return b.replacePin(tx, c, l, fact, true)
 		}
 		n = c.Name
 	}

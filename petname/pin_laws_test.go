@@ -342,7 +342,7 @@ func TestLawPinsDoNotDependOnTheOrderOfFacts(t *testing.T) {
 		}
 		first := Contact{ID: pointerOf("a")}
 		first.walkChain(&h)
-		shuffled := chainFacts{rapid.Permutation(h.facts).Draw(rt, "order"), rapid.Permutation(h.steps).Draw(rt, "order of steps"), h.undone}
+		shuffled := chainFacts{rapid.Permutation(h.facts).Draw(rt, "order"), rapid.Permutation(h.steps).Draw(rt, "order of steps"), h.undone, nil}
 		second := Contact{ID: pointerOf("a")}
 		second.walkChain(&shuffled)
 		require.Equal(rt, summary(first), summary(second))

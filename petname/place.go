@@ -10,6 +10,7 @@ import (
 
 // place is what is on record about the commitment at one pointer of a chain.
 type place struct {
+	step      Step         // to the pointer; without its pin
 	claims    []placeClaim // one for each commitment that counts
 	all       []pointer.Commitment
 	cards     []pointer.Commitment // carried by a card, whether it counts or not
@@ -31,7 +32,7 @@ type placeClaim struct {
 // placeOf collects what is on record about the pointer of a step. signed are the
 // commitments in the steps to it that both keys signed.
 func (h *chainFacts) placeOf(step Step, signed []pointer.Commitment) place {
-	var pl place
+	pl := place{step: step}
 	replaced := h.replaced()
 	rejected, chosen := make(map[pointer.Commitment]bool), make(map[pointer.Commitment]bool)
 	for _, f := range h.facts {
@@ -175,6 +176,9 @@ func (r rank) permits(s pointer.Succession) bool {
 // replaced returns the decisions that a decision on record replaces, or that one
 // of these replaced, even if it was undone since.
 func (h *chainFacts) replaced() map[ledger.ID]bool {
+	if h.closure != nil {
+		return h.closure
+	}
 	replaces := maps.Clone(h.undone)
 	var open []ledger.ID
 	for _, f := range h.facts {
@@ -192,5 +196,6 @@ func (h *chainFacts) replaced() map[ledger.ID]bool {
 			open = append(open, replaces[id]...)
 		}
 	}
+	h.closure = replaced
 	return replaced
 }

@@ -68,7 +68,7 @@ func (b *Book) newSteps(v *ledger.View, old pointer.Pointer, chain []pointer.Suc
 	if err != nil || !found {
 		return c, nil, err
 	}
-	if err := c.checkChain(chain); err != nil {
+	if err := c.checkChain(v, chain); err != nil {
 		return c, nil, err
 	}
 	if len(c.Contradictions) > 0 {
@@ -183,7 +183,7 @@ func checkMoved(v *ledger.View, before Contact) error {
 // commitments is duplicity if the old key signed both. Without the signature of
 // the old key, every later holder of the new key could claim another
 // commitment.
-func (c Contact) checkChain(chain []pointer.Succession) error {
+func (c Contact) checkChain(v *ledger.View, chain []pointer.Succession) error {
 	for i, to := range c.Chain[1:] {
 		from := c.Chain[i]
 		steps := stepsFrom(from.Pointer, chain)
@@ -196,6 +196,13 @@ func (c Contact) checkChain(chain []pointer.Succession) error {
 		}
 		next := steps[0].Next
 		if steps[0].OldSignature != nil && !to.Unsigned && next != to.Next && !next.IsZero() && !to.Next.IsZero() {
+			pl, _, err := placeIn(v, c, to.Pointer)
+			if err != nil {
+				return err
+			}
+			if pl.refuses(next) {
+				continue // the owner decided about it
+			}
 			return &DuplicityError{to.Pointer, to.Next, next}
 		}
 	}

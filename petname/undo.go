@@ -45,18 +45,25 @@ func (b *Book) undoNewest() (Event, error) {
 	if err != nil {
 		return Event{}, err
 	}
-	return ev, b.update(func(tx *ledger.Tx) error {
+	ev.MovedFrom = pointer.Pointer{}
+	err = b.update(func(tx *ledger.Tx) error {
 		id := id // the function can run again
-		before, _, err := readContact(tx.View(), ev.Contact)
-		if err != nil {
-			return err
+		var before Contact
+		if step[0].Contact != nil {
+			contact, err := pointer.FromBytes(step[0].Contact)
+			if err == nil {
+				before, _, err = readContact(tx.View(), contact)
+			}
+			if err != nil {
+				return err
+			}
 		}
 		for i, a := range step {
 			newest, err := b.newestUndoable(tx.View())
 			none := errors.Is(err, ErrNothingToUndo)
 			switch {
 			case i > 0 && (none || err == nil && newest.Number < id.Number):
-				return checkMoved(tx.View(), before) // the rest was undone before
+				return ev.moved(tx.View(), before) // the rest was undone before
 			case none || err == nil && newest != id:
 				return errUndoRace
 			case err != nil:
@@ -67,8 +74,22 @@ func (b *Book) undoNewest() (Event, error) {
 			}
 			id.Number--
 		}
-		return checkMoved(tx.View(), before)
+		return ev.moved(tx.View(), before)
 	})
+	return ev, err
+}
+
+// moved returns the error of checkMoved, and sets the pointer from which an undo moved
+// the contact.
+func (ev *Event) moved(v *ledger.View, before Contact) error {
+	if before.ID.IsZero() {
+		return nil
+	}
+	c, _, err := readContact(v, before.ID)
+	if err == nil && c.Pointer != before.Pointer {
+		ev.MovedFrom = before.Pointer
+	}
+	return firstError(err, checkMoved(v, before))
 }
 
 // stepUpTo returns the acts that were one step of the owner, the newest first: that
@@ -181,7 +202,7 @@ func undoPin(tx *ledger.Tx, id ledger.ID, a act) error {
 	if err := checkDecisionUnchanged(tx.View(), id, contact); err != nil {
 		return err
 	}
-	return appendAct(tx, act{Op: opUndo, Number: id.Number, Contact: a.Contact, Pin: newWirePin(nil, nil)})
+	return appendAct(tx, act{Op: opUndo, Number: id.Number, Contact: a.Contact, Pin: newWirePin(nil, nil), Item: a.Item})
 }
 
 // checkNameUnchanged returns an error if the contact's name is no longer the

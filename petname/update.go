@@ -1,6 +1,8 @@
 package petname
 
 import (
+	"errors"
+
 	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/petname/introduce"
 	"github.com/petnames-go/petnames/pointer"
@@ -21,19 +23,28 @@ func appendAct(tx *ledger.Tx, a act) error {
 // methods that read and change the book within the transaction; Close, Ledger,
 // Log and Undo must not be called on it. Both are valid until fn returns, and
 // fn must not use b. If the book refuses a change, the transaction is as
-// before, and fn may continue; fn must return every other error. Calls of
-// Update exclude one another.
+// before, and fn may continue; fn must return every other error. If a change was
+// refused after a part of it was made, Update returns that error. Calls of Update
+// exclude one another.
 func (b *Book) Update(fn func(book *Book, local *ledger.View) error) error {
 	return b.update(func(tx *ledger.Tx) error {
 		inner := &Book{ledger: b.ledger, now: b.now, tx: tx}
 		inner.own.Store(b.own.Load())
-		return fn(inner, tx.Local())
+		if err := fn(inner, tx.Local()); err != nil {
+			return err
+		}
+		return inner.partial
 	})
 }
 
 func (b *Book) update(fn func(tx *ledger.Tx) error) error {
 	if b.tx != nil {
-		return fn(b.tx)
+		made := b.tx.Appended()
+		err := fn(b.tx)
+		if err != nil && b.tx.Appended() != made {
+			b.partial = errors.Join(b.partial, err)
+		}
+		return err
 	}
 	entries, err := b.ledger.Update(fn)
 	if err != nil || b.notify == nil {

@@ -37,7 +37,7 @@ type contact struct {
 	Shared         []string           `json:"shared,omitempty"`   // labels under which it is public
 	Card           *contactCard       `json:"card,omitempty"`
 	Evidence       []evidence         `json:"evidence,omitempty"`
-	MovedFrom      string             `json:"moved_from,omitempty"` // by confirm and add: the pointer before
+	MovedFrom      string             `json:"moved_from,omitempty"` // by confirm, add and undo: the pointer before
 	Undone         *entry             `json:"undone,omitempty"`     // by undo: the change that was reverted
 }
 

@@ -57,7 +57,7 @@ func (v *verbs) withName(err error) error {
 	}
 	c, cerr := v.agent.ByPointer(p)
 	if cerr != nil || c.Name.IsZero() {
-		return f.With("ask the owner for the link over another channel")
+		return f.With("ask the owner for the link over another channel, then\npetname add NAME LINK --replace-pin")
 	}
 	choices := confirmChoices(asContact(c))
 	if flag := "--next " + seen.String(); !seen.IsZero() && p == c.Pointer && !slices.Contains(choices, flag) {
@@ -179,7 +179,11 @@ func (a *app) printPins(w io.Writer, c contact) {
 		command("confirm " + petname + " --successor " + c.Unproven)
 	}
 	for _, claim := range c.Rejected {
-		printField(w, "REJECTED", "a record with this next key does not resolve")
+		what := "a record with this next key does not resolve"
+		if claim.By != c.Pointer {
+			what = "this next key, which its earlier key signed"
+		}
+		printField(w, "REJECTED", what)
 		printField(w, "  next key", claim.Next)
 		fmt.Fprintln(w, "  if its owner says that it is right:")
 		command("confirm " + petname + " --next " + claim.Next)

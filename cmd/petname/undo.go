@@ -35,6 +35,9 @@ was published, and what was declined stays.`,
 				if c.Pointer != "" {
 					fmt.Fprintln(w, contactLine(a.style(), c))
 				}
+				if c.MovedFrom != "" {
+					printCopied(w, "MOVED from", c.MovedFrom)
+				}
 			})
 		},
 	}
@@ -57,5 +60,8 @@ func (v *verbs) undo(context.Context, noArgs) (*contact, error) {
 	}
 	out := asContact(c)
 	out.Undone = &undone
+	if !ev.MovedFrom.IsZero() && c.Pointer != ev.MovedFrom {
+		out.MovedFrom = ev.MovedFrom.String()
+	}
 	return &out, nil
 }

@@ -219,6 +219,7 @@ func (a *Agent) fetch(ctx context.Context, unknownSenders bool) (Fetched, error)
 	for _, n := range report.Waiting {
 		out.Waiting += n
 	}
+	out.InDoubt = report.InDoubt
 	for _, r := range report.Refused {
 		a.log.Info("message refused", "by", r.By, "reason", r.Err)
 		if errors.Is(r.Err, petname.ErrSenderInDoubt) && !slices.Contains(out.InDoubt, r.By) {

@@ -208,7 +208,7 @@ func TestQuietContactsArePolledInRotation(t *testing.T) {
 	asked := make(map[pointer.Pointer]int)
 	const rounds = 6
 	for range rounds {
-		parties, err := alice.partiesToPoll()
+		parties, err := alice.partiesToPoll(new(Report))
 		require.NoError(t, err)
 		require.Len(t, parties, 1+maxQuiet)
 		for _, p := range parties {

@@ -88,8 +88,9 @@ func TestStatementsInAContradictionAreNotLost(t *testing.T) {
 	carol.open()
 	_, err = alice.Send(ctx, alice.key, pointerOf("carol"), alice.introduces(t, bob, carol))
 	require.NoError(t, err)
-	_, err = carol.Sync(ctx, carol.key)
+	report, err := carol.Sync(ctx, carol.key)
 	require.NoError(t, err)
+	require.Equal(t, []pointer.Pointer{pointerOf("alice")}, report.InDoubt)
 	n, err := name.Parse("alice")
 	require.NoError(t, err)
 	_, err = carol.book.Add(n, alice.link(), petname.Source{ReplacePin: true})
@@ -135,4 +136,20 @@ func TestASyncMovesNoContactThatIsUnproven(t *testing.T) {
 	c, err := alice.book.Find("dave")
 	require.NoError(t, err)
 	require.Equal(t, pointerOf("dave"), c.Pointer)
+}
+
+// A contact without a channel whose next keys contradict each other is not polled, and
+// the report names it.
+func TestAContactInContradictionIsReported(t *testing.T) {
+	alice, _, _ := three(t)
+	ctx := t.Context()
+	dave := newPerson(t, alice.clock, alice.network, "dave")
+	n, err := name.Parse("dave")
+	require.NoError(t, err)
+	_, err = alice.book.Add(n, pointer.Link{Pointer: dave.link().Pointer, Next: evilCommitment(t)}, petname.Source{})
+	require.NoError(t, err)
+	require.Error(t, alice.book.LearnCard(dave.signCard(t, 1, pointer.Card{Next: dave.next()})))
+	report, err := alice.Sync(ctx, alice.key)
+	require.NoError(t, err)
+	require.Equal(t, []pointer.Pointer{dave.link().Pointer}, report.InDoubt)
 }

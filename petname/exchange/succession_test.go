@@ -267,7 +267,7 @@ func TestUnderDuplicityNothingIsSentToOrAcceptedFromTheNextKey(t *testing.T) {
 	report, err := carol.Sync(ctx, carol.key)
 	require.NoError(t, err)
 	require.Equal(t, 2, report.Waiting[pointerOf("alice")], "no message is acknowledged before the owner has settled it")
-	parties, err := alice.partiesToPoll()
+	parties, err := alice.partiesToPoll(new(Report))
 	require.NoError(t, err)
 	require.NotContains(t, parties, to)
 }

@@ -30,6 +30,7 @@ var keyLast = []byte("last")
 type Report struct {
 	Polled   int                     // channels that were polled, and 1 for the request mailbox
 	Fresh    []petname.Suggestion    // suggestions that are new in the inbox
+	InDoubt  []pointer.Pointer       // contacts that were not polled, since their next keys contradict each other
 	Refused  []Refusal               // messages that were received and not accepted
 	Waiting  map[pointer.Pointer]int // sent messages that are not acknowledged, by recipient
 	Lost     uint64                  // messages that can no longer be received: see [drop.PollResult]
@@ -56,7 +57,7 @@ func (e *Exchange) Sync(ctx context.Context, key crypto.Signer) (Report, error) 
 	if err := e.expireSessions(&report); err != nil {
 		return report, err
 	}
-	parties, err := e.partiesToPoll()
+	parties, err := e.partiesToPoll(&report)
 	if err != nil {
 		return report, err
 	}
@@ -129,6 +130,7 @@ func (r *Report) refuse(by pointer.Pointer, err error) {
 func (r *Report) add(o Report) {
 	r.Polled += o.Polled
 	r.Fresh = append(r.Fresh, o.Fresh...)
+	r.InDoubt = append(r.InDoubt, o.InDoubt...)
 	r.Refused = append(r.Refused, o.Refused...)
 	r.Lost += o.Lost
 	r.Mutual = append(r.Mutual, o.Mutual...)
@@ -139,7 +141,7 @@ func (r *Report) add(o Report) {
 }
 
 // partiesToPoll returns the parties that this Sync polls.
-func (e *Exchange) partiesToPoll() ([]pointer.Pointer, error) {
+func (e *Exchange) partiesToPoll(report *Report) ([]pointer.Pointer, error) {
 	var lastKey []byte
 	var channelParties []pointer.Pointer
 	err := e.view(func(local *ledger.View) error {
@@ -189,7 +191,7 @@ func (e *Exchange) partiesToPoll() ([]pointer.Pointer, error) {
 	for _, f := range former {
 		add(f.party)
 	}
-	quiet, next, err := e.nextQuiet(string(lastKey), seen)
+	quiet, next, err := e.nextQuiet(string(lastKey), seen, report)
 	if err != nil {
 		return nil, err
 	}
@@ -202,7 +204,7 @@ func (e *Exchange) partiesToPoll() ([]pointer.Pointer, error) {
 // nextQuiet returns up to maxQuiet contacts that are not in seen, in the order of their names
 // after the key last, and adds them to seen. After the last contact of the book it continues
 // at the first. next is the key to continue after.
-func (e *Exchange) nextQuiet(last string, seen map[pointer.Pointer]bool) (found []pointer.Pointer, next string, err error) {
+func (e *Exchange) nextQuiet(last string, seen map[pointer.Pointer]bool, report *Report) (found []pointer.Pointer, next string, err error) {
 	next = last
 	for round := range 2 {
 		for c, err := range e.c.Book.ContactsAfter(last) {
@@ -213,10 +215,14 @@ func (e *Exchange) nextQuiet(last string, seen map[pointer.Pointer]bool) (found 
 				return found, next, nil
 			}
 			next = c.Name.Key()
-			if c.Conflict != nil || len(c.Contradictions) > 0 || seen[c.Pointer] {
+			if c.Conflict != nil || seen[c.Pointer] {
 				continue
 			}
 			seen[c.Pointer] = true
+			if len(c.Contradictions) > 0 {
+				report.InDoubt = append(report.InDoubt, c.Pointer)
+				continue
+			}
 			found = append(found, c.Pointer)
 		}
 		if round == 0 {
@@ -237,6 +243,9 @@ func (e *Exchange) syncChannel(ctx context.Context, key crypto.Signer, party poi
 	c, err := e.openChannel(ctx, key, party)
 	if errors.Is(err, ErrNoSealing) || errors.Is(err, dht.ErrNotFound) && !e.hasChannel(party) {
 		return report // the party has no sealing key, or neither a card nor a channel yet
+	}
+	if errors.As(err, new(*petname.DuplicityError)) || errors.As(err, new(*petname.ContradictionError)) {
+		report.InDoubt = append(report.InDoubt, party)
 	}
 	if err != nil {
 		return fail(err)
