@@ -14,6 +14,7 @@ type otherCopy struct {
 	Sequence  uint64    `json:"sequence"`            // of the record
 	Signed    uint64    `json:"signed"`              // the highest that this home had signed; 0: none
 	Successor string    `json:"successor,omitempty"` // the next key's pointer, if the other copy has rotated
+	Next      string    `json:"next,omitempty"`      // its commitment to the next key, if it is not that of this home
 	Seen      time.Time `json:"seen"`
 	Times     int       `json:"times"` // how often
 	Text      string    `json:"text"`
@@ -36,6 +37,9 @@ func asOtherCopy(c *agent.OtherCopy) *otherCopy {
 	out := &otherCopy{Sequence: c.Sequence, Signed: c.Signed, Seen: c.Seen, Times: c.Times, Text: c.String()}
 	if !c.Successor.IsZero() {
 		out.Successor = c.Successor.String()
+	}
+	if !c.Next.IsZero() {
+		out.Next = c.Next.String()
 	}
 	return out
 }

@@ -100,6 +100,8 @@ func classify(err error) *failure {
 			next = "make room on the disk; the rotation is then finished when the home is next used"
 		}
 		return set("unfinished", exitFailure, next)
+	case errors.As(err, &copied) && copied.Successor.IsZero():
+		return set("copied", exitConflict, "to rotate to a key that the other does not have:\npetname key rotate --despite-copy\npetname publish --despite-copy")
 	case errors.As(err, &copied):
 		return set("copied", exitConflict, "use the home of "+copied.Successor.String()+"; if no copy has that key any more:\npetname key rotate --despite-copy")
 	case errors.As(err, &highest):
@@ -281,7 +283,7 @@ func classify(err error) *failure {
 	case errors.Is(err, dht.ErrOlder):
 		return set("older", exitUnverified, "")
 	case errors.Is(err, home.ErrRecoveryInHome):
-		return set("usage", exitUsage, "petname init --recovery FILE --passphrase-file FILE")
+		return set("usage", exitUsage, "choose a file on another medium, outside of the home")
 	case errors.As(err, &unsaved), errors.As(err, new(*durable.KindError)):
 		return set("failure", exitFailure, "petname doctor")
 	case errors.Is(err, home.ErrNotEmpty):

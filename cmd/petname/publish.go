@@ -91,18 +91,22 @@ the record is signed and saved in this home.`,
 	completeFlag(cmd, "wait", cobra.FixedCompletions([]string{"none", "some", "all"}, cobra.ShellCompDirectiveNoFileComp))
 	f.BoolVar(&request.Addresses, "addresses", false, "make the network addresses of your node public in the record")
 	f.BoolVar(&request.V1, "v1", false, "add a signature of version 1, for software from before 2021")
+	f.BoolVar(&request.DespiteCopy, "despite-copy", false, "publish although another copy of this home, or a thief, signs with its key")
 	return cmd
 }
 
 // publishArgs are the arguments of publish.
 type publishArgs struct {
-	Path       string        `json:"path"` // empty: the last one
-	TTL        time.Duration `json:"ttl"`
-	Lifetime   time.Duration `json:"lifetime"`
-	Wait       string        `json:"wait"` // none, some, all
-	Addresses  bool          `json:"addresses"`
-	V1         bool          `json:"v1"`
-	Passphrase string        `json:"passphrase,omitempty"`
+	Path      string        `json:"path"` // empty: the last one
+	TTL       time.Duration `json:"ttl"`
+	Lifetime  time.Duration `json:"lifetime"`
+	Wait      string        `json:"wait"` // none, some, all
+	Addresses bool          `json:"addresses"`
+	V1        bool          `json:"v1"`
+
+	DespiteCopy bool `json:"despite_copy"` // although another copy of the home signs with its key
+
+	Passphrase string `json:"passphrase,omitempty"`
 }
 
 // published is the result of publish.
@@ -138,7 +142,7 @@ func (v *verbs) publish(ctx context.Context, a publishArgs) (*published, error) 
 		if a.Path != "" {
 			d.Value = a.Path
 		}
-		d.TTL, d.Lifetime, d.Wait, d.Addresses, d.V1 = a.TTL, a.Lifetime, wait, a.Addresses, a.V1
+		d.TTL, d.Lifetime, d.Wait, d.Addresses, d.V1, d.DespiteCopy = a.TTL, a.Lifetime, wait, a.Addresses, a.V1, a.DespiteCopy
 		return nil
 	})
 	if errors.Is(err, agent.ErrNotServing) {

@@ -33,13 +33,16 @@ type OtherCopy struct {
 	Sequence  uint64          // of the record
 	Signed    uint64          // the highest sequence that this home had reserved; 0: none
 	Successor pointer.Pointer // the next key, if the record proves a rotation to it; zero: none
-	Seen      time.Time
-	Times     int // how often a record of another copy was seen
+	// what the record commits to as the next key, if this home has another one, which no older
+	// copy of it can cause: the key was made with its next key; zero: nothing
+	Next  pointer.Commitment
+	Seen  time.Time
+	Times int // how often a record of another copy was seen
 }
 
 func (c OtherCopy) String() string {
-	if !c.Successor.IsZero() {
-		return (&CopiedError{c.Successor}).Error()
+	if !c.Successor.IsZero() || !c.Next.IsZero() {
+		return (&CopiedError{c.Successor, c.Next}).Error()
 	}
 	text := "another copy of this home is in use"
 	if c.Times < 2 {
@@ -61,11 +64,20 @@ func (c OtherCopy) String() string {
 }
 
 // CopiedError is returned when another copy of the home has rotated the key: a record
-// that the key signed names the next key, which has signed the step. Signing more with
-// the old key would lead followers away from the new one.
-type CopiedError struct{ Successor pointer.Pointer }
+// that the key signed names the next key, which has signed the step, or the next key
+// has signed a record. Signing more with the old key would lead followers away from the
+// new one. It is also returned when a record of the key commits to another next key
+// than this home: then two copies have rotated to the key, or a thief has it, and
+// followers that see records of both show a duplicity.
+type CopiedError struct {
+	Successor pointer.Pointer
+	Next      pointer.Commitment // instead of Successor
+}
 
 func (e *CopiedError) Error() string {
+	if e.Successor.IsZero() {
+		return "another copy of this home is in use, or a thief has its key: there is a record of your pointer with the next key " + e.Next.String() + ", and this home has another one"
+	}
 	return "another copy of this home is in use, or was recovered: it has rotated this key, and the pointer there is " + e.Successor.String()
 }
 
@@ -78,6 +90,7 @@ const (
 type copyRow struct {
 	Sequence, Signed uint64
 	Successor        string `json:",omitempty"`
+	Next             string `json:",omitempty"`
 	Seen             time.Time
 	Times            int
 	Shown            bool // the owner was notified
@@ -86,21 +99,23 @@ type copyRow struct {
 func (r copyRow) evidence() *OtherCopy {
 	c := &OtherCopy{Sequence: r.Sequence, Signed: r.Signed, Seen: r.Seen, Times: r.Times}
 	c.Successor, _ = pointer.Parse(r.Successor) // zero: none
+	c.Next, _ = pointer.ParseCommitment(r.Next) // likewise
 	return c
 }
 
 // OtherCopy returns the evidence that another copy of this home is in use; nil if there
 // is none that has to be shown. With look, it first asks the networks that were joined
-// for the owner's newest record, if this home has published one: a query for the
-// record is what every follower sends. Evidence is shown once, while the record is the
-// newest, and for 30 days if it was seen more than once.
+// for the owner's newest record, if this home has published one or rotated its key: a
+// query for the record is what every follower sends. Evidence is shown once, while the
+// record is the newest, and for 30 days if it was seen more than once or is proof.
 func (a *Agent) OtherCopy(ctx context.Context, look bool) (*OtherCopy, error) {
 	if look {
 		last, err := a.book.Published()
 		if err != nil {
 			return nil, err
 		}
-		if last.Sequence > 0 {
+		id, ierr := a.identity()
+		if last.Sequence > 0 || ierr == nil && len(id.Succession) > 0 {
 			stores, offline := a.joined(ctx)
 			if err := a.lookUpOwn(ctx, stores, offline); err != nil {
 				return nil, err
@@ -111,7 +126,7 @@ func (a *Agent) OtherCopy(ctx context.Context, look bool) (*OtherCopy, error) {
 	if err != nil || row == nil {
 		return nil, err
 	}
-	again := row.Times > 1 && a.now().Sub(row.Seen).Abs() < copyShown // not for years after a clock that was ahead
+	again := (row.Times > 1 || row.Next != "") && a.now().Sub(row.Seen).Abs() < copyShown // not for years after a clock that was ahead
 	if row.Shown && !newest && !again {
 		return nil, nil
 	}
@@ -129,6 +144,10 @@ func (a *Agent) OtherCopy(ctx context.Context, look bool) (*OtherCopy, error) {
 // newest evidence, nil if there is none, and reports whether that record is still above
 // all that this home has signed.
 func (s *state) noteCopy() (row *copyRow, newest bool, err error) {
+	id, err := s.identity()
+	if err != nil {
+		return nil, false, nil // the owner's pointer is not known: a damaged key is reported elsewhere
+	}
 	own := s.book.Identity()
 	if row, err = s.copyRow(own); err != nil {
 		return nil, false, err
@@ -158,6 +177,8 @@ func (s *state) noteCopy() (row *copyRow, newest bool, err error) {
 	}
 	if to := s.provenSuccessor(record); !to.IsZero() {
 		seen.Successor = to.String()
+	} else if card, _ := record.Card(); !card.Next.IsZero() && !id.Next.IsZero() && card.Next != id.Next {
+		seen.Next = card.Next.String()
 	}
 	s.log.Warn("another copy of this home may be in use", "sequence", seen.Sequence, "signed", seen.Signed, "successor", seen.Successor)
 	if err := s.putCopy(seen); err != nil {
@@ -248,15 +269,15 @@ func (s *state) provenSuccessor(record pointer.Record) pointer.Pointer {
 
 // checkRotatedElsewhere returns the evidence that the owner's newest record in the home
 // is one of another copy; nil: it is not. If it proves that this copy has rotated the
-// key, that is a [*CopiedError].
+// key, or has rotated to it, that is a [*CopiedError].
 func (s *state) checkRotatedElsewhere() (*OtherCopy, error) {
 	row, newest, err := s.noteCopy()
 	if err != nil || row == nil || !newest {
 		return nil, err
 	}
 	other := row.evidence()
-	if !other.Successor.IsZero() {
-		return other, &CopiedError{other.Successor}
+	if !other.Successor.IsZero() || !other.Next.IsZero() {
+		return other, &CopiedError{other.Successor, other.Next}
 	}
 	return other, nil
 }

@@ -239,8 +239,68 @@ func TestACopyDoesNotPublishOverARotation(t *testing.T) {
 	_, err = b.Rotate(t.Context(), agent.Rotation{DespiteCopy: true})
 	require.NoError(t, err)
 	require.Equal(t, a.Pointer(), b.Pointer())
-	require.NotNil(t, publishes(t, b), "both have the new key, and each finds the other")
-	require.NotNil(t, publishes(t, a))
+	// Both have the new key, with different next keys: that is proof, and a publication
+	// would show followers a duplicity.
+	theirs := net.records[b.Pointer()]
+	for range 2 {
+		_, err = b.PublishDraft(t.Context(), draft(agent.WaitSome))
+		require.ErrorAs(t, err, &copied)
+		require.True(t, copied.Successor.IsZero())
+		id, err := a.Identity()
+		require.NoError(t, err)
+		require.Equal(t, id.Next, copied.Next)
+		require.Equal(t, theirs, net.records[b.Pointer()])
+		require.Contains(t, badCopies(t, b), copied.Next.String(), "also for a home that has published nothing yet")
+	}
+	_, err = b.Rotate(t.Context(), agent.Rotation{})
+	require.ErrorAs(t, err, &copied)
+	out, err := b.PublishDraft(t.Context(), func(d *agent.Draft) error {
+		d.DespiteCopy = true
+		return draft(agent.WaitSome)(d)
+	})
+	require.NoError(t, err)
+	require.Equal(t, copied.Next, out.OtherCopy.Next)
+	_, err = a.PublishDraft(t.Context(), draft(agent.WaitSome))
+	require.ErrorAs(t, err, &copied)
+	require.NotEmpty(t, badCopies(t, b), "proof is shown for some time")
+}
+
+// A copy that was made from a recovery file has no step by the old key: it is found by
+// the records of the next key.
+func TestARotationLooksForTheNextKey(t *testing.T) {
+	a, b, net := twoCopies(t)
+	_, err := a.Rotate(t.Context(), agent.Rotation{})
+	require.NoError(t, err)
+	publishes(t, a)
+	for p := range net.records {
+		if p != a.Pointer() {
+			delete(net.records, p)
+		}
+	}
+	var copied *agent.CopiedError
+	_, err = b.Rotate(t.Context(), agent.Rotation{})
+	require.ErrorAs(t, err, &copied)
+	require.Equal(t, a.Pointer(), copied.Successor)
+	_, err = b.Rotate(t.Context(), agent.Rotation{DespiteCopy: true})
+	require.NoError(t, err)
+}
+
+// A home with an identity key that cannot be read has no pointer to compare: its own
+// last record is no evidence of a copy.
+func TestADamagedIdentityKeyIsNoOtherCopy(t *testing.T) {
+	a, net := opened(t), &shared{}
+	usesFake(t, a, net)
+	publishes(t, a)
+	_, err := a.Rotate(t.Context(), agent.Rotation{})
+	require.NoError(t, err)
+	publishes(t, a)
+	dir := a.Dir()
+	require.NoError(t, a.Close())
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "identity.key"), nil, 0o600))
+	a, err = agent.Open(t.Context(), dir, agent.Options{Transport: loopback()})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, a.Close()) })
+	require.Empty(t, badCopies(t, a))
 }
 
 // The attack: a thief of the current key names a successor of its own. That is no

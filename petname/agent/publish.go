@@ -51,6 +51,10 @@ type Draft struct {
 	Addresses bool          // put the node's network addresses into the public card
 	V1        bool          // also add the V1 signature, for readers from before 2021
 	Wait      Wait
+
+	// DespiteCopy publishes although another copy of the home, or a thief, signs with the
+	// owner's key and commits to another next key: see [CopiedError].
+	DespiteCopy bool
 }
 
 func (d Draft) check() error {
@@ -161,7 +165,7 @@ func (a *Agent) publishDraft(ctx context.Context, edit func(*Draft) error, renew
 	}
 	base := last.Value
 	var other *OtherCopy
-	if last, other, err = a.newestOwn(ctx, stores, offline); err != nil {
+	if last, other, err = a.newestOwn(ctx, stores, offline, draft.DespiteCopy || renewing); err != nil {
 		return Published{}, err
 	}
 	if err := a.superseded(last); err != nil && !renewing {
@@ -305,13 +309,14 @@ func (s *state) newCard(id home.Identity, addresses bool) (pointer.Card, error) 
 // newestOwn returns the owner's newest publication on record in the book, the home
 // or the network. The network may have one of another device, or of a home that was
 // lost since. It also returns the evidence of another copy of the home that this
-// record is; nil: none. It fails with a [*CopiedError].
-func (s *state) newestOwn(ctx context.Context, stores []dht.Store, offline error) (petname.Published, *OtherCopy, error) {
+// record is; nil: none. It fails with a [*CopiedError]; with despite not if it is only
+// that another copy has the same key.
+func (s *state) newestOwn(ctx context.Context, stores []dht.Store, offline error, despite bool) (petname.Published, *OtherCopy, error) {
 	if err := s.lookUpOwn(ctx, stores, offline); err != nil {
 		return petname.Published{}, nil, err
 	}
 	other, err := s.checkRotatedElsewhere()
-	if err != nil {
+	if err != nil && !(despite && other != nil && other.Successor.IsZero()) {
 		return petname.Published{}, nil, err
 	}
 	last, err := s.lastOwn()

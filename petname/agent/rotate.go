@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/petname/home"
 	"github.com/petnames-go/petnames/pointer"
 )
@@ -111,6 +112,17 @@ func (a *Agent) lastRecord(ctx context.Context, r *home.Rotation, despiteCopy bo
 	}
 	if _, err := a.checkRotatedElsewhere(); err != nil && !(despiteCopy && errors.As(err, new(*CopiedError))) {
 		return pointer.Record{}, err
+	}
+	if offline == nil && !despiteCopy {
+		// A copy that was made from a recovery file, or that has no step by this key, signs
+		// with the next key only.
+		looking, cancel := context.WithTimeout(ctx, lookUpTimeout)
+		defer cancel()
+		if _, err := a.resolver(stores...).Best(looking, r.New.Pointer(), dht.LevelFresh); err == nil {
+			return pointer.Record{}, &CopiedError{Successor: r.New.Pointer()}
+		} else if errors.Is(err, context.Canceled) {
+			return pointer.Record{}, err
+		}
 	}
 	published, err := a.book.Published()
 	if err != nil {

@@ -167,10 +167,24 @@ func recoveryPath(dir, file, passphrase string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if rel, err := filepath.Rel(dir, name); err == nil && filepath.IsLocal(rel) {
-		return "", fmt.Errorf("recovery file %q: %w", file, ErrRecoveryInHome)
+	for _, at := range [][2]string{{dir, name}, {resolved(dir), resolved(name)}} { // as it is named, and as links lead to it
+		if rel, err := filepath.Rel(at[0], at[1]); err == nil && filepath.IsLocal(rel) {
+			return "", fmt.Errorf("recovery file %q: %w", file, ErrRecoveryInHome)
+		}
 	}
 	return name, nil
+}
+
+// resolved returns an absolute path without symbolic links in the folders that exist.
+func resolved(name string) string {
+	if whole, err := filepath.EvalSymlinks(name); err == nil {
+		return whole
+	}
+	folder := filepath.Dir(name)
+	if folder == name {
+		return name
+	}
+	return filepath.Join(resolved(folder), filepath.Base(name))
 }
 
 // errRecoveryTaken is returned when a recovery file that is to be written exists.

@@ -51,7 +51,8 @@ type journal struct {
 type Interrupted struct {
 	From, To pointer.Pointer
 	Finished bool   // the pointer is To; false: nothing of the rotation remains
-	Left     string // a recovery file of a rotation that was undone, and could not be removed; "": none
+	Left     string // a recovery file of a rotation that was undone, and could not be set aside; "": none
+	Aside    string // its new name: see setAside; "": there was none
 }
 
 func (i Interrupted) String() string {
@@ -60,7 +61,10 @@ func (i Interrupted) String() string {
 	}
 	text := fmt.Sprintf("a rotation from %s was interrupted before the key changed, and has been undone", i.From)
 	if i.Left != "" {
-		text += fmt.Sprintf(": the recovery file %q belongs to it, and is of no use: remove it", i.Left)
+		text += fmt.Sprintf(": the recovery file %q belongs to it", i.Left)
+	}
+	if i.Aside != "" {
+		text += fmt.Sprintf(": its recovery file is now %q, and of no use, unless this home is a copy of one that has rotated", i.Aside)
 	}
 	return text
 }
@@ -176,7 +180,7 @@ func (h Home) FinishRotation(now time.Time) (*Interrupted, error) {
 		return nil, h.removeJournal()
 	}
 	if j.recovery != "" {
-		if err := removeRecovery(h.files, j.recovery, cmp.Or(j.head, recoveryHeader(j.to, j.next))); err != nil {
+		if i.Aside, err = setAside(h.files, j.recovery, cmp.Or(j.head, recoveryHeader(j.to, j.next))); err != nil {
 			i.Left = j.recovery
 		}
 	}
@@ -234,21 +238,51 @@ func (h Home) sealingSum() (string, error) {
 // from one file, and two recoveries, lead to the same keys.
 func recoveryHead(b []byte) string { return string(b[:min(len(b), 512)]) }
 
-// removeRecovery removes the recovery file of a rotation or a home that did not come to be,
-// whole or in part: head is how it begins. Another file with its name stays.
+// setAside renames the recovery file of a rotation that was undone, whole or in part, so
+// that its name is free: head is how it begins. Another file with its name stays. It is
+// not removed: if this home is a snapshot of one that went on with the rotation, the file
+// has the only copy of that home's next key.
+func setAside(files durable.FS, name, head string) (aside string, err error) {
+	written, err := isRecovery(name, head)
+	if err != nil || !written {
+		return "", err
+	}
+	aside = name + ".undone"
+	for n := 2; n < 100; n++ {
+		if _, err := os.Lstat(aside); errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		aside = fmt.Sprintf("%s.undone-%d", name, n)
+	}
+	if err := durable.Or(files).Rename(name, aside); err != nil {
+		return "", err
+	}
+	return aside, durable.Or(files).SyncDir(filepath.Dir(name))
+}
+
+// removeRecovery removes the recovery file of a home that did not come to be, whole or in
+// part: head is how it begins. Another file with its name stays.
 func removeRecovery(files durable.FS, name, head string) error {
+	written, err := isRecovery(name, head)
+	if err != nil || !written {
+		return err
+	}
+	return durable.Or(files).Remove(name)
+}
+
+// isRecovery reports whether a file is the recovery file that begins with head, whole or
+// in part.
+func isRecovery(name, head string) (bool, error) {
 	b, err := durable.ReadFile(name, maxRecovery)
 	if errors.Is(err, fs.ErrNotExist) {
 		_, err = os.Stat(filepath.Dir(name)) // the medium may not be there
-		return err
+		return false, err
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
-	if written := string(bytes.TrimRight(b, "\x00")); !strings.HasPrefix(written, head) && !strings.HasPrefix(head, written) {
-		return nil // another file
-	}
-	return durable.Or(files).Remove(name)
+	written := string(bytes.TrimRight(b, "\x00"))
+	return strings.HasPrefix(written, head) || strings.HasPrefix(head, written), nil
 }
 
 // removeJournal removes the journal durably.

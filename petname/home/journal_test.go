@@ -129,9 +129,10 @@ func journaled(t *testing.T) (Home, *Rotation) {
 	return h, r
 }
 
-// Undoing a rotation removes the recovery file that it wrote, also in part, and no other
-// file with that name. One on a medium that is not there is named.
-func TestUndoingRemovesOnlyTheRotationsRecoveryFile(t *testing.T) {
+// Undoing a rotation sets the recovery file that it wrote aside, also in part, and no
+// other file with that name. Its content stays: this home may be a snapshot of one that
+// went on. A file on a medium that is not there is named.
+func TestUndoingSetsOnlyTheRotationsRecoveryFileAside(t *testing.T) {
 	for name, c := range map[string]struct {
 		write func(r *Rotation) []byte
 		gone  bool
@@ -149,7 +150,14 @@ func TestUndoingRemovesOnlyTheRotationsRecoveryFile(t *testing.T) {
 		require.NoError(t, os.WriteFile(r.recoveryPath, c.write(r), 0o600))
 		i, err := h.FinishRotation(time.Now())
 		require.NoError(t, err, name)
-		require.Equal(t, &Interrupted{From: r.Old.Pointer(), To: r.New.Pointer()}, i)
+		want := &Interrupted{From: r.Old.Pointer(), To: r.New.Pointer()}
+		if c.gone {
+			want.Aside = r.recoveryPath + ".undone"
+			b, err := os.ReadFile(want.Aside)
+			require.NoError(t, err, name)
+			require.Equal(t, string(c.write(r)), string(b), name)
+		}
+		require.Equal(t, want, i)
 		_, err = os.Lstat(r.recoveryPath)
 		require.Equal(t, c.gone, os.IsNotExist(err), name)
 	}
