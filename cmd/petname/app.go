@@ -184,12 +184,20 @@ func (a *app) dispatch(dir, verb string, raw json.RawMessage) (json.RawMessage, 
 		noNode := err
 		out, failed, err = a.callLocal(dir, verb, raw)
 		if errors.Is(err, ledger.ErrInUse) && untrusted { // by a node that is not to be talked to
-			return nil, nil, &failure{Code: "in_use", Exit: exitNetwork, Message: noNode.Error(), Next: "petname doctor"}
+			return nil, nil, untrustedSocket(noNode)
 		}
 		if !errors.Is(err, ledger.ErrInUse) || time.Now().After(deadline) || a.ctx.Err() != nil {
 			return out, failed, err
 		}
 	}
+}
+
+// untrustedSocket returns the failure for a home whose socket is not trusted: a node may
+// be running, and is not talked to.
+func untrustedSocket(err error) *failure {
+	reason := strings.TrimPrefix(err.Error(), socket.ErrNoNode.Error()+": ")
+	return &failure{Code: "in_use", Exit: exitNetwork, Message: "a node of this home may be running, and is not asked: " + reason,
+		Next: "make the folder of the socket private, or end the node, and try again"}
 }
 
 // withOpenHome calls fn with a function that runs verbs as [app.call] does. Without a

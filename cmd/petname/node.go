@@ -283,6 +283,9 @@ func (a *app) callNode(verb string, result any) error {
 		return err
 	}
 	out, _, failed, err := socket.Call(a.ctx, dir, programVersion(), verb, json.RawMessage("{}"))
+	if errors.Is(err, socket.ErrUntrusted) {
+		return untrustedSocket(err)
+	}
 	if errors.Is(err, socket.ErrNoNode) {
 		return &failure{Code: "no_node", Exit: exitNotFound, Message: "no node of this home is running", Next: "petname node"}
 	}
