@@ -17,7 +17,7 @@ const cheap = 10
 
 // patient bounds a request to a peer in scripts: a slow response on a busy machine
 // must not count as a dead peer.
-const patient = 15 * time.Second
+const patient = time.Minute
 
 // TestMain lets the test binary be the command: scripts, and tests that kill
 // it, run "petname" as a process of its own. With PETNAME_TEST_RUN it is main
