@@ -81,7 +81,7 @@ func TestCodeWithClocksYearsApartEndsWithTheReason(t *testing.T) {
 	require.ErrorContains(t, err, "2026-05-01 12:17 UTC")
 }
 
-// An inviter whose clock is over a day behind that of the invitee and the peers can store no
+// An inviter with a clock over a day behind that of the invitee and the peers can store no
 // offer. Both sides end at once, and name both times.
 func TestInviterFarBehindEndsWithTheReason(t *testing.T) {
 	for skew, theirs := range map[time.Duration]string{
@@ -173,7 +173,7 @@ func TestClocksSetDuringAPairing(t *testing.T) {
 }
 
 // Attack: a party that knows the public half of a code states a time that is near. It is
-// no reason of its own: like other garbage it ends the pairing, and pairs nobody.
+// no reason of its own: like other garbage it ends the pairing, without a pair.
 func TestForgedClocksPairNobody(t *testing.T) {
 	for name, period := range map[string]int64{"near": periodOf(start), "far": 1, "negative": -1} {
 		m := newCodeScenario(t, theCode, theCode)

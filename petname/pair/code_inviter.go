@@ -134,8 +134,8 @@ func (i *CodeInviter) publishOffer(ctx context.Context, store dht.Store, now tim
 	return nil
 }
 
-// clocksError returns an [ErrClocks] if a message states the time of an invitee whose clock
-// is too far from this side's, and nil otherwise.
+// clocksError returns an [ErrClocks] if a message states the time of an invitee with a
+// clock that is too far from this side's, and nil otherwise.
 func clocksError(message []byte, now time.Time) error {
 	period, err := parseClocks(message)
 	if err != nil {

@@ -41,7 +41,7 @@ const (
 	recordTTL = 10 * time.Second
 )
 
-// newMailbox returns the mailbox whose key is derived from these inputs.
+// newMailbox returns the mailbox with the key that is derived from these inputs.
 func newMailbox(secret, salt []byte, info string) mailbox {
 	key, err := pointer.NewKey(bytes.NewReader(derive(secret, salt, info, 32)))
 	if err != nil {
