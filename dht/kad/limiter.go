@@ -133,12 +133,12 @@ func (l *limiter) account(name string, now time.Time) *account {
 	return a
 }
 
-// sourceOf returns the source against which a peer's records count. It is
-// chosen so that many sources are costly for one attacker: the /24 of a public
+// SourceOf returns the source against which a peer's records and streams count. It
+// is chosen so that many sources are costly for one attacker: the /24 of a public
 // IPv4 address or the /48 of an IPv6 address. On a local network it is the
 // address, and on the loopback interface, where all peers have the same
 // address, the peer ID.
-func sourceOf(p peer.ID, remote ma.Multiaddr) string {
+func SourceOf(p peer.ID, remote ma.Multiaddr) string {
 	ip, err := manet.ToIP(remote)
 	switch {
 	case err != nil || ip.IsLoopback():
@@ -155,7 +155,7 @@ func sourceOf(p peer.ID, remote ma.Multiaddr) string {
 
 // admit registers a new stream, or returns the reason to refuse it.
 func (l *limiter) admit(s network.Stream) (*limitedStream, error) {
-	ls := &limitedStream{Stream: s, limiter: l, peer: s.Conn().RemotePeer(), source: sourceOf(s.Conn().RemotePeer(), s.Conn().RemoteMultiaddr())}
+	ls := &limitedStream{Stream: s, limiter: l, peer: s.Conn().RemotePeer(), source: SourceOf(s.Conn().RemotePeer(), s.Conn().RemoteMultiaddr())}
 	now := l.now()
 	ls.lastRequest = now
 	l.mu.Lock()

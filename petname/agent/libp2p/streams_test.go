@@ -2,6 +2,7 @@ package libp2p
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -155,10 +156,26 @@ func (s *served) SetStreamHandler(_ protocol.ID, h network.StreamHandler) { s.ha
 // stream is a stream without a network. The test can inspect its deadline.
 type stream struct {
 	network.Stream
+	peer          peer.ID
+	from          string // multiaddr; empty: loopback
 	in            io.Reader
 	out           bytes.Buffer
 	reset, closed bool
 	deadline      time.Time
+}
+
+// Conn returns a connection that has the addresses alone.
+func (s *stream) Conn() network.Conn { return conn{s: s} }
+
+// conn is the connection of a stream without a network.
+type conn struct {
+	network.Conn
+	s *stream
+}
+
+func (c conn) RemotePeer() peer.ID { return c.s.peer }
+func (c conn) RemoteMultiaddr() ma.Multiaddr {
+	return ma.StringCast(cmp.Or(c.s.from, "/ip4/127.0.0.1/tcp/1"))
 }
 
 func (s *stream) Read(b []byte) (int, error)     { return s.in.Read(b) }
@@ -194,7 +211,7 @@ func TestTheNumberOfServedStreamsIsBounded(t *testing.T) {
 		serveRecords(h, store)
 		streams := make([]*stream, maxStreams)
 		for i := range streams {
-			streams[i] = &stream{in: bytes.NewReader(request)}
+			streams[i] = &stream{peer: peer.ID(fmt.Sprint(i)), in: bytes.NewReader(request)}
 			go h.handler(streams[i])
 		}
 		synctest.Wait()
@@ -215,6 +232,76 @@ func TestTheNumberOfServedStreamsIsBounded(t *testing.T) {
 		h.handler(again)
 		require.True(t, again.closed, "there is room again")
 	})
+}
+
+// One connection that opens streams and sends nothing does not exclude others, over
+// real streams.
+func TestStreamsOfOnePeerExcludeNobody(t *testing.T) {
+	there, flooder, here := newHost(t, true), newHost(t, false), newHost(t, false)
+	serveRecords(there, new(dht.Memory))
+	require.NoError(t, flooder.Connect(t.Context(), peer.AddrInfo{ID: there.ID(), Addrs: there.Addrs()}))
+	for range 40 {
+		s, err := flooder.NewStream(t.Context(), there.ID(), recordsProtocol)
+		require.NoError(t, err)
+		_, err = s.Write([]byte{opGet}) // the rest does not follow
+		require.NoError(t, err)
+	}
+	r, _ := signed(t, 1)
+	for range 5 {
+		_, err := get(dial(here, addresses(t, there)), r.Pointer())
+		require.NoError(t, err)
+	}
+}
+
+// A peer, and an address, has a share of the streams. When all are used, a stream
+// without a request is replaced first, then one of the source with the most.
+func TestStreamsAreShared(t *testing.T) {
+	var s slots
+	var reset []string
+	acquire := func(id, source string) *slot {
+		return s.acquire(peer.ID(id), source, func() { reset = append(reset, id) })
+	}
+	for range maxPeerStreams {
+		require.NotNil(t, acquire("flooder", "a"))
+	}
+	require.Nil(t, acquire("flooder", "a"), "the share of a peer")
+	for i := range maxSourceStreams - maxPeerStreams {
+		require.NotNil(t, acquire(fmt.Sprint("sybil", i), "a"))
+	}
+	require.Nil(t, acquire("one more sybil", "a"), "the share of an address")
+	var others []*slot
+	for i := range maxStreams - maxSourceStreams {
+		p := acquire(fmt.Sprint("other", i), fmt.Sprint("b", i))
+		p.serve()
+		others = append(others, p)
+	}
+	require.Empty(t, reset)
+	for range maxSourceStreams {
+		p := acquire("other", "c")
+		if p == nil {
+			break
+		}
+		p.serve()
+	}
+	require.Len(t, reset, maxPeerStreams)
+	require.Equal(t, "flooder", reset[0], "the first of those that wait")
+	for len(s.sources) < 30 && len(reset) < maxStreams { // each with one stream that is served
+		p := acquire(fmt.Sprint("new", len(reset)), fmt.Sprint("d", len(reset)))
+		require.NotNil(t, p)
+		p.serve()
+	}
+	require.NotContains(t, reset, "other0", "which has one stream, and is served")
+	require.Contains(t, reset, "other", "which has many")
+	for _, p := range others {
+		p.release()
+		p.release()
+	}
+	for p := range s.open {
+		p.release()
+	}
+	require.Empty(t, s.open)
+	require.Empty(t, s.peers)
+	require.Empty(t, s.sources)
 }
 
 // A slow store does not keep a stream open beyond the stream's maximum
