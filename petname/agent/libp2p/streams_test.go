@@ -261,6 +261,7 @@ func TestStreamsAreShared(t *testing.T) {
 	acquire := func(id, source string) *slot {
 		return s.acquire(peer.ID(id), source, func() { reset = append(reset, id) })
 	}
+	others := []*slot{acquire("lone", "z")} // sends no request, and is the oldest
 	for range maxPeerStreams {
 		require.NotNil(t, acquire("flooder", "a"))
 	}
@@ -269,29 +270,24 @@ func TestStreamsAreShared(t *testing.T) {
 		require.NotNil(t, acquire(fmt.Sprint("sybil", i), "a"))
 	}
 	require.Nil(t, acquire("one more sybil", "a"), "the share of an address")
-	var others []*slot
-	for i := range maxStreams - maxSourceStreams {
+	for i := range maxStreams - maxSourceStreams - 1 {
 		p := acquire(fmt.Sprint("other", i), fmt.Sprint("b", i))
 		p.serve()
 		others = append(others, p)
 	}
 	require.Empty(t, reset)
-	for range maxSourceStreams {
-		p := acquire("other", "c")
-		if p == nil {
-			break
-		}
+	for i := range maxSourceStreams - 1 {
+		p := acquire(fmt.Sprint("busy", i), "c")
 		p.serve()
 	}
-	require.Len(t, reset, maxPeerStreams)
-	require.Equal(t, "flooder", reset[0], "the first of those that wait")
-	for len(s.sources) < 30 && len(reset) < maxStreams { // each with one stream that is served
-		p := acquire(fmt.Sprint("new", len(reset)), fmt.Sprint("d", len(reset)))
-		require.NotNil(t, p)
-		p.serve()
-	}
-	require.NotContains(t, reset, "other0", "which has one stream, and is served")
-	require.Contains(t, reset, "other", "which has many")
+	require.Len(t, reset, maxSourceStreams-1)
+	require.NotContains(t, reset, "lone", "of those that wait, those of the source with the most go first")
+	acquire("new1", "d").serve()
+	acquire("new2", "e").serve()
+	require.Contains(t, reset, "lone", "before any that is served")
+	require.NotContains(t, reset, "busy0")
+	acquire("new3", "f").serve()
+	require.Equal(t, "busy0", reset[len(reset)-1], "the oldest of the source with the most")
 	for _, p := range others {
 		p.release()
 		p.release()
