@@ -205,7 +205,7 @@ func (n *Node) peersToSave() []string {
 		addrs := 0
 		for _, a := range n.host.Peerstore().Addrs(id) {
 			text := a.String() + "/p2p/" + id.String()
-			if !n.mayDial(a) || addrs == maxKnownAddrs || len(text) > left {
+			if !n.MayDial(a) || addrs == maxKnownAddrs || len(text) > left {
 				continue
 			}
 			out = append(out, text)

@@ -42,6 +42,7 @@ const (
 	streamTime      = 5 * time.Second // for a request and its answer
 	dialTime        = 2 * time.Second
 	maxAddresses    = 16               // of one party
+	maxPeers        = 4                // of one party, at these addresses
 	unreachableTime = 30 * time.Second // for which an unreachable peer is not tried again
 )
 
@@ -148,15 +149,23 @@ type store struct {
 }
 
 // dialRecords returns the store of the agent at one of these addresses, multiaddrs
-// in binary form that end in /p2p/. It dials when it is asked, for 2 seconds at
-// most; an address that did not respond is not dialled again for a while, and an
-// address that is none is passed over.
-func dialRecords(h host.Host, addresses [][]byte, unreachable *unreachablePeers) dht.Store {
+// in binary form that end in /p2p/. It dials when it is asked, up to 4 peers, each for
+// 2 seconds at most; a peer that did not respond is not dialled again for a while.
+// Addresses that are none, have no peer ID, or that mayDial refuses are passed over.
+func dialRecords(h host.Host, addresses [][]byte, mayDial func(ma.Multiaddr) bool, unreachable *unreachablePeers) dht.Store {
 	s := &store{host: h, unreachable: unreachable}
+	peers := map[peer.ID]bool{}
 	for _, b := range addresses {
-		if m, err := ma.NewMultiaddrBytes(b); err == nil && len(s.addresses) < maxAddresses {
-			s.addresses = append(s.addresses, m)
+		m, err := ma.NewMultiaddrBytes(b)
+		if err != nil || len(s.addresses) == maxAddresses || !mayDial(m) {
+			continue
 		}
+		id, err := peer.IDFromP2PAddr(m)
+		if err != nil || !peers[id] && len(peers) == maxPeers {
+			continue
+		}
+		peers[id] = true
+		s.addresses = append(s.addresses, m)
 	}
 	return s
 }

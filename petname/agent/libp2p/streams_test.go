@@ -5,9 +5,12 @@ import (
 	"cmp"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
+	"net"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -22,6 +25,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/dht/kad"
+	"github.com/petnames-go/petnames/petname/agent"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -49,8 +54,10 @@ func addresses(t testing.TB, h host.Host) (all [][]byte) {
 }
 
 func dial(h host.Host, at [][]byte) dht.Store {
-	return dialRecords(h, at, new(unreachablePeers))
+	return dialRecords(h, at, anyAddress, new(unreachablePeers))
 }
+
+func anyAddress(ma.Multiaddr) bool { return true }
 
 func signed(t testing.TB, sequence uint64) (pointer.Record, *pointer.Key) {
 	t.Helper()
@@ -101,7 +108,7 @@ func TestWhoIsAwayIsLeftAloneForAWhile(t *testing.T) {
 	require.NoError(t, there.Close())
 	away := new(unreachablePeers)
 	counted := &counting{Host: here}
-	store := dialRecords(counted, at, away)
+	store := dialRecords(counted, at, anyAddress, away)
 	r, _ := signed(t, 1)
 	_, err := get(store, r.Pointer())
 	require.ErrorIs(t, err, dht.ErrUnreachable)
@@ -325,6 +332,91 @@ func TestHostileAddressesReachNobody(t *testing.T) {
 	} {
 		_, err := get(dial(here, at), r.Pointer())
 		require.ErrorIs(t, err, dht.ErrUnreachable, name)
+	}
+}
+
+// Addresses in cards and invitations cause neither DNS queries nor connections outside
+// of the kind of network that was joined, and no more than a few tries.
+func TestForeignAddressesCauseNoDials(t *testing.T) {
+	var mu sync.Mutex
+	queries := 0
+	preferGo, dialDNS := net.DefaultResolver.PreferGo, net.DefaultResolver.Dial
+	net.DefaultResolver.PreferGo, net.DefaultResolver.Dial = true, func(context.Context, string, string) (net.Conn, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		queries++
+		return nil, errors.New("no network")
+	}
+	t.Cleanup(func() { net.DefaultResolver.PreferGo, net.DefaultResolver.Dial = preferGo, dialDNS })
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	accepted := 0
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			accepted++
+			_ = c.Close()
+		}
+	}()
+	port := l.Addr().(*net.TCPAddr).Port
+	id := func() string {
+		return "/p2p/" + newHost(t, false).ID().String()
+	}
+	var hostile [][]byte
+	for _, a := range []string{"/dns4/a.example", "/dns/b.example", "/dns6/c.example", "/ip4/127.0.0.1", "/ip6/::ffff:127.0.0.1", "/ip6/64:ff9b::7f00:1"} {
+		hostile = append(hostile, ma.StringCast(fmt.Sprintf("%s/tcp/%d%s", a, port, id())).Bytes())
+	}
+	hostile = append(hostile, ma.StringCast("/dnsaddr/d.example"+id()).Bytes(), ma.StringCast(fmt.Sprintf("/ip4/127.0.0.1/tcp/%d%s/p2p-circuit%s", port, id(), id())).Bytes())
+	r, _ := signed(t, 1)
+	hub := newHost(t, true)
+	private := []string{fmt.Sprintf("%s/p2p/%s", hub.Addrs()[0], hub.ID())}
+	public, err := New(Options{}).Start(t.Context(), agent.NodeConfig{Network: "ipfs"})
+	require.NoError(t, err)
+	_, err = get(public.Dial(hostile), r.Pointer())
+	require.ErrorIs(t, err, dht.ErrUnreachable)
+	require.NoError(t, public.Close())
+	local, err := New(Options{}).Start(t.Context(), agent.NodeConfig{Network: "peers", Bootstrap: private})
+	require.NoError(t, err)
+	_, err = get(local.Dial(hostile[:3]), r.Pointer())
+	require.ErrorIs(t, err, dht.ErrUnreachable)
+	_, err = get(local.Dial(hostile[6:]), r.Pointer())
+	require.ErrorIs(t, err, dht.ErrUnreachable)
+	require.NoError(t, l.Close())
+	<-ended
+	require.Zero(t, accepted)
+	require.Zero(t, queries)
+	require.Len(t, local.Dial(hostile).(*store).addresses, 3, "loopback addresses, in a network on loopback")
+	require.NoError(t, local.Close())
+	hostile = nil
+	for range 2 * maxPeers {
+		hostile = append(hostile, ma.StringCast("/ip4/127.0.0.1/tcp/1"+id()).Bytes())
+	}
+	require.Len(t, dial(hub, hostile).(*store).addresses, maxPeers, "few peers are tried")
+}
+
+// A network is of the kind of the addresses by which it was joined.
+func TestTheReachIsThatOfTheNetwork(t *testing.T) {
+	id := "/p2p/12D3KooWEgWnNwZpmMuwNZjirGhx5ujwiqzmyXNakoi81oGKX35k"
+	public, private, host := "/ip4/8.8.8.8/tcp/1"+id, "/ip4/192.168.1.2/tcp/1"+id, "/ip4/127.0.0.1/tcp/1"+id
+	for _, c := range []struct {
+		want   kad.Reach
+		c      agent.NodeConfig
+		listen []string
+	}{
+		{kad.ReachPublic, agent.NodeConfig{Network: "ipfs", Bootstrap: []string{host}}, nil},
+		{kad.ReachPublic, agent.NodeConfig{Network: "peers", Bootstrap: []string{public}, Entry: []string{host}}, []string{"/ip4/127.0.0.1/tcp/0"}},
+		{kad.ReachLAN, agent.NodeConfig{Network: "peers", Bootstrap: []string{private}}, nil},
+		{kad.ReachHost, agent.NodeConfig{Network: "peers", Bootstrap: []string{public, host}}, nil},
+		{kad.ReachHost, agent.NodeConfig{Network: "lan", Discover: true}, nil},
+		{kad.ReachHost, agent.NodeConfig{Network: "off"}, []string{"/ip4/127.0.0.1/tcp/0", "/ip6/::1/tcp/0"}},
+		{kad.ReachLAN, agent.NodeConfig{Network: "off"}, []string{"/ip4/127.0.0.1/tcp/0", "/ip4/0.0.0.0/tcp/0"}},
+	} {
+		require.Equal(t, c.want, New(Options{Listen: c.listen}).(*transport).reach(c.c), c)
 	}
 }
 
