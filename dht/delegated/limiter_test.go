@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/dht"
 )
 
 // Each client has its own bucket; headers do not change the client.
@@ -145,4 +147,26 @@ func requestAt(s *Server, method, at string) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
 	s.ServeHTTP(w, r)
 	return w
+}
+
+// clientStore is a network that records the clients for which it is asked.
+type clientStore struct {
+	dht.Memory
+	clients []netip.Addr
+}
+
+func (c *clientStore) ForClient(client netip.Addr) dht.Store {
+	c.clients = append(c.clients, client)
+	return &c.Memory
+}
+
+// The network of a router is asked for each client by itself.
+func TestTheNetworkIsAskedForEachClient(t *testing.T) {
+	network := new(clientStore)
+	s := unlimited(network)
+	k := newKey(t)
+	require.Equal(t, 200, request(s, "192.0.2.1:1", "PUT", k.Pointer().String(), sign(t, k, 1).Bytes()).Code)
+	require.Equal(t, 200, request(s, "[2001:db8::5]:1", "GET", newKey(t).Pointer().String(), nil).Code)
+	require.Equal(t, 200, request(s, "unknown", "GET", newKey(t).Pointer().String(), nil).Code)
+	require.Equal(t, []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::"), {}}, network.clients)
 }

@@ -10,6 +10,7 @@ import (
 	"math"
 	"mime"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"strings"
 	"sync"
@@ -53,7 +54,7 @@ const (
 // loopback is for its owner.
 type Server struct {
 	// Network is queried for records that are not in memory, and puts go to it
-	// before they are answered. Nil: none.
+	// before they are answered. Nil: none. A [ClientStore] is asked for each client.
 	Network dht.Store
 	// Now is the clock for expiry, TTL and rates; nil means time.Now. The
 	// deadlines of connections use the system clock.
@@ -70,6 +71,23 @@ type Server struct {
 	mux     *http.ServeMux
 	limiter limiter
 	cache   recordCache
+}
+
+// ClientStore is a network that bounds or accounts what it does for each client of a
+// router.
+type ClientStore interface {
+	dht.Store
+	// ForClient returns the network for the requests of one client: an IPv4 address,
+	// the /64 of an IPv6 address, or the zero address if it is unknown.
+	ForClient(client netip.Addr) dht.Store
+}
+
+// network returns the network for the client of a request.
+func (s *Server) network(r *http.Request) dht.Store {
+	if n, ok := s.Network.(ClientStore); ok {
+		return n.ForClient(clientOf(r.RemoteAddr).Addr())
+	}
+	return s.Network
 }
 
 // Records returns the number of records in memory.
@@ -141,7 +159,7 @@ func (s *Server) get(w http.ResponseWriter, r *http.Request) {
 		if !acquired {
 			return
 		}
-		found, err := s.queryNetwork(r.Context(), p)
+		found, err := s.queryNetwork(r.Context(), s.network(r), p)
 		release()
 		switch {
 		case err == nil:
@@ -193,10 +211,10 @@ func (s *Server) writeRecord(w http.ResponseWriter, r *http.Request, record poin
 
 // queryNetwork looks a record up at LevelFresh: clients have caches of their own,
 // so a request means that a fresh record is needed.
-func (s *Server) queryNetwork(ctx context.Context, p pointer.Pointer) (pointer.Record, error) {
+func (s *Server) queryNetwork(ctx context.Context, network dht.Store, p pointer.Pointer) (pointer.Record, error) {
 	// A resolver for this request only: requests of clients leave nothing but an
 	// entry of the cache.
-	resolver := dht.Resolver{Stores: []dht.Store{s.Network}, Now: s.now, Timeout: s.timeout()}
+	resolver := dht.Resolver{Stores: []dht.Store{network}, Now: s.now, Timeout: s.timeout()}
 	res, err := resolver.Best(ctx, p, dht.LevelFresh)
 	return res.Record, err
 }
@@ -230,7 +248,7 @@ func (s *Server) put(w http.ResponseWriter, r *http.Request) {
 		if !acquired {
 			return
 		}
-		resolver := dht.Resolver{Stores: []dht.Store{s.Network}, Now: s.now, Timeout: s.timeout()}
+		resolver := dht.Resolver{Stores: []dht.Store{s.network(r)}, Now: s.now, Timeout: s.timeout()}
 		receipt, err := resolver.Publish(r.Context(), record)
 		release()
 		switch {

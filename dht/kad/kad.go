@@ -107,6 +107,7 @@ type Node struct {
 	bootstrap    []peer.AddrInfo // from Config.Bootstrap
 	staticRelays []peer.AddrInfo // from Config.Relays
 	dials        *dialPolicy
+	hops         nextHops
 	now          func() time.Time
 	log          *slog.Logger
 

@@ -3,8 +3,9 @@ package kad
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
+	"net"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -140,17 +141,24 @@ func (l *limiter) account(name string, now time.Time) *account {
 // address, the peer ID.
 func SourceOf(p peer.ID, remote ma.Multiaddr) string {
 	ip, err := manet.ToIP(remote)
-	switch {
-	case err != nil || ip.IsLoopback():
+	if err != nil || ip.IsLoopback() {
 		return p.String()
-	case manet.IsPrivateAddr(remote):
-		return ip.String()
 	}
-	if v4 := ip.To4(); v4 != nil {
-		return fmt.Sprintf("%d.%d.%d.0/24", v4[0], v4[1], v4[2])
+	return sourceOfIP(ip)
+}
+
+// sourceOfIP is SourceOf for an address alone.
+func sourceOfIP(ip net.IP) string {
+	addr, _ := netip.AddrFromSlice(ip)
+	addr = addr.Unmap()
+	if reachOfIP(addr) != ReachPublic {
+		return addr.String()
 	}
-	v6 := ip.To16()
-	return fmt.Sprintf("%x:%x:%x::/48", v6[0:2], v6[2:4], v6[4:6])
+	bits := 48
+	if addr.Is4() {
+		bits = 24
+	}
+	return netip.PrefixFrom(addr, bits).Masked().String()
 }
 
 // admit registers a new stream, or returns the reason to refuse it.

@@ -51,9 +51,12 @@ var errRefused = errors.New("refused")
 // protocol's name together with the request (another).
 //
 // An error wraps dht.ErrUnreachable if the peer did not answer, errRefused if
-// it ended the stream without an answer, and errMalformed if the answer is
-// malformed.
+// it ended the stream without an answer, errMalformed if the answer is malformed,
+// and errBusy if nothing was sent.
 func (n *Node) call(ctx context.Context, p peer.AddrInfo, req *dht_pb.Message) (*dht_pb.Message, error) {
+	if err := n.hops.take(p.ID, req.GetType() == dht_pb.Message_PUT_VALUE, clientOf(ctx) != "", time.Now()); err != nil {
+		return nil, err
+	}
 	if len(p.Addrs) > 0 && n.host.Network().Connectedness(p.ID) != network.Connected {
 		n.host.Peerstore().AddAddrs(p.ID, p.Addrs, peerstore.TempAddrTTL)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto"
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"github.com/petnames-go/petnames/dht"
@@ -49,6 +50,10 @@ type Node interface {
 	// acknowledged it first excluded.
 	Confirm(ctx context.Context, p pointer.Pointer, record []byte) (int, error)
 
+	// ForClient returns the network for requests that the node passes on for the
+	// client at an address: bounded, so that its peers do not cut the node off, and
+	// what it stores is held as the client's.
+	ForClient(client netip.Addr) dht.Store
 	// Wait waits for the puts that continue in the background.
 	Wait(ctx context.Context) error
 
