@@ -24,8 +24,9 @@ import (
 //	kind                  1 byte
 //	fields                each its length (uvarint) and its bytes
 //
-// New entries are appended until the file is twice as long as its current
-// content. Then it is rewritten under a temporary name, synced and renamed.
+// New entries are appended until the file would be twice as long as its current
+// content, or longer than maxJournal. Then it is rewritten under a temporary name,
+// synced and renamed.
 // Appending does not sync, because other peers of the DHT have copies of the
 // records: a killed process loses the changes since the last flush
 // (flushEvery), a power cut those that the system had not yet written. Closing
@@ -38,6 +39,7 @@ const (
 	entryDelete  = 'd' // key
 	entryPeers   = 'a' // tag, addresses…: the complete list, each time
 	journalSlack = 1 << 20
+	maxJournal   = 32 << 20 // bytes of the file; a store of maxHeld takes less
 
 	maxEntry = 64 << 10 // bytes, without length and checksum
 )
@@ -75,6 +77,15 @@ func (e entry) append(b []byte) []byte {
 	binary.BigEndian.PutUint32(b[start:], uint32(len(payload)))
 	binary.BigEndian.PutUint32(b[start+4:], crc32.Checksum(payload, castagnoli()))
 	return b
+}
+
+// size returns the length of the encoded entry.
+func (e entry) size() int64 {
+	n := 9
+	for _, f := range e.fields {
+		n += len(binary.AppendUvarint(nil, uint64(len(f)))) + len(f)
+	}
+	return int64(n)
 }
 
 // readEntry reads one entry. It returns io.EOF at the end and errDamaged for an
@@ -204,10 +215,14 @@ func readJournal(r io.Reader, head entry, handle func(entry) error) error {
 }
 
 // flush appends changes. It rewrites the whole journal instead, from the
-// entries that all returns, after a failure and when the file is too long for
-// the bytes held.
+// entries that all returns, after a failure and when the file would be too long
+// for the bytes held.
 func (j *journal) flush(changes []entry, held int, all func() []entry) error {
-	if j.file != nil && j.length <= 2*int64(held)+journalSlack {
+	length := j.length
+	for _, e := range changes {
+		length += e.size()
+	}
+	if j.file != nil && j.length <= 2*int64(held)+journalSlack && length <= maxJournal {
 		n, err := writeEntries(j.file, changes)
 		j.length += n
 		if err == nil {

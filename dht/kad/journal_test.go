@@ -136,6 +136,71 @@ func TestTheJournalIsRewritten(t *testing.T) {
 	require.Equal(t, 1, n)
 }
 
+// However a full store changes, the journal is at most 32 MiB long, also when it was
+// longer before, and is not rewritten at each flush.
+func TestTheJournalOfAFullStoreIsBounded(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "dht.db")
+	s := newBoundedStore(maxHeld, time.Now)
+	s.changedKeys = map[string]bool{}
+	value := strings.Repeat("v", 10_000)
+	number := 0
+	flush := func(j *journal, records int) {
+		var changes []entry
+		s.mu.Lock()
+		for range records {
+			number++
+			h := s.parseValue(fmt.Sprintf("/ipns/%d", number), []byte(value))
+			_ = s.insert(&h.heldRecord, fmt.Sprint("source ", number%7))
+		}
+		for name := range s.changedKeys {
+			changes = append(changes, s.entry(name))
+		}
+		clear(s.changedKeys)
+		s.mu.Unlock()
+		require.NoError(t, j.flush(changes, s.bytes, func() []entry {
+			all := []entry{testHead}
+			for name := range s.items {
+				all = append(all, s.entry(name))
+			}
+			return all
+		}))
+		info, err := os.Stat(path)
+		require.NoError(t, err)
+		require.LessOrEqual(t, info.Size(), int64(32<<20))
+		require.Equal(t, j.length, info.Size())
+	}
+	j, err := openJournalOn(&durabletest.Disk{}, path, testHead, nil)
+	require.NoError(t, err)
+	flush(j, 5000)
+	rewritten := 0
+	for range 40 {
+		before := j.length
+		if flush(j, 100); j.length < before {
+			rewritten++
+		}
+	}
+	require.Positive(t, rewritten)
+	require.LessOrEqual(t, rewritten, 6, "of 40")
+	require.NoError(t, j.close())
+
+	long := journalBytes(testHead)
+	for len(long) < 40<<20 {
+		long = newEntry(entryPut, "a", "/ipns/x", value).append(long)
+	}
+	require.NoError(t, os.WriteFile(path, long, 0o600))
+	j, err = openJournalOn(&durabletest.Disk{}, path, testHead, func(entry) error { return nil })
+	require.NoError(t, err)
+	flush(j, 0)
+	require.NoError(t, j.close())
+}
+
+// The length of an entry is known before it is encoded.
+func TestTheSizeOfAnEntry(t *testing.T) {
+	for _, e := range append(someEntries(), newEntry(entryPut, strings.Repeat("x", 127), strings.Repeat("y", 128), strings.Repeat("z", 20_000)), newEntry(entryPut)) {
+		require.Len(t, e.append(nil), int(e.size()))
+	}
+}
+
 // rawEntry is an entry in a journal's format, without its length.
 func rawEntry(length uint32, payload []byte) []byte {
 	b := binary.BigEndian.AppendUint32(nil, length)
