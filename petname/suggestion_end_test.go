@@ -121,7 +121,9 @@ func TestASuggestionOfTwoDevicesIsDropped(t *testing.T) {
 	}
 	syncBooks(t, books...)
 	one := books[0].Ledger().Heads()[0]
-	require.NoError(t, books[0].Ledger().DropBodies(func(*ledger.View) ([]ledger.ID, error) { return []ledger.ID{{Device: one.Device, Number: one.Number}}, nil }))
+	require.NoError(t, books[0].Ledger().DropBodies(func(*ledger.View) ([]ledger.ID, error) {
+		return []ledger.ID{{Device: one.Device, Number: one.Number}}, nil
+	}))
 	requireRebuilt(t, books[0])
 	require.Equal(t, 1, countScanned(t, books[0]), "the other entry has it still")
 	for i, b := range books {
