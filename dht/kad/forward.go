@@ -47,6 +47,10 @@ type nextHops struct {
 	lastSweep time.Time // when unused budgets were last removed
 }
 
+// wallTime returns the time by which budgets are refilled: that of the peers advances
+// while this machine sleeps.
+func wallTime() time.Time { return time.Now().Round(0) }
+
 // take counts a request to a peer. It returns errBusy for one of a client if the budget
 // of the peer is used up, except for the reserve.
 func (h *nextHops) take(p peer.ID, store, client bool, now time.Time) error {

@@ -26,7 +26,9 @@ import (
 //
 // New entries are appended until the file would be twice as long as its current
 // content, or longer than maxJournal. Then it is rewritten under a temporary name,
-// synced and renamed.
+// synced and renamed. A full store has little room to append: a file that would be
+// longer than maxJournal is rewritten once in rewriteEvery, and misses the changes
+// in between until then.
 // Appending does not sync, because other peers of the DHT have copies of the
 // records: a killed process loses the changes since the last flush
 // (flushEvery), a power cut those that the system had not yet written. Closing
@@ -39,7 +41,8 @@ const (
 	entryDelete  = 'd' // key
 	entryPeers   = 'a' // tag, addresses…: the complete list, each time
 	journalSlack = 1 << 20
-	maxJournal   = 32 << 20 // bytes of the file; a store of maxHeld takes less
+	maxJournal   = 32 << 20    // bytes of the file; the records of a full store take less
+	rewriteEvery = time.Minute // at most, because of maxJournal
 
 	maxEntry = 64 << 10 // bytes, without length and checksum
 )
@@ -126,6 +129,9 @@ type journal struct {
 	files  disk.FS
 	file   disk.File // nil: the next flush rewrites the journal
 	length int64
+
+	behind    bool      // changes are missing in the file
+	rewritten time.Time // when the file was last rewritten
 }
 
 // openJournal reads the journal and passes each entry to handle, which returns
@@ -215,14 +221,20 @@ func readJournal(r io.Reader, head entry, handle func(entry) error) error {
 }
 
 // flush appends changes. It rewrites the whole journal instead, from the
-// entries that all returns, after a failure and when the file would be too long
-// for the bytes held.
+// entries that all returns, after a failure and when the file is too long for the
+// bytes held. If it would be longer than maxJournal, the journal is rewritten by
+// one of the next calls.
 func (j *journal) flush(changes []entry, held int, all func() []entry) error {
 	length := j.length
 	for _, e := range changes {
 		length += e.size()
 	}
-	if j.file != nil && j.length <= 2*int64(held)+journalSlack && length <= maxJournal {
+	j.behind = j.behind || length > maxJournal
+	switch {
+	case j.file == nil || j.length > 2*int64(held)+journalSlack || j.length > maxJournal:
+	case j.behind && time.Now().Round(0).Sub(j.rewritten).Abs() < rewriteEvery:
+		return nil
+	case !j.behind:
 		n, err := writeEntries(j.file, changes)
 		j.length += n
 		if err == nil {
@@ -248,7 +260,7 @@ func (j *journal) rewrite(all []entry) error {
 	if err := disk.Replace(j.files, j.path, j.tempPrefix(), time.Time{}, &content); err != nil {
 		return err
 	}
-	j.length = content.length
+	j.length, j.behind, j.rewritten = content.length, false, time.Now().Round(0)
 	return j.reopen()
 }
 
@@ -281,6 +293,9 @@ func writeEntries(w io.Writer, entries []entry) (length int64, err error) {
 	}
 	return length, nil
 }
+
+// complete makes the next flush write all changes.
+func (j *journal) complete() { j.rewritten = time.Time{} }
 
 // close syncs and closes the file.
 func (j *journal) close() error {

@@ -136,6 +136,7 @@ func (p *persistence) close() error {
 	p.stop()
 	<-p.done
 	p.peersSaved = time.Time{}
+	p.journal.complete()
 	err := p.flush()
 	if cerr := p.journal.close(); err == nil {
 		err = cerr

@@ -365,7 +365,7 @@ func (n *Node) putTo(ctx context.Context, p peer.AddrInfo, key string, value []b
 	req.Record = record.MakePutRecord(key, value)
 	resp, err := n.call(ctx, p, req)
 	if errors.Is(err, errRefused) {
-		n.hops.refused(p.ID, time.Now())
+		n.hops.refused(p.ID, wallTime())
 	}
 	if err != nil {
 		return err

@@ -23,9 +23,8 @@ import (
 
 const (
 	// maxHeld bounds the memory for stored records, in bytes. A record costs its
-	// length and heldOverhead, so there are at most maxHeld/heldOverhead. It is three
-	// quarters of maxJournal, so that the journal need not be rewritten often.
-	maxHeld      = 24 << 20
+	// length and heldOverhead, so there are at most maxHeld/heldOverhead.
+	maxHeld      = 32 << 20
 	heldOverhead = 512
 
 	// maxProviders bounds in the same way the provider records, which name the

@@ -54,7 +54,7 @@ var errRefused = errors.New("refused")
 // it ended the stream without an answer, errMalformed if the answer is malformed,
 // and errBusy if nothing was sent.
 func (n *Node) call(ctx context.Context, p peer.AddrInfo, req *dht_pb.Message) (*dht_pb.Message, error) {
-	if err := n.hops.take(p.ID, req.GetType() == dht_pb.Message_PUT_VALUE, clientOf(ctx) != "", time.Now()); err != nil {
+	if err := n.hops.take(p.ID, req.GetType() == dht_pb.Message_PUT_VALUE, clientOf(ctx) != "", wallTime()); err != nil {
 		return nil, err
 	}
 	if len(p.Addrs) > 0 && n.host.Network().Connectedness(p.ID) != network.Connected {
