@@ -347,21 +347,59 @@ func (l *Ledger) Rebuild() error {
 // pages of the file until those are overwritten.
 func (l *Ledger) DropBody(id ID) error {
 	return l.write(func(w *writing) error {
-		i, err := w.st.find(id)
-		if err != nil {
-			return err
-		}
-		e, r, err := w.log.entry(i, id.Number, false)
-		if err != nil {
-			return err
-		}
-		if e.kind != KindApplication {
-			return fmt.Errorf("entry %v holds the book together, its body cannot be dropped", id)
-		}
-		r.raw, r.body, r.state = slices.Clone(r.raw), nil, bodyDropped
 		w.st.replay = true
-		return w.log.put(i, id.Number, r)
+		_, err := w.dropBody(id)
+		return err
 	})
+}
+
+// DropBodies is DropBody for several entries in one transaction. choose selects
+// them by the current view; entries without a stored body are passed over. If the
+// Fold is a [Dropper], the view need not be rebuilt.
+func (l *Ledger) DropBodies(choose func(v *View) ([]ID, error)) error {
+	return l.write(func(w *writing) error {
+		ids, err := choose(&View{w.view.viewTx, false})
+		if err != nil {
+			return err
+		}
+		var dropped []EntryBody
+		for _, id := range ids {
+			e, err := w.dropBody(id)
+			if err != nil {
+				return err
+			}
+			if e.Body != nil {
+				dropped = append(dropped, e)
+			}
+		}
+		if len(dropped) == 0 || w.st.replay {
+			return nil
+		}
+		done := false
+		if dropper, ok := w.l.fold.(Dropper); ok {
+			done, err = dropper.Drop(w.view, dropped)
+		}
+		w.st.replay = !done
+		return err
+	})
+}
+
+// dropBody deletes the body of an entry from the log. It returns what was deleted.
+func (w *writing) dropBody(id ID) (EntryBody, error) {
+	i, err := w.st.find(id)
+	if err != nil {
+		return EntryBody{}, err
+	}
+	e, r, err := w.log.entry(i, id.Number, false)
+	if err != nil {
+		return EntryBody{}, err
+	}
+	if e.kind != KindApplication {
+		return EntryBody{}, fmt.Errorf("entry %v holds the book together, its body cannot be dropped", id)
+	}
+	dropped := EntryBody{Entry: e, Body: slices.Clone(r.body)}
+	r.raw, r.body, r.state = slices.Clone(r.raw), nil, bodyDropped
+	return dropped, w.log.put(i, id.Number, r)
 }
 
 // find returns the index of the device of an entry. It fails if the entry is not in

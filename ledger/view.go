@@ -27,6 +27,15 @@ type Fold interface {
 	Apply(v *View, e Entry, body []byte) error
 }
 
+// Dropper is a Fold that can remove from the view what entries wrote whose bodies
+// are dropped: see [Ledger.DropBodies].
+type Dropper interface {
+	Fold
+	// Drop changes the view to the one that a replay without these bodies derives,
+	// or returns false for a replay. After false the view may be in any state.
+	Drop(v *View, dropped []EntryBody) (done bool, err error)
+}
+
 // KV is one row of a table.
 type KV struct{ Key, Value []byte }
 

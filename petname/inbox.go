@@ -42,14 +42,18 @@ var (
 	ErrDecided = errors.New("the suggestion no longer stands")
 )
 
-// pending yields the suggestions without a decision, including expired ones.
+// pending yields the suggestions without a decision that have not ended. Those that
+// have are not read.
 func (b *Book) pending(v *ledger.View) iter.Seq2[Suggestion, error] {
 	return func(yield func(Suggestion, error) bool) {
 		now := b.now()
-		for kv, err := range v.Scan(tablePending, nil) {
+		for kv, err := range v.ScanFrom(tablePending, nil, endKey(now.UnixMilli(), nil)) {
 			var s Suggestion
+			if err == nil && len(kv.Key) < 8 {
+				err = errRow
+			}
 			if err == nil {
-				s, err = readSuggestion(v, kv.Key, now)
+				s, err = readSuggestion(v, kv.Key[8:], now)
 			}
 			if !yield(s, err) || err != nil {
 				return

@@ -75,7 +75,8 @@ const (
 // The tables of suggestions and statements.
 const (
 	tableInbox        = "inbox"     // digits ‖ suggestion id → suggestionState
-	tablePending      = "pending"   // digits ‖ suggestion id → empty, for each suggestion without a decision
+	tablePending      = "pending"   // end (8 bytes) ‖ digits ‖ suggestion id → empty, for each suggestion without a decision
+	tableEnds         = "ends"      // end (8 bytes) ‖ digits ‖ suggestion id → empty, for each suggestion whose body can be dropped after its end
 	tableAbout        = "about"     // pointer ‖ 0 ‖ digits ‖ suggestion id → empty; pointer ‖ 1 ‖ hash of a denial → statementState
 	tableMuted        = "muted"     // pointer → empty: suggestions about it are refused
 	tableRetracted    = "retracted" // id of an introduction ‖ pointer of the signer of its retraction → empty

@@ -20,6 +20,7 @@ type suggestionState struct {
 	Content  *wireSuggestion // nil: only the decision is known yet
 	Accepted [][]byte        // the entries that accepted it, sorted
 	Verdicts []verdict       // sorted
+	Entries  [][]byte        // the entries that have the content, sorted: the first maxEntries
 }
 
 // statementState is the row of a stored statement: edges or a denial.
@@ -49,6 +50,9 @@ func (f fold) suggest(v *ledger.View, e ledger.Entry, a act) error {
 		if s.Content == nil || encodesLess(*a.Suggestion, *s.Content) {
 			s.Content = a.Suggestion
 		}
+		if s.Entries = withKey(s.Entries, undoKey(e.ID())); len(s.Entries) > maxEntries {
+			s.Entries = s.Entries[:maxEntries]
+		}
 	})
 }
 
@@ -59,8 +63,12 @@ func (f fold) updateSuggestion(v *ledger.View, id []byte, change func(*suggestio
 	if err != nil {
 		return err
 	}
+	before := state
 	change(&state)
 	if err := putState(v, tableInbox, row, state); err != nil {
+		return err
+	}
+	if err := indexEnds(v, row, before, state); err != nil {
 		return err
 	}
 	if state.Content != nil && state.Content.About != nil {
@@ -73,10 +81,7 @@ func (f fold) updateSuggestion(v *ledger.View, id []byte, change func(*suggestio
 			}
 		}
 	}
-	if state.undecided() {
-		return v.Put(tablePending, row, []byte{})
-	}
-	return v.Delete(tablePending, row)
+	return nil
 }
 
 // undecided reports whether the content is known and there is no decision.
@@ -91,18 +96,30 @@ func (f fold) accept(v *ledger.View, item []byte, entry ledger.ID, on bool) erro
 	}
 	key := undoKey(entry)
 	return f.updateSuggestion(v, item, func(s *suggestionState) {
-		s.Accepted = slices.DeleteFunc(s.Accepted, func(k []byte) bool { return bytes.Equal(k, key) })
 		if on {
-			s.Accepted = append(s.Accepted, key)
-			slices.SortFunc(s.Accepted, bytes.Compare)
+			s.Accepted = withKey(s.Accepted, key)
+		} else {
+			s.Accepted = withoutKey(s.Accepted, key)
 		}
 	})
+}
+
+// withKey returns sorted keys with a further one, in a slice of its own.
+func withKey(keys [][]byte, key []byte) [][]byte {
+	keys = append(withoutKey(keys, key), key)
+	slices.SortFunc(keys, bytes.Compare)
+	return keys
+}
+
+// withoutKey returns keys without one, in a slice of its own.
+func withoutKey(keys [][]byte, key []byte) [][]byte {
+	return slices.DeleteFunc(slices.Clone(keys), func(k []byte) bool { return bytes.Equal(k, key) })
 }
 
 func (f fold) decide(v *ledger.View, a act) error {
 	return f.updateSuggestion(v, a.Item, func(s *suggestionState) {
 		if !slices.Contains(s.Verdicts, a.Verdict) {
-			s.Verdicts = append(s.Verdicts, a.Verdict)
+			s.Verdicts = append(slices.Clone(s.Verdicts), a.Verdict)
 			slices.Sort(s.Verdicts)
 		}
 	})

@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -15,6 +17,14 @@ import (
 // maxFlooded is the maximum memory of a node under attack, in bytes: stored records,
 // connections, and as much again before the garbage collector runs.
 const maxFlooded = 128 << 20
+
+// requireNodeFile requires that the file of a node is not longer than its help states.
+func requireNodeFile(t *testing.T, home string) {
+	t.Helper()
+	info, err := os.Stat(filepath.Join(home, "dht.db"))
+	require.NoError(t, err)
+	require.LessOrEqual(t, info.Size(), int64(32<<20))
+}
 
 // A node that peers flood with more full-sized records than it may store stays within
 // its memory limit and its storage limit, and serves its own verbs. It cuts off a peer
@@ -51,6 +61,7 @@ func TestFloodedNode(t *testing.T) {
 	require.LessOrEqual(t, full.Held.Bytes, full.Held.Limit)
 	require.Greater(t, full.Held.Bytes, full.Held.Limit*9/10, "it is full, or nothing was tested")
 	require.Less(t, full.Memory, uint64(maxFlooded))
+	requireNodeFile(t, home)
 	require.Empty(t, full.CutOff, "within the rate of a keeper of many names")
 
 	loud := newRawPeer(t)
@@ -73,6 +84,7 @@ func TestFloodedNode(t *testing.T) {
 	require.Zero(t, verb(home, "node", "stop").exit)
 	<-n.done
 	require.Zero(t, n.cmd.ProcessState.ExitCode())
+	requireNodeFile(t, home)
 
 	n = serving(t, home, "--json") // with all of it
 	again := status(t, home)

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -195,15 +196,133 @@ func TestConnectionsAreBounded(t *testing.T) {
 			}
 		}
 		require.Len(t, open, maxConns)
-		require.True(t, closed(l.dialFrom("198.51.100.1:1")), "all of them are open")
-		require.False(t, closed(open[1]))
-		require.False(t, closed(open[len(open)-1]))
-		require.NoError(t, open[2].Close())
+		count := func() (n int) {
+			for _, conn := range open {
+				if conn.SetReadDeadline(time.Now().Add(-1)) != nil { // the other side has closed it
+					n++
+				}
+			}
+			return n
+		}
+		newcomer := l.dialFrom("198.51.100.1:1")
+		require.False(t, closed(newcomer), "it replaces a connection of a client with many")
+		ended := count()
+		require.Equal(t, 1, ended, "one for one: all of them are open")
+		require.NoError(t, open[len(open)-1].Close())
+		open = open[:len(open)-1]
 		synctest.Wait()
-		require.False(t, closed(l.dialFrom("198.51.100.1:1")), "there is room for one again")
-		require.True(t, closed(l.dialFrom("198.51.100.1:1")))
+		require.False(t, closed(l.dialFrom("198.51.100.1:1")))
+		require.Equal(t, ended, count(), "there was room for one again")
+		require.False(t, closed(newcomer))
 		stop()
 	})
+}
+
+// A request that is being served ends when all of its client's idle connections
+// have been replaced.
+func TestAServedRequestKeepsItsConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		finish := make(chan struct{})
+		l, stop := serve(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-finish }))
+		busy := l.dialFrom("192.0.2.0:1")
+		_, err := io.WriteString(busy, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+		require.NoError(t, err)
+		synctest.Wait()
+		for i := range maxConns - 1 {
+			l.dialFrom(fmt.Sprintf("192.0.2.%d:2", i/maxConnsPerClient))
+		}
+		for i := range maxConns {
+			l.dialFrom(fmt.Sprintf("198.51.%d.%d:2", i/250, i%250))
+		}
+		close(finish)
+		resp, err := http.ReadResponse(bufio.NewReader(busy), nil)
+		require.NoError(t, err)
+		require.Equal(t, 200, resp.StatusCode)
+		stop()
+	})
+}
+
+// Connections on which no request is served are replaced first, and those of the
+// client with the most before others. A client with as many connections as the
+// others replaces none that serves a request.
+func TestIdleConnectionsAreReplacedFirst(t *testing.T) {
+	l := newBoundedListener(nil)
+	add := func(client string, serving bool) (c, replaced *countedConn, room bool) {
+		c = &countedConn{listener: l, client: clientOf(client)}
+		if replaced, room = l.add(c); room {
+			l.setServing(c, serving)
+		}
+		return c, replaced, room
+	}
+	var idle []*countedConn
+	for i := range maxConns {
+		c, _, room := add(fmt.Sprintf("10.0.%d.%d:1", i/4/250, i/4%250), i%4 != 3)
+		require.True(t, room)
+		if !c.serving {
+			idle = append(idle, c)
+		}
+	}
+	l.setServing(idle[0], true) // it was used since
+	l.setServing(idle[0], false)
+	for range 2 {
+		_, replaced, room := add("192.0.2.1:1", true)
+		require.True(t, room)
+		require.Same(t, idle[1], replaced, "the oldest of those that wait")
+		idle = slices.Delete(idle, 1, 2)
+	}
+	for range len(idle) {
+		_, replaced, room := add("192.0.2.2:1", false)
+		require.True(t, room)
+		require.False(t, replaced.serving)
+		if l.conns[clientOf("192.0.2.2:1")] > 20 {
+			break // from here on it replaces its own
+		}
+	}
+	for c := range l.open {
+		l.setServing(c, true)
+	}
+	_, replaced, room := add("198.51.100.1:1", true)
+	require.True(t, room)
+	require.Equal(t, clientOf("192.0.2.2:1"), replaced.client, "it has the most")
+	for c := range l.open { // one connection each
+		l.remove(c)
+	}
+	for i := range maxConns {
+		_, _, room := add(fmt.Sprintf("10.%d.%d.1:1", i/250, i%250), true)
+		require.True(t, room)
+	}
+	_, replaced, room = add("198.51.100.1:1", true)
+	require.False(t, room)
+	require.Nil(t, replaced)
+	require.Equal(t, maxConns, l.total)
+	require.Len(t, l.open, maxConns)
+}
+
+// 1,100 idle connections from 19 addresses do not exclude a further client, over
+// real connections.
+func TestIdleConnectionsExcludeNobody(t *testing.T) {
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- Serve(ctx, inner, new(Server)) }()
+	for i := range 1100 {
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 1, byte(1+i%19))}}
+		conn, err := d.DialContext(ctx, "tcp", inner.Addr().String())
+		if err != nil {
+			t.Skipf("no further loopback addresses or files here: %v", err)
+		}
+		defer conn.Close()
+	}
+	for range 10 {
+		client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
+		resp, err := client.Get("http://" + inner.Addr().String() + path + newKey(t).Pointer().String())
+		require.NoError(t, err)
+		require.Equal(t, 200, resp.StatusCode)
+		require.NotEmpty(t, readAll(t, resp))
+	}
+	cancel()
+	require.NoError(t, <-served)
 }
 
 // Headers of up to 8 KiB, plus the standard library's margin, are read. The

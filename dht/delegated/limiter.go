@@ -2,6 +2,7 @@ package delegated
 
 import (
 	"container/list"
+	"errors"
 	"math"
 	"net/netip"
 	"sync"
@@ -38,6 +39,7 @@ type limiter struct {
 	mu      sync.Mutex
 	buckets map[netip.Prefix]*list.Element
 	recent  list.List // of *bucket, the latest in front
+	active  int       // long requests of all clients
 }
 
 // bucket is the use that one client makes of the server.
@@ -67,21 +69,34 @@ func (l *limiter) allow(client netip.Prefix, now time.Time, perSecond, burst flo
 	return true, 0
 }
 
-// acquire counts a long request, until release is called. It returns false if the
-// client already has limit active ones.
-func (l *limiter) acquire(client netip.Prefix, limit int) (release func(), ok bool) {
+var (
+	errClientBusy = errors.New("too many active requests of the client")
+	errAllBusy    = errors.New("too many active requests")
+)
+
+// acquire counts a long request, until release is called. It returns errAllBusy
+// if there are maxActive of them, and errClientBusy if the client has as many as
+// it may: maxActivePerClient, and fewer while others have many. So a few clients
+// cannot occupy all.
+func (l *limiter) acquire(client netip.Prefix) (release func(), err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	b := l.bucket(client)
-	if b.active >= limit {
-		return nil, false
+	left := maxActive - l.active
+	switch {
+	case left <= 0:
+		return nil, errAllBusy
+	case b.active >= max(1, (left+b.active)*maxActivePerClient/maxActive):
+		return nil, errClientBusy
 	}
 	b.active++
+	l.active++
 	return func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		b.active--
-	}, true
+		l.active--
+	}, nil
 }
 
 // bucket returns the bucket of a client. The caller holds l.mu.
@@ -96,7 +111,7 @@ func (l *limiter) bucket(client netip.Prefix) *bucket {
 	if len(l.buckets) >= maxClients {
 		// A removed client starts again with all of its tokens and active requests. That
 		// needs requests from maxClients others while its own ones are under way, whose
-		// own accounts allow as much; Server.slots bounds the active requests of all.
+		// own accounts allow as much; limiter.active bounds the requests of all.
 		oldest := l.recent.Back()
 		delete(l.buckets, oldest.Value.(*bucket).client)
 		l.recent.Remove(oldest)

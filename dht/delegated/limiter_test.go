@@ -2,12 +2,15 @@ package delegated
 
 import (
 	"fmt"
+	"net/http/httptest"
 	"net/netip"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/dht"
 )
 
 // Each client has its own bucket; headers do not change the client.
@@ -100,4 +103,70 @@ func TestLongRequestsAreBounded(t *testing.T) {
 		}
 		require.Equal(t, 200, request(s, here, "GET", k.Pointer().String(), nil).Code, "the places are free again")
 	})
+}
+
+// Eight clients with slow requests do not occupy all of the places.
+func TestSlowRequestsOfAFewClientsExcludeNobody(t *testing.T) {
+	var l limiter
+	for range 2 * maxActivePerClient {
+		for client := range 8 {
+			_, _ = l.acquire(clientOf(fmt.Sprintf("192.0.2.%d:1", client)))
+		}
+	}
+	require.LessOrEqual(t, l.active, maxActive/2)
+	for client := range maxActive / 2 {
+		release, err := l.acquire(clientOf(fmt.Sprintf("198.51.100.%d:1", client)))
+		require.NoError(t, err)
+		defer release()
+	}
+	_, err := l.acquire(clientOf("203.0.113.1:1"))
+	require.ErrorIs(t, err, errAllBusy)
+}
+
+// Requests for paths and methods that the router does not have use none of the
+// rate: Kubo sends such requests to the router of its names, too.
+func TestUnservedRequestsDoNotCount(t *testing.T) {
+	s := &Server{Now: func() time.Time { return epoch }, Rate: 1, Burst: 3}
+	k := newKey(t).Pointer().String()
+	for range 100 {
+		require.Equal(t, 404, requestAt(s, "GET", "/routing/v1/providers/"+k).Code)
+		require.Equal(t, 404, requestAt(s, "GET", "/routing/v1/peers/"+k).Code)
+		require.Equal(t, 405, requestAt(s, "POST", path+k).Code)
+	}
+	for range 3 {
+		require.Equal(t, 200, requestAt(s, "GET", path+k).Code)
+	}
+	require.Equal(t, 429, requestAt(s, "GET", path+k).Code)
+	require.Equal(t, 429, requestAt(s, "HEAD", path+k).Code)
+	require.Equal(t, 404, requestAt(s, "GET", "/routing/v1/providers/"+k).Code)
+}
+
+// requestAt is request with a whole path.
+func requestAt(s *Server, method, at string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(method, at, nil)
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, r)
+	return w
+}
+
+// clientStore is a network that records the clients for which it is asked.
+type clientStore struct {
+	dht.Memory
+	clients []netip.Addr
+}
+
+func (c *clientStore) ForClient(client netip.Addr) dht.Store {
+	c.clients = append(c.clients, client)
+	return &c.Memory
+}
+
+// The network of a router is asked for each client by itself.
+func TestTheNetworkIsAskedForEachClient(t *testing.T) {
+	network := new(clientStore)
+	s := unlimited(network)
+	k := newKey(t)
+	require.Equal(t, 200, request(s, "192.0.2.1:1", "PUT", k.Pointer().String(), sign(t, k, 1).Bytes()).Code)
+	require.Equal(t, 200, request(s, "[2001:db8::5]:1", "GET", newKey(t).Pointer().String(), nil).Code)
+	require.Equal(t, 200, request(s, "unknown", "GET", newKey(t).Pointer().String(), nil).Code)
+	require.Equal(t, []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::"), {}}, network.clients)
 }

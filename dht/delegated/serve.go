@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
 	"sync"
 	"time"
 )
@@ -16,19 +15,19 @@ const (
 	writeTimeout  = 30 * time.Second // for an answer, unless the handler sets another
 	maxHeaders    = 8 << 10          // bytes
 	stopTimeout   = 2 * time.Second
-
-	maxConns          = 1024
-	maxConnsPerClient = 64
 )
 
 // Serve serves requests at l until ctx ends, then waits up to 2 s for active
 // ones. It closes l, and returns after the last handler has returned, nil if ctx
 // ended. It closes connections with long or slow headers, bodies that take over
-// 5 s, idle connections, and those over 64 of one client. The 5 s are a read
-// deadline: a handler that takes longer, as [Server] may, has to clear it by an
-// http.ResponseController after reading the body.
+// 5 s, idle connections, and those over 64 of one client. When 1024 are open, a
+// further one replaces one that waits for a request, or one of a client with more
+// connections. The 5 s are a read deadline: a handler that takes longer, as
+// [Server] may, has to clear it by an http.ResponseController after reading the
+// body.
 func Serve(ctx context.Context, l net.Listener, h http.Handler) error {
-	draining := &drainingHandler{handler: h}
+	conns := newBoundedListener(l)
+	draining := &drainingHandler{handler: conns.handler(h)}
 	base, end := context.WithCancel(context.Background())
 	defer end()
 	srv := &http.Server{
@@ -38,6 +37,7 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler) error {
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaders,
 		BaseContext:       func(net.Listener) context.Context { return base },
+		ConnContext:       withConn,
 		// Errors of clients are not logged. Without this they go to a global log.
 		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug),
 	}
@@ -51,7 +51,7 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler) error {
 			srv.Close()
 		}
 	})
-	err := srv.Serve(&boundedListener{Listener: l, conns: map[netip.Prefix]int{}})
+	err := srv.Serve(conns)
 	if !stop() {
 		<-stopped
 	}
@@ -94,57 +94,4 @@ func (d *drainingHandler) drain() {
 	d.closed = true
 	d.mu.Unlock()
 	d.active.Wait()
-}
-
-// boundedListener is a listener that bounds the number of open connections, in
-// total and of one client.
-type boundedListener struct {
-	net.Listener
-	mu    sync.Mutex
-	conns map[netip.Prefix]int
-	total int
-}
-
-// Accept returns the next connection within the bounds, and closes others.
-func (l *boundedListener) Accept() (net.Conn, error) {
-	for {
-		conn, err := l.Listener.Accept()
-		if err != nil {
-			return nil, err
-		}
-		client := clientOf(conn.RemoteAddr().String())
-		l.mu.Lock()
-		room := l.total < maxConns && l.conns[client] < maxConnsPerClient
-		if room {
-			l.total++
-			l.conns[client]++
-		}
-		l.mu.Unlock()
-		if room {
-			return &countedConn{Conn: conn, release: sync.OnceFunc(func() { l.release(client) })}, nil
-		}
-		conn.Close()
-	}
-}
-
-// release ends the count of a connection of a client.
-func (l *boundedListener) release(client netip.Prefix) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.total--
-	if l.conns[client]--; l.conns[client] == 0 {
-		delete(l.conns, client)
-	}
-}
-
-// countedConn is a connection that counts until it is closed.
-type countedConn struct {
-	net.Conn
-	release func()
-}
-
-// Close closes the connection, which then no longer counts.
-func (c *countedConn) Close() error {
-	c.release()
-	return c.Conn.Close()
 }

@@ -209,9 +209,8 @@ func (s slowStore) Put(ctx context.Context, p pointer.Pointer, b []byte) (dht.Re
 // A client that leaves connections open has a bounded number of them, and blocks
 // no other client.
 func TestConnectionsAreBoundedPerClient(t *testing.T) {
-	c := &boundedListener{conns: map[netip.Prefix]int{}}
 	l := newPipes()
-	c.Listener = l
+	c := newBoundedListener(l)
 	dial := l.dialFrom
 	accepted := make(chan net.Conn, 2*maxConnsPerClient)
 	go func() {

@@ -10,6 +10,7 @@ import (
 	"math"
 	"mime"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"strings"
 	"sync"
@@ -25,7 +26,7 @@ const (
 	defaultBurst          = 60 // requests
 
 	maxActive          = 64 // active requests to the network, of all clients
-	maxActivePerClient = 8
+	maxActivePerClient = 8  // and at most an eighth of what the others leave
 
 	bodyTimeout = 5 * time.Second // for the body of a put
 	noneMaxAge  = 15              // seconds that the answer without a record may be cached
@@ -45,14 +46,15 @@ const (
 // that takes over 5 s, 409 for a record older than the newest known, 413 for one
 // over 10 KiB, 429 (with Retry-After) for a client that sends too many requests,
 // in time or at once, 503 (with Retry-After) if the network stored nothing or is
-// unreachable. A record may be put again, which renews it in the network.
+// unreachable. A record may be put again, which renews it in the network. Requests
+// for other paths and methods are refused with 404 and 405, and do not count.
 //
 // A client is an address, in IPv6 a /64. Headers do not affect this. Web pages of
 // other origins cannot use the router (there are no CORS headers): a router on
 // loopback is for its owner.
 type Server struct {
 	// Network is queried for records that are not in memory, and puts go to it
-	// before they are answered. Nil: none.
+	// before they are answered. Nil: none. A [ClientStore] is asked for each client.
 	Network dht.Store
 	// Now is the clock for expiry, TTL and rates; nil means time.Now. The
 	// deadlines of connections use the system clock.
@@ -69,7 +71,23 @@ type Server struct {
 	mux     *http.ServeMux
 	limiter limiter
 	cache   recordCache
-	slots   chan struct{}
+}
+
+// ClientStore is a network that bounds or accounts what it does for each client of a
+// router.
+type ClientStore interface {
+	dht.Store
+	// ForClient returns the network for the requests of one client: an IPv4 address,
+	// the /64 of an IPv6 address, or the zero address if it is unknown.
+	ForClient(client netip.Addr) dht.Store
+}
+
+// network returns the network for the client of a request.
+func (s *Server) network(r *http.Request) dht.Store {
+	if n, ok := s.Network.(ClientStore); ok {
+		return n.ForClient(clientOf(r.RemoteAddr).Addr())
+	}
+	return s.Network
 }
 
 // Records returns the number of records in memory.
@@ -78,7 +96,6 @@ func (s *Server) Records() int { return s.cache.len() }
 // ServeHTTP serves one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.once.Do(func() {
-		s.slots = make(chan struct{}, maxActive)
 		s.mux = http.NewServeMux()
 		s.mux.HandleFunc("GET "+path+"{name}", s.get)
 		s.mux.HandleFunc("PUT "+path+"{name}", s.put)
@@ -90,7 +107,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := http.NewResponseController(w)
 	_ = c.SetReadDeadline(time.Now().Add(bodyTimeout))
 	_ = c.SetWriteDeadline(time.Now().Add(bodyTimeout + s.timeout() + bodyTimeout))
-	if ok, wait := s.limiter.allow(clientOf(r.RemoteAddr), began, s.rate(), s.burst()); !ok {
+	if _, served := s.mux.Handler(r); served == "" {
+		// What the router does not have, such as /providers/, uses nothing of what
+		// the client may ask for: Kubo sends such requests beside those for records.
+		s.mux.ServeHTTP(recorder, r)
+	} else if ok, wait := s.limiter.allow(clientOf(r.RemoteAddr), began, s.rate(), s.burst()); !ok {
 		tooMany(recorder, wait, "too many requests from your address")
 	} else {
 		s.mux.ServeHTTP(recorder, r)
@@ -138,7 +159,7 @@ func (s *Server) get(w http.ResponseWriter, r *http.Request) {
 		if !acquired {
 			return
 		}
-		found, err := s.queryNetwork(r.Context(), p)
+		found, err := s.queryNetwork(r.Context(), s.network(r), p)
 		release()
 		switch {
 		case err == nil:
@@ -190,10 +211,10 @@ func (s *Server) writeRecord(w http.ResponseWriter, r *http.Request, record poin
 
 // queryNetwork looks a record up at LevelFresh: clients have caches of their own,
 // so a request means that a fresh record is needed.
-func (s *Server) queryNetwork(ctx context.Context, p pointer.Pointer) (pointer.Record, error) {
+func (s *Server) queryNetwork(ctx context.Context, network dht.Store, p pointer.Pointer) (pointer.Record, error) {
 	// A resolver for this request only: requests of clients leave nothing but an
 	// entry of the cache.
-	resolver := dht.Resolver{Stores: []dht.Store{s.Network}, Now: s.now, Timeout: s.timeout()}
+	resolver := dht.Resolver{Stores: []dht.Store{network}, Now: s.now, Timeout: s.timeout()}
 	res, err := resolver.Best(ctx, p, dht.LevelFresh)
 	return res.Record, err
 }
@@ -227,7 +248,7 @@ func (s *Server) put(w http.ResponseWriter, r *http.Request) {
 		if !acquired {
 			return
 		}
-		resolver := dht.Resolver{Stores: []dht.Store{s.Network}, Now: s.now, Timeout: s.timeout()}
+		resolver := dht.Resolver{Stores: []dht.Store{s.network(r)}, Now: s.now, Timeout: s.timeout()}
 		receipt, err := resolver.Publish(r.Context(), record)
 		release()
 		switch {
@@ -285,19 +306,16 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, bool) {
 // acquire counts a request to the network, until release is called. Over the
 // limits it sends the response and returns false.
 func (s *Server) acquire(w http.ResponseWriter, r *http.Request) (release func(), ok bool) {
-	done, ok := s.limiter.acquire(clientOf(r.RemoteAddr), maxActivePerClient)
-	if !ok {
+	release, err := s.limiter.acquire(clientOf(r.RemoteAddr))
+	switch {
+	case errors.Is(err, errClientBusy):
 		tooMany(w, time.Second, "too many requests from your address at once")
 		return nil, false
-	}
-	select {
-	case s.slots <- struct{}{}:
-		return func() { <-s.slots; done() }, true
-	default:
-		done()
+	case err != nil:
 		tooBusy(w, "too many requests at once; try again")
 		return nil, false
 	}
+	return release, true
 }
 
 // pathPointer returns the pointer of the path. If there is none, it sends the

@@ -122,8 +122,8 @@ func TestWhichAddressesMayBeDialled(t *testing.T) {
 	} {
 		a, err := ma.NewMultiaddr(addr)
 		require.NoError(t, err)
-		require.Equal(t, want[0], (&Node{network: LAN}).mayDial(a), "%s on a LAN", addr)
-		require.Equal(t, want[1], (&Node{network: IPFS}).mayDial(a), "%s on IPFS", addr)
+		require.Equal(t, want[0], (&Node{network: LAN}).MayDial(a), "%s on a LAN", addr)
+		require.Equal(t, want[1], (&Node{network: IPFS}).MayDial(a), "%s on IPFS", addr)
 	}
 }
 

@@ -25,6 +25,9 @@ func (b *bucket) take(r tokenRate, n int, now time.Time) bool {
 	return b.tokens.AllowN(now, n)
 }
 
+// left returns how many tokens are in the bucket.
+func (b *bucket) left(r tokenRate, now time.Time) float64 { return float64(r.burst) - b.used(now) }
+
 // used returns how many tokens are missing from the bucket.
 func (b *bucket) used(now time.Time) float64 {
 	if b.tokens == nil {

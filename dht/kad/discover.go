@@ -99,7 +99,9 @@ func announced(texts []string) []peer.AddrInfo {
 // over maxFound at one time.
 func (d *discovery) HandlePeerFound(info peer.AddrInfo) {
 	n := d.node
-	if info.ID == n.host.ID() {
+	// Anyone on the local network can announce any address.
+	info.Addrs = ma.FilterAddrs(info.Addrs, n.MayDial)
+	if info.ID == n.host.ID() || len(info.Addrs) == 0 {
 		return
 	}
 	select {

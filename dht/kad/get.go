@@ -100,7 +100,7 @@ type get struct {
 // run walks, and leaves late answers and repairs to the background.
 func (g *get) run(ctx context.Context) error {
 	n := g.node
-	background, done, err := n.begin(context.Background()) // late requests and repairs outlive the call
+	background, done, err := n.begin(forClientOf(ctx, context.Background())) // late requests and repairs outlive the call
 	if err != nil {
 		return err
 	}

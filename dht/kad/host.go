@@ -11,6 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
 	ma "github.com/multiformats/go-multiaddr"
+	madns "github.com/multiformats/go-multiaddr-dns"
 	manet "github.com/multiformats/go-multiaddr/net"
 )
 
@@ -30,7 +31,7 @@ func (n *Node) newHost(c Config, key crypto.PrivKey) (host.Host, error) {
 
 // planHost returns the parts of the host for a configuration.
 func (n *Node) planHost(c Config, key crypto.PrivKey) (hostPlan, error) {
-	plan := hostPlan{PeerKey: key, DialTimeout: n.dialTimeout}
+	plan := hostPlan{PeerKey: key, DialTimeout: n.dialTimeout, Resolver: swarm.ResolverFromMaDNS{Resolver: madns.DefaultResolver}}
 	for _, listen := range c.Listen {
 		a, err := ma.NewMultiaddr(listen)
 		if err != nil {
@@ -54,9 +55,11 @@ func (n *Node) planHost(c Config, key crypto.PrivKey) (hostPlan, error) {
 	if n.adjustHost != nil {
 		n.adjustHost(&plan)
 	}
+	plan.Resolver = ownerResolver{n.dials, plan.Resolver}
+	plan.ConnectionGater = gater{node: n}
 	var err error
 	if n.server {
-		plan.ConnectionGater = gater{n.limiter}
+		plan.ConnectionGater = gater{n, n.limiter}
 		plan.ResourceManager, err = resources()
 	} else {
 		plan.ResourceManager, err = clientResources()

@@ -57,6 +57,7 @@ type hostPlan struct {
 	QUICReuse   []quicreuse.Option // for the simulated network of the tests
 
 	ConnectionGater connmgr.ConnectionGater // nil: none
+	Resolver        network.MultiaddrDNSResolver
 	ResourceManager network.ResourceManager
 
 	// Counters that stop dials by UDP or IPv6 while nearly all of them fail; nil:
@@ -258,7 +259,7 @@ func (p hostPlan) newNetwork(key ic.PrivKey, bus busapi.Bus, options ...swarm.Op
 	if err := errors.Join(store.AddPrivKey(id, key), store.AddPubKey(id, key.GetPublic())); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
-	options = append(options, swarm.WithResourceManager(p.ResourceManager),
+	options = append(options, swarm.WithResourceManager(p.ResourceManager), swarm.WithMultiaddrResolver(p.Resolver),
 		swarm.WithUDPBlackHoleSuccessCounter(p.UDPBlackHoleSuccessCounter), swarm.WithIPv6BlackHoleSuccessCounter(p.IPv6BlackHoleSuccessCounter))
 	if p.ConnectionGater != nil {
 		options = append(options, swarm.WithConnectionGater(p.ConnectionGater))

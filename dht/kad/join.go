@@ -15,6 +15,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peerstore"
 	"github.com/libp2p/go-libp2p/core/sec"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
+	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/petnames-go/petnames/dht"
 )
@@ -33,6 +34,7 @@ func (n *Node) Join(ctx context.Context, addrs []string) (connected int, err err
 		return 0, err
 	}
 	defer leave()
+	n.dials.allow(infos)
 	if connected, err = n.join(ctx, infos); err != nil {
 		return connected, fmt.Errorf("kad: join: %w", err)
 	}
@@ -155,6 +157,7 @@ func (n *Node) join(ctx context.Context, infos []peer.AddrInfo) (connected int, 
 			continue
 		}
 		connected++
+		n.widenReach(o.info)
 		w.add(o.info)
 		for _, p := range o.r.closer {
 			w.add(p)
@@ -169,4 +172,17 @@ func (n *Node) join(ctx context.Context, infos []peer.AddrInfo) (connected int, 
 		return true
 	})
 	return connected, nil
+}
+
+// widenReach lowers the Reach after a connection with a peer that the owner named by
+// a DNS name: the name may lead into a local network.
+func (n *Node) widenReach(info peer.AddrInfo) {
+	if !n.dials.mayDialPeer(info.ID) || !slices.ContainsFunc(info.Addrs, func(a ma.Multiaddr) bool { return nameOf(a) != "" }) {
+		return
+	}
+	for _, c := range n.host.Network().ConnsToPeer(info.ID) {
+		if c.Stat().Direction == network.DirOutbound {
+			n.dials.widen(c.RemoteMultiaddr())
+		}
+	}
 }

@@ -23,8 +23,11 @@ import (
 //	kind                  1 byte
 //	fields                each its length (uvarint) and its bytes
 //
-// New entries are appended until the file is twice as long as its current
-// content. Then it is rewritten under a temporary name, synced and renamed.
+// New entries are appended until the file would be twice as long as its current
+// content, or longer than maxJournal. Then it is rewritten under a temporary name,
+// synced and renamed. A full store has little room to append: a file that would be
+// longer than maxJournal is rewritten once in rewriteEvery, and misses the changes
+// in between until then.
 // Appending does not sync, because other peers of the DHT have copies of the
 // records: a killed process loses the changes since the last flush
 // (flushEvery), a power cut those that the system had not yet written. Closing
@@ -37,6 +40,8 @@ const (
 	entryDelete  = 'd' // key
 	entryPeers   = 'a' // tag, addresses…: the complete list, each time
 	journalSlack = 1 << 20
+	maxJournal   = 32 << 20    // bytes of the file; the records of a full store take less
+	rewriteEvery = time.Minute // at most, because of maxJournal
 
 	maxEntry = frames.Most // bytes, without length and checksum
 )
@@ -70,6 +75,15 @@ func (e entry) append(b []byte) []byte {
 	return b
 }
 
+// size returns the length of the encoded entry.
+func (e entry) size() int64 {
+	n := 9
+	for _, f := range e.fields {
+		n += len(binary.AppendUvarint(nil, uint64(len(f)))) + len(f)
+	}
+	return int64(n)
+}
+
 // readEntry reads one entry. It returns io.EOF at the end and errDamaged for an
 // incomplete or invalid entry.
 func readEntry(r io.Reader) (entry, error) {
@@ -95,6 +109,9 @@ type journal struct {
 	files  disk.FS
 	file   disk.File // nil: the next flush rewrites the journal
 	length int64
+
+	behind    bool      // changes are missing in the file
+	rewritten time.Time // when the file was last rewritten
 }
 
 // openJournal reads the journal and passes each entry to handle, which returns
@@ -184,10 +201,20 @@ func readJournal(r io.Reader, head entry, handle func(entry) error) error {
 }
 
 // flush appends changes. It rewrites the whole journal instead, from the
-// entries that all returns, after a failure and when the file is too long for
-// the bytes held.
+// entries that all returns, after a failure and when the file is too long for the
+// bytes held. If it would be longer than maxJournal, the journal is rewritten by
+// one of the next calls.
 func (j *journal) flush(changes []entry, held int, all func() []entry) error {
-	if j.file != nil && j.length <= 2*int64(held)+journalSlack {
+	length := j.length
+	for _, e := range changes {
+		length += e.size()
+	}
+	j.behind = j.behind || length > maxJournal
+	switch {
+	case j.file == nil || j.length > 2*int64(held)+journalSlack || j.length > maxJournal:
+	case j.behind && time.Now().Round(0).Sub(j.rewritten).Abs() < rewriteEvery:
+		return nil
+	case !j.behind:
 		n, err := writeEntries(j.file, changes)
 		j.length += n
 		if err == nil {
@@ -213,7 +240,7 @@ func (j *journal) rewrite(all []entry) error {
 	if err := disk.Replace(j.files, j.path, j.tempPrefix(), time.Time{}, &content); err != nil {
 		return err
 	}
-	j.length = content.length
+	j.length, j.behind, j.rewritten = content.length, false, time.Now().Round(0)
 	return j.reopen()
 }
 
@@ -246,6 +273,9 @@ func writeEntries(w io.Writer, entries []entry) (length int64, err error) {
 	}
 	return length, nil
 }
+
+// complete makes the next flush write all changes.
+func (j *journal) complete() { j.rewritten = time.Time{} }
 
 // close syncs and closes the file.
 func (j *journal) close() error {

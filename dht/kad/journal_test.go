@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -134,6 +136,86 @@ func TestTheJournalIsRewritten(t *testing.T) {
 	_, err = openJournal(path, testHead, func(entry) error { n++; return nil })
 	require.NoError(t, err)
 	require.Equal(t, 1, n)
+}
+
+// However a full store changes, the journal is at most 32 MiB long, also when it was
+// longer before, and is not rewritten at each flush.
+func TestTheJournalOfAFullStoreIsBounded(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "dht.db")
+	s := newBoundedStore(maxHeld, time.Now)
+	s.changedKeys = map[string]bool{}
+	value := strings.Repeat("v", 10_000)
+	number := 0
+	flush := func(j *journal, records int) {
+		var changes []entry
+		s.mu.Lock()
+		for range records {
+			number++
+			h := s.parseValue(fmt.Sprintf("/ipns/%d", number), []byte(value))
+			_ = s.insert(&h.heldRecord, fmt.Sprint("source ", number%7))
+		}
+		for name := range s.changedKeys {
+			changes = append(changes, s.entry(name))
+		}
+		clear(s.changedKeys)
+		s.mu.Unlock()
+		require.NoError(t, j.flush(changes, s.bytes, func() []entry {
+			all := []entry{testHead}
+			for name := range s.items {
+				all = append(all, s.entry(name))
+			}
+			return all
+		}))
+		info, err := os.Stat(path)
+		require.NoError(t, err)
+		require.LessOrEqual(t, info.Size(), int64(32<<20))
+		require.Equal(t, j.length, info.Size())
+	}
+	j, err := openJournal(path, testHead, nil)
+	require.NoError(t, err)
+	flush(j, 5000)
+	rewrites := 0
+	for range 11 { // 15 seconds apart, by the journal's own clock
+		before := j.rewritten
+		flush(j, 300)
+		if j.rewritten != before {
+			rewrites++
+		}
+		j.rewritten = j.rewritten.Add(-rewriteEvery / 4)
+	}
+	require.InDelta(t, 11/4, rewrites, 1)
+	j.complete()
+	flush(j, 0)
+	require.NoError(t, j.close())
+	names := map[string]bool{}
+	j, err = openJournal(path, testHead, func(e entry) error {
+		if e.kind == entryDelete {
+			delete(names, string(e.fields[0]))
+		} else {
+			names[string(e.fields[1])] = true
+		}
+		return nil
+	})
+	require.NoError(t, err)
+	require.NoError(t, j.close())
+	require.ElementsMatch(t, slices.Collect(maps.Keys(s.items)), slices.Collect(maps.Keys(names)), "a journal that is closed misses nothing")
+
+	long := journalBytes(testHead)
+	for len(long) < 40<<20 {
+		long = newEntry(entryPut, "a", "/ipns/x", value).append(long)
+	}
+	require.NoError(t, os.WriteFile(path, long, 0o600))
+	j, err = openJournal(path, testHead, func(entry) error { return nil })
+	require.NoError(t, err)
+	flush(j, 0)
+	require.NoError(t, j.close())
+}
+
+// The length of an entry is known before it is encoded.
+func TestTheSizeOfAnEntry(t *testing.T) {
+	for _, e := range append(someEntries(), newEntry(entryPut, strings.Repeat("x", 127), strings.Repeat("y", 128), strings.Repeat("z", 20_000)), newEntry(entryPut)) {
+		require.Len(t, e.append(nil), int(e.size()))
+	}
 }
 
 // rawEntry is an entry in a journal's format, without its length.

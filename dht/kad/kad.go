@@ -43,6 +43,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
+	ma "github.com/multiformats/go-multiaddr"
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/pointer"
 )
@@ -52,8 +53,8 @@ type Network string
 
 const (
 	// LAN is a network of private peers or a local network, over
-	// /ipfs/lan/kad/1.0.0. Peers may have any IP address. Addresses that need DNS
-	// or a relay are ignored.
+	// /ipfs/lan/kad/1.0.0. Peers may have any IP address, within Config.Reach.
+	// Addresses that need DNS or a relay are ignored.
 	LAN Network = "lan"
 	// IPFS is the public Amino DHT, over /ipfs/kad/1.0.0. Peers without a public
 	// address are ignored, as the rules of that network require.
@@ -75,6 +76,7 @@ type Config struct {
 	DialTimeout time.Duration    // of one peer; 0: 2/5 of Timeout
 	Timeout     time.Duration    // of one request, including the dial; 0: 2.5 s
 	Now         func() time.Time // the clock by which records expire; nil: time.Now
+	Reach       Reach            // which addresses that others name are dialled; on IPFS always ReachPublic
 	Logger      *slog.Logger     // nil: nothing is logged
 
 	// Host is the host to use; nil: the node creates one. The caller closes it.
@@ -104,6 +106,8 @@ type Node struct {
 	adjustHost   func(*hostPlan) // from Config.adjustHost
 	bootstrap    []peer.AddrInfo // from Config.Bootstrap
 	staticRelays []peer.AddrInfo // from Config.Relays
+	dials        *dialPolicy
+	hops         nextHops
 	now          func() time.Time
 	log          *slog.Logger
 
@@ -232,6 +236,9 @@ func configure(c Config) (_ *Node, err error) {
 	if n.staticRelays, err = parseAddrs(c.Relays); err != nil {
 		return nil, err
 	}
+	n.dials = newDialPolicy(c.Reach)
+	n.dials.allow(n.bootstrap)
+	n.dials.allow(n.staticRelays)
 	n.dhtStarted = make(chan struct{})
 	n.peerTimes = newPeerTimes()
 	n.store = newBoundedStore(maxHeld, n.now)
@@ -266,6 +273,9 @@ func (n *Node) runOn(h host.Host) (err error) {
 	}
 	if n.network == IPFS {
 		options = append(options, publicFilters(h)...)
+	}
+	if n.externalHost { // whose dials have no gater of ours
+		options = append(options, kaddht.AddressFilter(func(addrs []ma.Multiaddr) []ma.Multiaddr { return ma.FilterAddrs(addrs, n.MayDial) }))
 	}
 	n.host = h
 	if err := n.peerTimes.watch(h); err != nil {

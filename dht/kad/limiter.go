@@ -3,8 +3,9 @@ package kad
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
+	"net"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -133,29 +134,36 @@ func (l *limiter) account(name string, now time.Time) *account {
 	return a
 }
 
-// sourceOf returns the source against which a peer's records count. It is
-// chosen so that many sources are costly for one attacker: the /24 of a public
+// SourceOf returns the source against which a peer's records and streams count. It
+// is chosen so that many sources are costly for one attacker: the /24 of a public
 // IPv4 address or the /48 of an IPv6 address. On a local network it is the
 // address, and on the loopback interface, where all peers have the same
 // address, the peer ID.
-func sourceOf(p peer.ID, remote ma.Multiaddr) string {
+func SourceOf(p peer.ID, remote ma.Multiaddr) string {
 	ip, err := manet.ToIP(remote)
-	switch {
-	case err != nil || ip.IsLoopback():
+	if err != nil || ip.IsLoopback() {
 		return p.String()
-	case manet.IsPrivateAddr(remote):
-		return ip.String()
 	}
-	if v4 := ip.To4(); v4 != nil {
-		return fmt.Sprintf("%d.%d.%d.0/24", v4[0], v4[1], v4[2])
+	return sourceOfIP(ip)
+}
+
+// sourceOfIP is SourceOf for an address alone.
+func sourceOfIP(ip net.IP) string {
+	addr, _ := netip.AddrFromSlice(ip)
+	addr = addr.Unmap()
+	if reachOfIP(addr) != ReachPublic {
+		return addr.String()
 	}
-	v6 := ip.To16()
-	return fmt.Sprintf("%x:%x:%x::/48", v6[0:2], v6[2:4], v6[4:6])
+	bits := 48
+	if addr.Is4() {
+		bits = 24
+	}
+	return netip.PrefixFrom(addr, bits).Masked().String()
 }
 
 // admit registers a new stream, or returns the reason to refuse it.
 func (l *limiter) admit(s network.Stream) (*limitedStream, error) {
-	ls := &limitedStream{Stream: s, limiter: l, peer: s.Conn().RemotePeer(), source: sourceOf(s.Conn().RemotePeer(), s.Conn().RemoteMultiaddr())}
+	ls := &limitedStream{Stream: s, limiter: l, peer: s.Conn().RemotePeer(), source: SourceOf(s.Conn().RemotePeer(), s.Conn().RemoteMultiaddr())}
 	now := l.now()
 	ls.lastRequest = now
 	l.mu.Lock()

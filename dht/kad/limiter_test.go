@@ -311,7 +311,7 @@ func TestBucket(t *testing.T) {
 
 func TestSourceOf(t *testing.T) {
 	p, q := randomPeer(t), randomPeer(t)
-	source := func(p peer.ID, addr string) string { return sourceOf(p, ma.StringCast(addr)) }
+	source := func(p peer.ID, addr string) string { return SourceOf(p, ma.StringCast(addr)) }
 	for _, pair := range []struct {
 		a, b string
 		same bool

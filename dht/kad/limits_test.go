@@ -322,7 +322,7 @@ func TestAPeerThatIsCutOffCannotConnect(t *testing.T) {
 	l := defaultLimits
 	l.strikes = tokenRate{1, 0}
 	g, _ := limiterAt(l)
-	gate := gater{g}
+	gate := gater{limiter: g}
 	for _, cut := range []bool{false, true} {
 		if cut {
 			g.strike("p", 2, "abuse")

@@ -51,7 +51,7 @@ func TestReachabilityServicesOfEachKindOfNode(t *testing.T) {
 			require.Equal(t, c.public, h.EnableNATService)
 			require.Equal(t, c.public, !h.Private)
 			require.Equal(t, c.public, h.NATManager != nil)
-			require.Equal(t, c.Server, h.ConnectionGater != nil)
+			require.Equal(t, c.Server, h.ConnectionGater.(gater).limiter != nil, "peers are cut off")
 			onIPFS := c.Network == IPFS
 			require.Equal(t, onIPFS, h.AddressDiscovery)
 			require.Equal(t, onIPFS, h.UDPBlackHoleSuccessCounter != nil)

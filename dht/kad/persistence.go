@@ -136,6 +136,7 @@ func (p *persistence) close() error {
 	p.stop()
 	<-p.done
 	p.peersSaved = time.Time{}
+	p.journal.complete()
 	err := p.flush()
 	if cerr := p.journal.close(); err == nil {
 		err = cerr
@@ -205,7 +206,7 @@ func (n *Node) peersToSave() []string {
 		addrs := 0
 		for _, a := range n.host.Peerstore().Addrs(id) {
 			text := a.String() + "/p2p/" + id.String()
-			if !n.mayDial(a) || addrs == maxKnownAddrs || len(text) > left {
+			if !n.MayDial(a) || addrs == maxKnownAddrs || len(text) > left {
 				continue
 			}
 			out = append(out, text)

@@ -93,7 +93,7 @@ func (n *Node) put(ctx context.Context, p pointer.Pointer, value []byte, all boo
 	}
 
 	// The put outlives the call, so it has its own context.
-	putCtx, done, err := n.begin(context.Background())
+	putCtx, done, err := n.begin(forClientOf(ctx, context.Background()))
 	if err != nil {
 		return dht.Receipt{}, nil, err
 	}
@@ -115,14 +115,19 @@ func (n *Node) put(ctx context.Context, p pointer.Pointer, value []byte, all boo
 	}
 }
 
-// storeOwnCopy stores a record as if a peer had put it. It returns an error
-// that wraps dht.ErrOlder if the store has a newer one.
+// storeOwnCopy stores a record as if a peer had put it, the client for which it is
+// put, or else the node itself. It returns an error that wraps dht.ErrOlder if the
+// store has a newer one.
 func (n *Node) storeOwnCopy(ctx context.Context, p pointer.Pointer, rec pointer.Record) error {
 	key := routingKey(p)
 	if stored, err := n.local.Get(ctx, key); err == nil && stored != nil {
 		if newest, err := pointer.Open(p, stored.GetValue(), n.now()); err == nil && newest.Compare(rec) > 0 {
 			return fmt.Errorf("sequence %d: %w (sequence %d)", rec.Sequence(), dht.ErrOlder, newest.Sequence())
 		}
+	}
+	if source := clientOf(ctx); source != "" {
+		n.store.expectPut(key, source)
+		defer n.store.finishPut(key)
 	}
 	if err := n.local.Put(ctx, key, record.MakePutRecord(key, rec.Bytes())); err != nil {
 		n.log.Warn("own copy not stored", "error", err)
@@ -141,6 +146,7 @@ type putOperation struct {
 	acked     map[*contact]bool
 	firstAcks []string // IDs of the peers that acknowledged, in order of time
 	refused   []*contact
+	busy      int // requests that were not sent: see errBusy
 	receipt   dht.Receipt
 	all       bool // report only when every peer has answered or failed
 	reported  bool
@@ -206,6 +212,8 @@ func (o *putOperation) result(ctx context.Context, walkErr error) error {
 	switch {
 	case ctx.Err() != nil:
 		return fmt.Errorf("%w (%d of %d peers stored it by then)", context.Cause(ctx), o.receipt.Stored, o.receipt.Asked)
+	case found == 0 && o.busy > 0:
+		return fmt.Errorf("%w: %w", dht.ErrUnreachable, errBusy)
 	case found == 0:
 		return fmt.Errorf("%w: none of %d peers answered", dht.ErrUnreachable, o.walk.asked)
 	case o.receipt.Stored >= want:
@@ -214,6 +222,9 @@ func (o *putOperation) result(ctx context.Context, walkErr error) error {
 	var err error = &dht.ShortError{Receipt: o.receipt, Want: want}
 	if walkErr != nil {
 		err = fmt.Errorf("%w; %w", err, walkErr)
+	}
+	if o.busy > 0 {
+		err = fmt.Errorf("%w; %w: %d requests", err, errBusy, o.busy)
 	}
 	if o.peerHasNewer(ctx) {
 		err = fmt.Errorf("%w: %w", dht.ErrOlder, err)
@@ -226,12 +237,18 @@ func (o *putOperation) result(ctx context.Context, walkErr error) error {
 func (o *putOperation) apply(ctx context.Context, e event) {
 	switch {
 	case !e.put:
+		if errors.Is(e.err, errBusy) {
+			o.busy++
+		}
 		o.node.updateTable(ctx, e)
 		return
 	case e.err == nil:
 		o.receipt.Stored++
 		o.acked[e.contact] = true
 		o.firstAcks = append(o.firstAcks, e.contact.ID.String())
+	case errors.Is(e.err, errBusy):
+		o.receipt.Asked--
+		o.busy++
 	case errors.Is(e.err, dht.ErrUnreachable):
 		o.receipt.Unreachable++
 	default:
@@ -347,6 +364,9 @@ func (n *Node) putTo(ctx context.Context, p peer.AddrInfo, key string, value []b
 	req := dht_pb.NewMessage(dht_pb.Message_PUT_VALUE, []byte(key), 0)
 	req.Record = record.MakePutRecord(key, value)
 	resp, err := n.call(ctx, p, req)
+	if errors.Is(err, errRefused) {
+		n.hops.refused(p.ID, wallTime())
+	}
 	if err != nil {
 		return err
 	}

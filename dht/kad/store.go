@@ -53,7 +53,7 @@ var errFull = errors.New("the store is full, and this record would be removed fi
 // Records of the node itself are removed last, while they use at most half of
 // the room.
 //
-// Sources are chosen so that many of them are costly; see [sourceOf]. A record
+// Sources are chosen so that many of them are costly; see [SourceOf]. A record
 // that several sources have put counts against the source with the least room
 // in use, so that an attacker cannot cause a record's removal by putting it
 // again.

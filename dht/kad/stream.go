@@ -3,13 +3,10 @@ package kad
 import (
 	"time"
 
-	"github.com/libp2p/go-libp2p/core/connmgr"
-	"github.com/libp2p/go-libp2p/core/control"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
-	ma "github.com/multiformats/go-multiaddr"
 )
 
 // limitedHost is the host on which kad-dht runs. It limits the streams of the
@@ -138,19 +135,3 @@ func (s *limitedStream) close() {
 	defer s.limiter.mu.Unlock()
 	s.limiter.removeStream(s)
 }
-
-// gater is the connection gater. It refuses connections from and to peers that
-// are cut off.
-type gater struct{ limiter *limiter }
-
-var _ connmgr.ConnectionGater = gater{}
-
-// The gater decides by the peer alone, when it is dialled or has proven its key.
-func (g gater) InterceptPeerDial(p peer.ID) bool             { return g.limiter.mayConnect(p) }
-func (g gater) InterceptAddrDial(peer.ID, ma.Multiaddr) bool { return true }
-func (g gater) InterceptAccept(network.ConnMultiaddrs) bool  { return true }
-func (g gater) InterceptSecured(_ network.Direction, p peer.ID, _ network.ConnMultiaddrs) bool {
-	return g.limiter.mayConnect(p)
-}
-
-func (g gater) InterceptUpgraded(network.Conn) (bool, control.DisconnectReason) { return true, 0 }

@@ -46,7 +46,7 @@ func (n *Node) UnlinkableClient(ctx context.Context) (republish.Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("kad: throw-away host: %w", err)
 	}
-	s := &throwAwayHost{node: n, client: &Node{protocol: n.protocol, network: n.network, dialTimeout: n.dialTimeout, timeout: n.timeout, adjustHost: n.adjustHost, now: n.now, log: n.log}}
+	s := &throwAwayHost{node: n, client: &Node{protocol: n.protocol, network: n.network, dialTimeout: n.dialTimeout, timeout: n.timeout, adjustHost: n.adjustHost, dials: n.dials, now: n.now, log: n.log}}
 	h, err := s.client.newHost(Config{}, key)
 	if err != nil {
 		return nil, fmt.Errorf("kad: throw-away host: %w", err)
@@ -101,7 +101,7 @@ func (s *throwAwayHost) Walk(ctx context.Context, near republish.Key, shared int
 func (s *throwAwayHost) addrInfo(p peer.AddrInfo) peer.AddrInfo {
 	if len(p.Addrs) == 0 {
 		for _, a := range s.node.host.Peerstore().Addrs(p.ID) {
-			if s.node.mayDial(a) {
+			if s.node.MayDial(a) {
 				p.Addrs = append(p.Addrs, a)
 			}
 		}

@@ -341,7 +341,7 @@ func (w *walk) apply(e event) {
 		e.contact.closer = closerDone
 	}
 	switch {
-	case e.err == nil || e.put && errors.Is(e.err, errRefused):
+	case e.err == nil || e.put && (errors.Is(e.err, errRefused) || errors.Is(e.err, errBusy)):
 		e.contact.state = answered
 	case e.contact.state != answered:
 		e.contact.state = failed

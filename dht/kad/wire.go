@@ -15,7 +15,6 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/peerstore"
 	ma "github.com/multiformats/go-multiaddr"
-	manet "github.com/multiformats/go-multiaddr/net"
 	mss "github.com/multiformats/go-multistream"
 	"github.com/multiformats/go-varint"
 	"google.golang.org/protobuf/proto"
@@ -52,9 +51,12 @@ var errRefused = errors.New("refused")
 // protocol's name together with the request (another).
 //
 // An error wraps dht.ErrUnreachable if the peer did not answer, errRefused if
-// it ended the stream without an answer, and errMalformed if the answer is
-// malformed.
+// it ended the stream without an answer, errMalformed if the answer is malformed,
+// and errBusy if nothing was sent.
 func (n *Node) call(ctx context.Context, p peer.AddrInfo, req *dht_pb.Message) (*dht_pb.Message, error) {
+	if err := n.hops.take(p.ID, req.GetType() == dht_pb.Message_PUT_VALUE, clientOf(ctx) != "", wallTime()); err != nil {
+		return nil, err
+	}
 	if len(p.Addrs) > 0 && n.host.Network().Connectedness(p.ID) != network.Connected {
 		n.host.Peerstore().AddAddrs(p.ID, p.Addrs, peerstore.TempAddrTTL)
 	}
@@ -164,7 +166,7 @@ func (n *Node) readReply(key string, m *dht_pb.Message) (reply, error) {
 			if len(b) > maxAddr {
 				continue
 			}
-			if a, err := ma.NewMultiaddrBytes(b); err == nil && n.mayDial(a) {
+			if a, err := ma.NewMultiaddrBytes(b); err == nil && n.MayDial(a) {
 				info.Addrs = append(info.Addrs, a)
 			}
 		}
@@ -173,17 +175,19 @@ func (n *Node) readReply(key string, m *dht_pb.Message) (reply, error) {
 	return r, nil
 }
 
-// mayDial reports whether the node may dial an address that a peer named.
-// Addresses with DNS names are refused, since peers could make the node resolve
-// any name.
-func (n *Node) mayDial(a ma.Multiaddr) bool {
-	if ip, err := manet.ToIP(a); err != nil || ip.IsUnspecified() || ip.IsMulticast() {
-		return false
+// MayDial reports whether the node may dial an address that others named, such as
+// a peer or a card: a dialable one within Config.Reach.
+func (n *Node) MayDial(a ma.Multiaddr) bool { return dialable(a, n.reach()) }
+
+// reach returns the Reach for addresses that others named.
+func (n *Node) reach() Reach {
+	switch {
+	case n.network == IPFS:
+		return ReachPublic
+	case n.dials == nil:
+		return ReachHost
 	}
-	if _, err := a.ValueForProtocol(ma.P_CIRCUIT); err == nil {
-		return false
-	}
-	return n.network != IPFS || manet.IsPublicAddr(a)
+	return n.dials.currentReach()
 }
 
 // requestTimeout is the default timeout of one request, including the dial.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"net/netip"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -72,6 +73,8 @@ func (l *loneNode) GetAt(ctx context.Context, p pointer.Pointer, _ dht.Level) it
 func (l *loneNode) Put(context.Context, pointer.Pointer, []byte) (dht.Receipt, error) {
 	return dht.Receipt{}, dht.ErrUnreachable
 }
+
+func (l *loneNode) ForClient(netip.Addr) dht.Store { return l }
 
 func (l *loneNode) PutAll(context.Context, pointer.Pointer, []byte) (dht.Receipt, error) {
 	return dht.Receipt{}, dht.ErrUnreachable

@@ -23,6 +23,7 @@ const (
 	stepEvery       = 3 * time.Second  // likewise, while an invitation is under way
 	syncMinInterval = time.Second      // at least, before a fetch that another peer caused
 	sendTimeout     = 20 * time.Second
+	dropGrace       = 24 * time.Hour // for which an expired suggestion is stored
 )
 
 // Delivery says how far a message has come. Beside [Queued] the error of the
@@ -67,6 +68,17 @@ func (s *state) sealing() ([]hpke.PrivateKey, error) {
 	}
 	keys, err := read()
 	return keys.PrivateKeys(), err
+}
+
+// dropExpired drops suggestions that expired at least a day ago from the book. They also
+// have to have expired before the last entry: a clock that is ahead drops nothing.
+func (s *state) dropExpired() error {
+	before, entry := s.now().Add(-dropGrace), s.comparedEntry()
+	if entry.Before(before) {
+		before = entry
+	}
+	_, err := s.book.DropExpired(before)
+	return err
 }
 
 // serveMessages lets others hand over messages, while the node can be reached.
@@ -209,6 +221,9 @@ func (a *Agent) fetch(ctx context.Context, unknownSenders bool) (Fetched, error)
 	report, err := ex.Sync(ctx, key)
 	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return Fetched{}, err
+	}
+	if err := a.dropExpired(); err != nil {
+		report.Errs = append(report.Errs, err)
 	}
 	if unknownSenders {
 		if err := a.fetchRequests(ctx, ex, &report); err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"net/netip"
 
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/dht/delegated"
@@ -14,13 +15,21 @@ import (
 // Router returns an HTTP router for others, to be served under /routing/v1/: it
 // gets records from the DHT that the agent is in, and puts them there. The agent
 // has to be started.
-func (a *Agent) Router() *delegated.Server { return &delegated.Server{Network: ownDHT{a.state}} }
+func (a *Agent) Router() *delegated.Server { return &delegated.Server{Network: ownDHT{state: a.state}} }
 
 // ownDHT is the network of an agent's router: the DHT, and the records that the node
 // holds of it. The routers that this home joined are not asked on behalf of others:
 // one may be this node, or ask it in turn. While no DHT is joined and the node has no
 // peers, the node is the whole network.
-type ownDHT struct{ state *state }
+type ownDHT struct {
+	state  *state
+	client netip.Addr // for which requests are passed on; the zero value: unknown
+}
+
+var _ delegated.ClientStore = ownDHT{}
+
+// ForClient returns the network for the requests of one client.
+func (d ownDHT) ForClient(client netip.Addr) dht.Store { return ownDHT{d.state, client} }
 
 // current returns the running node, and reports whether it is the whole network.
 func (d ownDHT) current() (node Node, alone bool, err error) {
@@ -45,7 +54,7 @@ func (d ownDHT) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[dht.Answer
 			yield(dht.Answer{Source: dht.SourceNetwork}, err)
 			return
 		}
-		for a, err := range node.Get(ctx, p) {
+		for a, err := range node.ForClient(d.client).Get(ctx, p) {
 			if alone && a.Peer == "" && errors.Is(err, dht.ErrUnreachable) {
 				a, err = dht.Answer{Source: dht.SourceHome}, nil // that there is no peer to ask is no failure
 			}
@@ -62,7 +71,7 @@ func (d ownDHT) Put(ctx context.Context, p pointer.Pointer, record []byte) (dht.
 	if err != nil {
 		return dht.Receipt{}, err
 	}
-	receipt, err := node.Put(ctx, p, record)
+	receipt, err := node.ForClient(d.client).Put(ctx, p, record)
 	if alone && receipt == (dht.Receipt{}) && errors.Is(err, dht.ErrUnreachable) {
 		return dht.Receipt{Asked: 1, Stored: 1}, nil
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto"
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"github.com/petnames-go/petnames/dht"
@@ -25,7 +26,8 @@ type Transport interface {
 // NodeConfig is how a [Transport] starts a node.
 type NodeConfig struct {
 	Network   string        // "ipfs", or anything else for a private or local network
-	Bootstrap []string      // multiaddrs that end in /p2p/ID
+	Bootstrap []string      // multiaddrs that end in /p2p/ID; they also show the kind of the network
+	Entry     []string      // further ones to enter by, of the own node
 	Discover  bool          // find peers of the local network by multicast, and be found
 	Key       crypto.Signer // the peer key; nil: a key that is thrown away, and a node that only dials
 	File      string        // where a node with a Key stores what it holds for others; empty: memory
@@ -48,6 +50,10 @@ type Node interface {
 	// acknowledged it first excluded.
 	Confirm(ctx context.Context, p pointer.Pointer, record []byte) (int, error)
 
+	// ForClient returns the network for requests that the node passes on for the
+	// client at an address: bounded, so that its peers do not cut the node off, and
+	// what it stores is held as the client's.
+	ForClient(client netip.Addr) dht.Store
 	// Wait waits for the puts that continue in the background.
 	Wait(ctx context.Context) error
 
@@ -56,7 +62,10 @@ type Node interface {
 	Serve(store dht.Store)
 
 	// Dial returns the store of the agent at one of these addresses:
-	// multiaddrs in binary form that end in /p2p/ID.
+	// multiaddrs in binary form that end in /p2p/ID. They are the word of others, as
+	// in cards and invitations: it resolves no names and uses no relays, and dials
+	// loopback, link-local and private addresses only in a network whose Bootstrap
+	// has such addresses, or of the kind "lan".
 	Dial(addresses [][]byte) dht.Store
 
 	Close() error

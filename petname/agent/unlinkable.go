@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"slices"
 	"time"
 
 	"github.com/petnames-go/petnames/dht"
@@ -142,8 +141,7 @@ func (s *state) unlinkableNode(ctx context.Context, c home.Config) (Node, error)
 		return nil, dht.ErrUnreachable
 	}
 	// The client can enter by the node itself if no other peer is left.
-	c.Bootstrap = slices.Concat(node.Addrs(), c.Bootstrap)
-	n, err := s.enter(ctx, c, NodeConfig{})
+	n, err := s.enter(ctx, c, NodeConfig{Entry: node.Addrs()})
 	if err != nil {
 		return nil, err
 	}

@@ -44,7 +44,7 @@ func MigrateRow(local *ledger.View, row ledger.BoltRow) error {
 func Check(book *petname.Book) (problems []error) {
 	err := book.Ledger().ReadLocal(func(local *ledger.View) error {
 		for _, table := range []string{tableChannels, tableQueue, tableRotation, tableIntroductions, tableInvitations, tableUsedCodes, tableKnown, tableInvitees,
-			tableIntroducers, tableOutbox, tableShared, tableRequests, tableDenials, tableStatementCounts, tableFormer, tableFormerQueue} {
+			tableIntroducers, tableOutbox, tableShared, tableRequests, tableDenials, tableMessageCounts, tableFormer, tableFormerQueue} {
 			for row, err := range local.Scan(table, nil) {
 				if err != nil {
 					return err
@@ -166,7 +166,7 @@ func checkRow(table string, key, value []byte) error {
 		_, err := introduce.Open(value, introduce.KindDenial)
 		hash := introduce.Hash(value)
 		return belongs(bytes.Equal(key, hash[:]), err)
-	case tableStatementCounts:
+	case tableMessageCounts:
 		return errors.Join(isPointer(key), belongs(len(value) == 16, nil))
 	}
 	return errors.New("no such table")

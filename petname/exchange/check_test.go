@@ -21,7 +21,7 @@ import (
 
 // allTables are the tables of an older version's buckets.
 var allTables = []string{tableChannels, tableRotation, tableIntroductions, tableInvitations, tableUsedCodes, tableKnown, tableInvitees, tableIntroducers, tableOutbox,
-	tableShared, tableRequests, tableStatementCounts, tableFormer}
+	tableShared, tableRequests, tableMessageCounts, tableFormer}
 
 // olderRows are the rows of the tables as an older version stored them: a channel
 // in one row.

@@ -76,15 +76,16 @@ func loadIntroducer(local *ledger.View, session mutual.Session) (*mutual.Introdu
 // inviteeSessions returns the sessions that were offered to the owner.
 func (e *Exchange) inviteeSessions() (all []inviteeSession, err error) {
 	err = e.view(func(local *ledger.View) error {
-		all, err = scanInvitees(local)
+		all, err = scanInvitees(local, nil)
 		return err
 	})
 	return all, err
 }
 
-// scanInvitees is inviteeSessions within a transaction.
-func scanInvitees(local *ledger.View) (all []inviteeSession, err error) {
-	for row, err := range local.Scan(tableInvitees, nil) {
+// scanInvitees is inviteeSessions within a transaction, of the introducer with the bytes of
+// a pointer, nil: of all.
+func scanInvitees(local *ledger.View, by []byte) (all []inviteeSession, err error) {
+	for row, err := range local.Scan(tableInvitees, by) {
 		if err != nil {
 			return nil, err
 		}

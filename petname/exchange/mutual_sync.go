@@ -77,15 +77,12 @@ func (e *Exchange) receiveOffer(tx tx, by pointer.Pointer, request []byte) (*inv
 	if err != nil {
 		return nil, err
 	}
-	all, err := scanInvitees(tx.local)
+	all, err := scanInvitees(tx.local, by.Bytes())
 	if err != nil {
 		return nil, err
 	}
 	active, stored := 0, 0
 	for _, other := range all {
-		if other.Request().By != by {
-			continue
-		}
 		stored++
 		if phase, _ := other.Phase(); phase < mutual.Active {
 			active++

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"sync"
@@ -339,66 +338,56 @@ func (e *Exchange) handle(tx tx, by pointer.Pointer, m drop.Message, report *Rep
 	if err != nil {
 		return false, err
 	}
-	switch msg.Kind {
-	case kindStatement:
-		return e.handleStatement(tx, by, msg.Body, report)
-	case kindMutual:
-		return e.handleMutual(tx, by, msg.Body, report)
+	if msg.Kind != kindStatement && msg.Kind != kindMutual {
+		return false, fmt.Errorf("message of unknown kind %d", msg.Kind)
 	}
-	return false, fmt.Errorf("message of unknown kind %d", msg.Kind)
-}
-
-// maxDailyStatements bounds the statements of one contact that are written to the book in a
-// day. Further statements stay with their sender.
-const maxDailyStatements = 100
-
-// statementsToday returns the day, in days since 1970, and the number of statements of a
-// contact that were written to the book in it.
-func (e *Exchange) statementsToday(local *ledger.View, by pointer.Pointer) (day, n uint64, err error) {
-	day = uint64(max(0, e.c.Now().Unix()) / (24 * 60 * 60))
-	row, err := local.Get(tableStatementCounts, by.Bytes())
-	if err == nil && len(row) == 16 && binary.BigEndian.Uint64(row) == day {
-		n = binary.BigEndian.Uint64(row[8:])
-	}
-	return day, n, err
-}
-
-// handleStatement processes a signed statement: see handle.
-func (e *Exchange) handleStatement(tx tx, by pointer.Pointer, body []byte, report *Report) (bool, error) {
-	day, n, err := e.statementsToday(tx.local, by)
+	day, n, err := e.messagesToday(tx.local, by)
 	if err != nil {
 		return true, err
 	}
-	if n >= maxDailyStatements {
-		return true, fmt.Errorf("%d statements of %s were accepted today: the rest stays with its sender", n, by)
+	if n >= maxDailyMessages {
+		return true, fmt.Errorf("%d messages of %s were accepted today: the rest stays with its sender", n, by)
 	}
+	counts := false
+	if msg.Kind == kindStatement {
+		counts, stop, err = e.handleStatement(tx, by, msg.Body, report)
+	} else {
+		stop, err = e.handleMutual(tx, by, msg.Body, report)
+		counts = err == nil
+	}
+	if !counts || stop {
+		return stop, err
+	}
+	if err := countMessage(tx.local, by, day, n+1); err != nil {
+		return true, err
+	}
+	return stop, err
+}
+
+// handleStatement processes a signed statement: see handle. isNew reports that it was
+// written to the book.
+func (e *Exchange) handleStatement(tx tx, by pointer.Pointer, body []byte, report *Report) (isNew, stop bool, err error) {
 	signed, err := introduce.Open(body)
 	if err != nil {
-		return false, err
+		return false, false, err
 	}
-	id, isNew, err := tx.book.Receive(signed, "drop")
-	if isNew { // also with a refusal: the introduction is in the inbox
-		row := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, day), n+1)
-		if err := tx.local.Put(tableStatementCounts, by.Bytes(), row); err != nil {
-			return true, err
-		}
-	}
+	id, isNew, err := tx.book.Receive(signed, "drop") // new also with a refusal: the introduction is in the inbox
 	if _, is := signed.Denial(); is && isNew && err == nil {
 		hash := introduce.Hash(signed.Bytes())
 		if err := tx.local.Put(tableDenials, hash[:], signed.Bytes()); err != nil {
-			return true, err
+			return isNew, true, err
 		}
 	}
 	switch {
 	case errors.Is(err, petname.ErrInboxFull):
-		return true, fmt.Errorf("%w: the message stays with its sender", err)
+		return isNew, true, fmt.Errorf("%w: the message stays with its sender", err)
 	case err == nil && isNew && id != (petname.SuggestionID{}):
 		err := tx.addFresh(id, report)
-		return err != nil, err
+		return isNew, err != nil, err
 	case err == nil, isRefusal(err):
-		return false, err
+		return isNew, false, err
 	}
-	return true, err // for example of the disk: the message is delivered again
+	return isNew, true, err // for example of the disk: the message is delivered again
 }
 
 // isRefusal reports whether err is final: the message would be refused again.

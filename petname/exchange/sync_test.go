@@ -228,19 +228,19 @@ func TestDailyStatementsOfAContactAreBounded(t *testing.T) {
 	}
 	carol.fetch(t) // learns the cards of the contacts
 	before := entries()
-	retract(maxDailyStatements + 20)
+	retract(maxDailyMessages + 20)
 	for range 12 {
 		carol.fetch(t)
 		alice.fetch(t)
 	}
-	require.Equal(t, uint64(maxDailyStatements), entries()-before)
+	require.Equal(t, uint64(maxDailyMessages), entries()-before)
 	require.Equal(t, 20, alice.fetch(t).Waiting[pointerOf("carol")], "the rest stays with its sender")
 	alice.clock.now = alice.clock.now.Add(24 * time.Hour)
 	for range 12 {
 		carol.fetch(t)
 		alice.fetch(t)
 	}
-	require.Equal(t, uint64(maxDailyStatements+20), entries()-before)
+	require.Equal(t, uint64(maxDailyMessages+20), entries()-before)
 	require.Empty(t, alice.fetch(t).Waiting)
 	_ = bob
 }

@@ -55,7 +55,7 @@ func TestReceivedAndInTheBookAreOneCommit(t *testing.T) {
 		require.Empty(t, carol.inbox(t), "without the channel, the book has changed neither")
 		_, err = c.Put(ctx, c.store, carol.clock.now)
 		require.ErrorContains(t, err, "State", "nothing is acknowledged that is not stored")
-		require.Empty(t, carol.rows(t, tableStatementCounts, nil))
+		require.Empty(t, carol.rows(t, tableMessageCounts, nil))
 	}
 	c, err := carol.openChannel(ctx, carol.key, pointerOf("alice"))
 	require.NoError(t, err)
@@ -181,7 +181,7 @@ func TestIntroductionsThatShowDuplicityAreCounted(t *testing.T) {
 	other, err := pointer.Succeed(from, testKey("carol's next"), after, testKey("carol"))
 	require.NoError(t, err)
 	accepted := 0
-	for range maxDailyStatements + 5 {
+	for range maxDailyMessages + 5 {
 		now := alice.clock.now
 		signed, err := introduce.Introduction{To: pointerOf("bob"), About: to, Chain: []pointer.Succession{other}, Expires: now.Add(time.Second)}.Sign(alice.key, nil, now)
 		require.NoError(t, err)
@@ -193,5 +193,5 @@ func TestIntroductionsThatShowDuplicityAreCounted(t *testing.T) {
 		}
 		alice.clock.now = now.Add(2 * time.Second) // it has expired, and makes room
 	}
-	require.Equal(t, maxDailyStatements, accepted)
+	require.Equal(t, maxDailyMessages, accepted)
 }

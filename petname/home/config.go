@@ -49,12 +49,15 @@ func (h Home) Config() (Config, error) {
 	if err != nil {
 		return Config{}, err
 	}
+	if err := checkTOML(text); err != nil {
+		return Config{}, fmt.Errorf("%w %q: %w", ErrConfig, name, err)
+	}
 	meta, err := toml.Decode(text, &c)
 	if err != nil {
 		return Config{}, fmt.Errorf("%w %q: %w", ErrConfig, name, err)
 	}
 	if unknown := meta.Undecoded(); len(unknown) > 0 {
-		return Config{}, fmt.Errorf("%w %q: unknown key %q", ErrConfig, name, unknown[0].String())
+		return Config{}, fmt.Errorf("%w %q: unknown key %.80q", ErrConfig, name, unknown[0].String())
 	}
 	switch c.Network {
 	case "off", "ipfs", "lan", "peers":

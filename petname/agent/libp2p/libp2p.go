@@ -55,7 +55,8 @@ func (t *transport) Bootstrap(network string) []string {
 
 // Start starts a node.
 func (t *transport) Start(ctx context.Context, c agent.NodeConfig) (agent.Node, error) {
-	k := kad.Config{Network: kad.LAN, Bootstrap: c.Bootstrap, Discover: c.Discover, Logger: c.Log, Timeout: t.timeout, DialTimeout: t.timeout * 2 / 5}
+	k := kad.Config{Network: kad.LAN, Bootstrap: slices.Concat(c.Entry, c.Bootstrap), Discover: c.Discover, Logger: c.Log, Timeout: t.timeout, DialTimeout: t.timeout * 2 / 5,
+		Reach: t.reach(c)}
 	if c.Network == "ipfs" {
 		k.Network = kad.IPFS
 	}
@@ -83,6 +84,22 @@ func (t *transport) Start(ctx context.Context, c agent.NodeConfig) (agent.Node, 
 	// same.
 	t.listen = bound(t.listen, n.Addrs())
 	return &node{n, &t.unreachable}, nil
+}
+
+// reach returns which addresses are dialled that others name: those of the kind of the
+// network that the owner joined.
+func (t *transport) reach(c agent.NodeConfig) kad.Reach {
+	switch {
+	case c.Network == "ipfs":
+		return kad.ReachPublic
+	case c.Discover:
+		return kad.ReachHost
+	case len(c.Bootstrap) > 0:
+		return kad.ReachOf(c.Bootstrap)
+	case slices.ContainsFunc(t.listen, func(l string) bool { return kad.ReachOf([]string{l}) != kad.ReachHost }):
+		return kad.ReachLAN // peers may come from any network
+	}
+	return kad.ReachHost
 }
 
 func (t *transport) check(network string) error {
@@ -150,5 +167,5 @@ func (n *node) Serve(store dht.Store) { serveRecords(n.Host(), store) }
 
 // Dial returns the store of another agent.
 func (n *node) Dial(addresses [][]byte) dht.Store {
-	return dialRecords(n.Host(), addresses, n.unreachable)
+	return dialRecords(n.Host(), addresses, n.MayDial, n.unreachable)
 }

@@ -16,6 +16,7 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/dht/kad"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -40,28 +41,31 @@ const (
 	maxPointer      = 64              // bytes of a multihash
 	streamTime      = 5 * time.Second // for a request and its answer
 	dialTime        = 2 * time.Second
-	maxStreams      = 32               // that are served at a time; more are refused at once
 	maxAddresses    = 16               // of one party
+	maxPeers        = 4                // of one party, at these addresses
 	unreachableTime = 30 * time.Second // for which an unreachable peer is not tried again
 )
 
 // serveRecords answers others out of a store, until the host is closed. The store
 // receives well-formed pointers only, and records of at most pointer.MaxRecord
-// bytes that it has to verify.
+// bytes that it has to verify. Streams over the bounds of slots are reset at once.
 func serveRecords(h host.Host, store dht.Store) {
-	slots := make(chan struct{}, maxStreams)
+	all := new(slots)
 	h.SetStreamHandler(recordsProtocol, func(s network.Stream) {
-		select {
-		case slots <- struct{}{}:
-			defer func() { <-slots }()
-		default:
+		ctx, cancel := context.WithTimeout(context.Background(), streamTime)
+		defer cancel()
+		id := s.Conn().RemotePeer()
+		place := all.acquire(id, kad.SourceOf(id, s.Conn().RemoteMultiaddr()), func() {
+			cancel()
+			_ = s.Reset()
+		})
+		if place == nil {
 			_ = s.Reset()
 			return
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), streamTime)
-		defer cancel()
+		defer place.release()
 		_ = s.SetDeadline(time.Now().Add(streamTime))
-		if err := answer(ctx, s, store); err != nil {
+		if err := answer(ctx, s, store, place.serve); err != nil {
 			_ = s.Reset()
 			return
 		}
@@ -69,12 +73,14 @@ func serveRecords(h host.Host, store dht.Store) {
 	})
 }
 
-// answer reads a request and writes its answer.
-func answer(ctx context.Context, s io.ReadWriter, store dht.Store) error {
+// answer reads a request and writes its answer. It calls serving when the request was
+// read.
+func answer(ctx context.Context, s io.ReadWriter, store dht.Store, serving func()) error {
 	op, p, record, err := readRequest(s)
 	if err != nil {
 		return err
 	}
+	serving()
 	if op == opPut {
 		status := byte(statusDone)
 		if _, err := store.Put(ctx, p, record); err != nil {
@@ -143,15 +149,23 @@ type store struct {
 }
 
 // dialRecords returns the store of the agent at one of these addresses, multiaddrs
-// in binary form that end in /p2p/. It dials when it is asked, for 2 seconds at
-// most; an address that did not respond is not dialled again for a while, and an
-// address that is none is passed over.
-func dialRecords(h host.Host, addresses [][]byte, unreachable *unreachablePeers) dht.Store {
+// in binary form that end in /p2p/. It dials when it is asked, up to 4 peers, each for
+// 2 seconds at most; a peer that did not respond is not dialled again for a while.
+// Addresses that are none, have no peer ID, or that mayDial refuses are passed over.
+func dialRecords(h host.Host, addresses [][]byte, mayDial func(ma.Multiaddr) bool, unreachable *unreachablePeers) dht.Store {
 	s := &store{host: h, unreachable: unreachable}
+	peers := map[peer.ID]bool{}
 	for _, b := range addresses {
-		if m, err := ma.NewMultiaddrBytes(b); err == nil && len(s.addresses) < maxAddresses {
-			s.addresses = append(s.addresses, m)
+		m, err := ma.NewMultiaddrBytes(b)
+		if err != nil || len(s.addresses) == maxAddresses || !mayDial(m) {
+			continue
 		}
+		id, err := peer.IDFromP2PAddr(m)
+		if err != nil || !peers[id] && len(peers) == maxPeers {
+			continue
+		}
+		peers[id] = true
+		s.addresses = append(s.addresses, m)
 	}
 	return s
 }

@@ -2,11 +2,15 @@ package libp2p
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
+	"net"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -21,6 +25,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/dht/kad"
+	"github.com/petnames-go/petnames/petname/agent"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -48,8 +54,10 @@ func addresses(t testing.TB, h host.Host) (all [][]byte) {
 }
 
 func dial(h host.Host, at [][]byte) dht.Store {
-	return dialRecords(h, at, new(unreachablePeers))
+	return dialRecords(h, at, anyAddress, new(unreachablePeers))
 }
+
+func anyAddress(ma.Multiaddr) bool { return true }
 
 func signed(t testing.TB, sequence uint64) (pointer.Record, *pointer.Key) {
 	t.Helper()
@@ -100,7 +108,7 @@ func TestWhoIsAwayIsLeftAloneForAWhile(t *testing.T) {
 	require.NoError(t, there.Close())
 	away := new(unreachablePeers)
 	counted := &counting{Host: here}
-	store := dialRecords(counted, at, away)
+	store := dialRecords(counted, at, anyAddress, away)
 	r, _ := signed(t, 1)
 	_, err := get(store, r.Pointer())
 	require.ErrorIs(t, err, dht.ErrUnreachable)
@@ -155,10 +163,26 @@ func (s *served) SetStreamHandler(_ protocol.ID, h network.StreamHandler) { s.ha
 // stream is a stream without a network. The test can inspect its deadline.
 type stream struct {
 	network.Stream
+	peer          peer.ID
+	from          string // multiaddr; empty: loopback
 	in            io.Reader
 	out           bytes.Buffer
 	reset, closed bool
 	deadline      time.Time
+}
+
+// Conn returns a connection that has the addresses alone.
+func (s *stream) Conn() network.Conn { return conn{s: s} }
+
+// conn is the connection of a stream without a network.
+type conn struct {
+	network.Conn
+	s *stream
+}
+
+func (c conn) RemotePeer() peer.ID { return c.s.peer }
+func (c conn) RemoteMultiaddr() ma.Multiaddr {
+	return ma.StringCast(cmp.Or(c.s.from, "/ip4/127.0.0.1/tcp/1"))
 }
 
 func (s *stream) Read(b []byte) (int, error)     { return s.in.Read(b) }
@@ -194,7 +218,7 @@ func TestTheNumberOfServedStreamsIsBounded(t *testing.T) {
 		serveRecords(h, store)
 		streams := make([]*stream, maxStreams)
 		for i := range streams {
-			streams[i] = &stream{in: bytes.NewReader(request)}
+			streams[i] = &stream{peer: peer.ID(fmt.Sprint(i)), in: bytes.NewReader(request)}
 			go h.handler(streams[i])
 		}
 		synctest.Wait()
@@ -215,6 +239,72 @@ func TestTheNumberOfServedStreamsIsBounded(t *testing.T) {
 		h.handler(again)
 		require.True(t, again.closed, "there is room again")
 	})
+}
+
+// One connection that opens streams and sends nothing does not exclude others, over
+// real streams.
+func TestStreamsOfOnePeerExcludeNobody(t *testing.T) {
+	there, flooder, here := newHost(t, true), newHost(t, false), newHost(t, false)
+	serveRecords(there, new(dht.Memory))
+	require.NoError(t, flooder.Connect(t.Context(), peer.AddrInfo{ID: there.ID(), Addrs: there.Addrs()}))
+	for range 40 {
+		s, err := flooder.NewStream(t.Context(), there.ID(), recordsProtocol)
+		require.NoError(t, err)
+		_, err = s.Write([]byte{opGet}) // the rest does not follow
+		require.NoError(t, err)
+	}
+	r, _ := signed(t, 1)
+	for range 5 {
+		_, err := get(dial(here, addresses(t, there)), r.Pointer())
+		require.NoError(t, err)
+	}
+}
+
+// A peer, and an address, has a share of the streams. When all are used, a stream
+// without a request is replaced first, then one of the source with the most.
+func TestStreamsAreShared(t *testing.T) {
+	var s slots
+	var reset []string
+	acquire := func(id, source string) *slot {
+		return s.acquire(peer.ID(id), source, func() { reset = append(reset, id) })
+	}
+	others := []*slot{acquire("lone", "z")} // sends no request, and is the oldest
+	for range maxPeerStreams {
+		require.NotNil(t, acquire("flooder", "a"))
+	}
+	require.Nil(t, acquire("flooder", "a"), "the share of a peer")
+	for i := range maxSourceStreams - maxPeerStreams {
+		require.NotNil(t, acquire(fmt.Sprint("sybil", i), "a"))
+	}
+	require.Nil(t, acquire("one more sybil", "a"), "the share of an address")
+	for i := range maxStreams - maxSourceStreams - 1 {
+		p := acquire(fmt.Sprint("other", i), fmt.Sprint("b", i))
+		p.serve()
+		others = append(others, p)
+	}
+	require.Empty(t, reset)
+	for i := range maxSourceStreams - 1 {
+		p := acquire(fmt.Sprint("busy", i), "c")
+		p.serve()
+	}
+	require.Len(t, reset, maxSourceStreams-1)
+	require.NotContains(t, reset, "lone", "of those that wait, those of the source with the most go first")
+	acquire("new1", "d").serve()
+	acquire("new2", "e").serve()
+	require.Contains(t, reset, "lone", "before any that is served")
+	require.NotContains(t, reset, "busy0")
+	acquire("new3", "f").serve()
+	require.Equal(t, "busy0", reset[len(reset)-1], "the oldest of the source with the most")
+	for _, p := range others {
+		p.release()
+		p.release()
+	}
+	for p := range s.open {
+		p.release()
+	}
+	require.Empty(t, s.open)
+	require.Empty(t, s.peers)
+	require.Empty(t, s.sources)
 }
 
 // A slow store does not keep a stream open beyond the stream's maximum
@@ -242,6 +332,91 @@ func TestHostileAddressesReachNobody(t *testing.T) {
 	} {
 		_, err := get(dial(here, at), r.Pointer())
 		require.ErrorIs(t, err, dht.ErrUnreachable, name)
+	}
+}
+
+// Addresses in cards and invitations cause neither DNS queries nor connections outside
+// of the kind of network that was joined, and no more than a few tries.
+func TestForeignAddressesCauseNoDials(t *testing.T) {
+	var mu sync.Mutex
+	queries := 0
+	preferGo, dialDNS := net.DefaultResolver.PreferGo, net.DefaultResolver.Dial
+	net.DefaultResolver.PreferGo, net.DefaultResolver.Dial = true, func(context.Context, string, string) (net.Conn, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		queries++
+		return nil, errors.New("no network")
+	}
+	t.Cleanup(func() { net.DefaultResolver.PreferGo, net.DefaultResolver.Dial = preferGo, dialDNS })
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	accepted := 0
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			accepted++
+			_ = c.Close()
+		}
+	}()
+	port := l.Addr().(*net.TCPAddr).Port
+	id := func() string {
+		return "/p2p/" + newHost(t, false).ID().String()
+	}
+	var hostile [][]byte
+	for _, a := range []string{"/dns4/a.example", "/dns/b.example", "/dns6/c.example", "/ip4/127.0.0.1", "/ip6/::ffff:127.0.0.1", "/ip6/64:ff9b::7f00:1"} {
+		hostile = append(hostile, ma.StringCast(fmt.Sprintf("%s/tcp/%d%s", a, port, id())).Bytes())
+	}
+	hostile = append(hostile, ma.StringCast("/dnsaddr/d.example"+id()).Bytes(), ma.StringCast(fmt.Sprintf("/ip4/127.0.0.1/tcp/%d%s/p2p-circuit%s", port, id(), id())).Bytes())
+	r, _ := signed(t, 1)
+	hub := newHost(t, true)
+	private := []string{fmt.Sprintf("%s/p2p/%s", hub.Addrs()[0], hub.ID())}
+	public, err := New(Options{}).Start(t.Context(), agent.NodeConfig{Network: "ipfs"})
+	require.NoError(t, err)
+	_, err = get(public.Dial(hostile), r.Pointer())
+	require.ErrorIs(t, err, dht.ErrUnreachable)
+	require.NoError(t, public.Close())
+	local, err := New(Options{}).Start(t.Context(), agent.NodeConfig{Network: "peers", Bootstrap: private})
+	require.NoError(t, err)
+	_, err = get(local.Dial(hostile[:3]), r.Pointer())
+	require.ErrorIs(t, err, dht.ErrUnreachable)
+	_, err = get(local.Dial(hostile[6:]), r.Pointer())
+	require.ErrorIs(t, err, dht.ErrUnreachable)
+	require.NoError(t, l.Close())
+	<-ended
+	require.Zero(t, accepted)
+	require.Zero(t, queries)
+	require.Len(t, local.Dial(hostile).(*store).addresses, 3, "loopback addresses, in a network on loopback")
+	require.NoError(t, local.Close())
+	hostile = nil
+	for range 2 * maxPeers {
+		hostile = append(hostile, ma.StringCast("/ip4/127.0.0.1/tcp/1"+id()).Bytes())
+	}
+	require.Len(t, dial(hub, hostile).(*store).addresses, maxPeers, "few peers are tried")
+}
+
+// A network is of the kind of the addresses by which it was joined.
+func TestTheReachIsThatOfTheNetwork(t *testing.T) {
+	id := "/p2p/12D3KooWEgWnNwZpmMuwNZjirGhx5ujwiqzmyXNakoi81oGKX35k"
+	public, private, host := "/ip4/8.8.8.8/tcp/1"+id, "/ip4/192.168.1.2/tcp/1"+id, "/ip4/127.0.0.1/tcp/1"+id
+	for _, c := range []struct {
+		want   kad.Reach
+		c      agent.NodeConfig
+		listen []string
+	}{
+		{kad.ReachPublic, agent.NodeConfig{Network: "ipfs", Bootstrap: []string{host}}, nil},
+		{kad.ReachPublic, agent.NodeConfig{Network: "peers", Bootstrap: []string{public}, Entry: []string{host}}, []string{"/ip4/127.0.0.1/tcp/0"}},
+		{kad.ReachLAN, agent.NodeConfig{Network: "peers", Bootstrap: []string{private}}, nil},
+		{kad.ReachHost, agent.NodeConfig{Network: "peers", Bootstrap: []string{public, host}}, nil},
+		{kad.ReachHost, agent.NodeConfig{Network: "lan", Discover: true}, nil},
+		{kad.ReachHost, agent.NodeConfig{Network: "off"}, []string{"/ip4/127.0.0.1/tcp/0", "/ip6/::1/tcp/0"}},
+		{kad.ReachLAN, agent.NodeConfig{Network: "off"}, []string{"/ip4/127.0.0.1/tcp/0", "/ip4/0.0.0.0/tcp/0"}},
+	} {
+		require.Equal(t, c.want, New(Options{Listen: c.listen}).(*transport).reach(c.c), c)
 	}
 }
 

@@ -1,0 +1,150 @@
+package kad
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// A node passes requests of its own clients on, such as those of an HTTP router. Its
+// peers count all of them as the node's, and cut the node off if they are too many,
+// or if too many of the records are refused. So what is passed on is bounded for each
+// peer, below what a peer of this package accepts: see defaultLimits. The node's own
+// requests use the same budget, of which a half is reserved for them, and are never
+// refused here.
+var (
+	hopRequests = tokenRate{defaultLimits.requests.burst * 7 / 8, defaultLimits.requests.perSecond * 7 / 8}
+	hopStores   = tokenRate{defaultLimits.stores.burst * 7 / 8, defaultLimits.stores.perSecond * 7 / 8}
+	hopRefusals = tokenRate{defaultLimits.strikes.burst / 4, defaultLimits.strikes.perSecond / 2}
+)
+
+// maxHops bounds the peers with a budget. Over it, the budget of any peer is removed
+// that is unused, or else of any.
+const maxHops = 4096
+
+// errBusy is returned for a request of a client that a peer would not accept any more
+// from this node.
+var errBusy = errors.New("the node passes on as much as this peer accepts")
+
+// hop is what this node sent to one peer.
+type hop struct {
+	requests, stores, refusals bucket
+}
+
+// nextHops is the budgets of all peers. It is safe for concurrent use.
+type nextHops struct {
+	mu        sync.Mutex
+	hops      map[peer.ID]*hop
+	lastSweep time.Time // when unused budgets were last removed
+}
+
+// wallTime returns the time by which budgets are refilled: that of the peers advances
+// while this machine sleeps.
+func wallTime() time.Time { return time.Now().Round(0) }
+
+// take counts a request to a peer. It returns errBusy for one of a client if the budget
+// of the peer is used up, except for the reserve.
+func (h *nextHops) take(p peer.ID, store, client bool, now time.Time) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	b := h.hop(p, now)
+	if client && (b.requests.left(hopRequests, now) <= float64(hopRequests.burst/2) ||
+		store && (b.stores.left(hopStores, now) <= float64(hopStores.burst/2) || b.refusals.left(hopRefusals, now) < 1)) {
+		return errBusy
+	}
+	b.requests.take(hopRequests, 1, now)
+	if store {
+		b.stores.take(hopStores, 1, now)
+	}
+	return nil
+}
+
+// refused counts a record that a peer refused.
+func (h *nextHops) refused(p peer.ID, now time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.hop(p, now).refusals.take(hopRefusals, 1, now)
+}
+
+// hop returns the budget of a peer. The caller holds mu.
+func (h *nextHops) hop(p peer.ID, now time.Time) *hop {
+	if b := h.hops[p]; b != nil {
+		return b
+	}
+	if h.hops == nil {
+		h.hops = map[peer.ID]*hop{}
+	}
+	if len(h.hops) >= maxHops && now.Sub(h.lastSweep).Abs() > time.Second {
+		h.lastSweep = now
+		for id, b := range h.hops {
+			if b.requests.used(now)+b.stores.used(now)+b.refusals.used(now) == 0 {
+				delete(h.hops, id)
+			}
+		}
+	}
+	for id := range h.hops {
+		if len(h.hops) < maxHops {
+			break
+		}
+		delete(h.hops, id)
+	}
+	b := &hop{}
+	h.hops[p] = b
+	return b
+}
+
+// clientKey is the key of the source of a client in the context of a request that is
+// passed on.
+type clientKey struct{}
+
+// clientOf returns the source of the client for which a request is passed on, "" for
+// the node's own requests.
+func clientOf(ctx context.Context) string {
+	source, _ := ctx.Value(clientKey{}).(string)
+	return source
+}
+
+// forClientOf returns ctx with the client of another context.
+func forClientOf(of, ctx context.Context) context.Context {
+	if source := clientOf(of); source != "" {
+		return context.WithValue(ctx, clientKey{}, source)
+	}
+	return ctx
+}
+
+// ForClient returns the network for requests that the node passes on for the client at
+// an address, such as the client of an HTTP router. Its records are held as those of
+// the client's address group, and not as the node's own. Requests over what the peers
+// accept from this node are not sent: Put then returns an error, and Get yields errors.
+func (n *Node) ForClient(client netip.Addr) dht.Store {
+	source := "client"
+	if client.IsValid() {
+		source += " " + sourceOfIP(net.IP(client.Unmap().AsSlice()))
+	}
+	return clientStore{n, source}
+}
+
+// clientStore is the network for one client.
+type clientStore struct {
+	node   *Node
+	source string
+}
+
+// Get implements dht.Store.
+func (s clientStore) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[dht.Answer, error] {
+	return s.node.Get(context.WithValue(ctx, clientKey{}, s.source), p)
+}
+
+// Put implements dht.Store.
+func (s clientStore) Put(ctx context.Context, p pointer.Pointer, record []byte) (dht.Receipt, error) {
+	return s.node.Put(context.WithValue(ctx, clientKey{}, s.source), p, record)
+}

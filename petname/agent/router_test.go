@@ -1,0 +1,67 @@
+package agent_test
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/dht/kad"
+	"github.com/petnames-go/petnames/petname/agent"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// Clients that flood the router of an agent do not get the agent cut off from its DHT:
+// 40 addresses, each with as many puts as it may send at once, over real connections
+// with the peers. What the clients brought is not held as the agent's own.
+func TestAFloodOfClientsDoesNotCutTheAgentOff(t *testing.T) {
+	var peers []*kad.Node
+	for range 3 {
+		c := kad.Config{Listen: []string{"/ip4/127.0.0.1/tcp/0"}, Server: true}
+		if len(peers) > 0 {
+			c.Bootstrap = peers[0].Addrs()
+		}
+		n, err := kad.Start(t.Context(), c)
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, n.Close()) })
+		peers = append(peers, n)
+	}
+	a := served(t, peers[0].Addrs())
+	router := a.Router()
+	const clients, each = 40, 59
+	slots, codes := make(chan struct{}, 32), map[int]int{}
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for i := range clients * each {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			key := newKey(t)
+			rec, err := pointer.Sign(key, pointer.Fields{Value: "/ipfs/bafkqaaa", Sequence: 1, Expires: time.Now().Add(time.Hour)})
+			require.NoError(t, err)
+			r := httptest.NewRequest(http.MethodPut, "/routing/v1/ipns/"+key.Pointer().String(), bytes.NewReader(rec.Bytes()))
+			r.RemoteAddr = fmt.Sprintf("8.8.%d.1:1", i%clients)
+			r.Header.Set("Content-Type", "application/vnd.ipfs.ipns-record")
+			w := httptest.NewRecorder()
+			router.ServeHTTP(w, r)
+			mu.Lock()
+			defer mu.Unlock()
+			codes[w.Code]++
+		})
+	}
+	wg.Wait()
+	t.Log(codes)
+	require.Greater(t, codes[http.StatusOK], 300)
+	require.Greater(t, codes[http.StatusServiceUnavailable], 300)
+	for _, n := range peers {
+		require.Empty(t, n.Status().CutOffs)
+	}
+	out, err := a.PublishDraft(t.Context(), draft(agent.WaitSome))
+	require.NoError(t, err)
+	require.Equal(t, len(peers), out.Receipt.Stored)
+}
