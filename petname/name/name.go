@@ -16,8 +16,9 @@ import (
 
 // Name is a petname: text that the owner of a book chose, with a comparison key
 // by the PRECIS Nickname profile (RFC 8266). Two names are equal if their keys
-// are: case, width, and the number of spaces are ignored. The typed spelling is
-// stored for display. The zero value is no name.
+// are: case, width, the number of spaces, and the variation selectors and joiners
+// of emoji are ignored. The typed spelling is stored for display, without
+// variation selectors. The zero value is no name.
 type Name struct {
 	text, key string
 }
@@ -105,12 +106,18 @@ func normalise(s string) (Name, *refusal) {
 	if !utf8.ValidString(s) {
 		return refuse("is not valid UTF-8")
 	}
-	if len(s) > MaxLen {
-		return refuse("is %d bytes long, over %d", len(s), MaxLen)
+	plain := plainEmoji(s)
+	if len(plain) > MaxLen {
+		return refuse("is %d bytes long, over %d", len(plain), MaxLen)
 	}
-	hasJoiner, unassigned := false, rune(-1)
-	for _, r := range s {
+	s, unknownEmoji := cutUnknownEmoji(s)
+	hasJoiner, unassigned, emoji := false, rune(-1), 0
+	for i, r := range s {
+		if i >= emoji {
+			emoji = i + emojiSequence(s[i:]) // the end of the sequence
+		}
 		switch {
+		case i < emoji:
 		case r == '\u200c' || r == '\u200d':
 			hasJoiner = true // PRECIS checks them: it allows joiners where a script needs them
 		case isBlank(r):
@@ -121,7 +128,7 @@ func normalise(s string) (Name, *refusal) {
 			return refuse("has the control or unassigned character %U", r)
 		}
 	}
-	text := norm.NFC.String(strings.Join(strings.FieldsFunc(s, unicode.IsSpace), " "))
+	text := norm.NFC.String(strings.Join(strings.FieldsFunc(plainEmoji(s), unicode.IsSpace), " "))
 	key, err := Key(text)
 	switch {
 	case text == "":
@@ -155,6 +162,8 @@ func normalise(s string) (Name, *refusal) {
 	// tables: PRECIS does not report whether a misplaced joiner, which is invisible, or
 	// another character is the reason.
 	switch {
+	case unknownEmoji:
+		return Name{}, &refusal{"has an emoji that this version does not know", !hasJoiner}
 	case unassigned >= 0:
 		return Name{}, &refusal{fmt.Sprintf("has the unassigned character %U", unassigned), !hasJoiner}
 	case err != nil:
@@ -175,10 +184,10 @@ func isBlank(r rune) bool {
 	return unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector, unicode.Noncharacter_Code_Point)
 }
 
-// Key returns the comparison key of a text by RFC 8266. The rules are applied
-// until the key is stable, as §2.4 asks, because one pass may not be enough.
+// Key returns the comparison key of a text by RFC 8266, which allows no emoji
+// sequences: they are compared by their parts. The rules are applied until the key is stable, as §2.4 asks, because one pass may not be enough.
 func Key(text string) (string, error) {
-	key := text
+	key := emojiKey(text)
 	for range 4 {
 		next, err := precis.Nickname.CompareKey(key)
 		if err != nil {

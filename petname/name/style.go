@@ -171,7 +171,7 @@ func foreignText(text string) string {
 	if !path {
 		text = markTrailingNumber(text)
 	}
-	return truncate(text, maxClean, maxCleanGraphemes)
+	return Clean(text) // without the selector of an emoji that was replaced
 }
 
 // isQuote reports whether r is a quotation mark of any kind. Single ones are
