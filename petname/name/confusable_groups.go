@@ -1,6 +1,7 @@
 package name
 
 import (
+	"slices"
 	"strings"
 	"sync"
 )
@@ -55,7 +56,7 @@ var ownPrototypes = sync.OnceValue(func() map[rune]rune {
 	for from, to := range signLetters() {
 		all[from] = to
 	}
-	for _, group := range confusableGroups {
+	for _, group := range slices.Concat(confusableGroups, letterForms) {
 		first := firstRune(group)
 		for _, r := range strings.TrimPrefix(group, string(first)) {
 			all[r] = first

@@ -42,8 +42,8 @@ func (e *Error) Error() string {
 
 // Parse reads a name. It returns an [*Error] for an empty name, a name over
 // [MaxLen], a name with a slash (which reads as a path), one that reads as a
-// pointer, a link, a flag or a nickname, and what RFC 8266 refuses: controls,
-// invisible and unassigned code points. It also refuses blank characters that
+// pointer, a link, a flag or a nickname, one with an arrow between words, and
+// what RFC 8266 refuses: controls, invisible and unassigned code points. It also refuses blank characters that
 // count as letters or symbols, combining marks without a base character, and
 // what [Clean] would change.
 func Parse(s string) (Name, error) {
@@ -63,6 +63,8 @@ func checkNew(n Name) *refusal {
 	switch {
 	case Clean(n.text) != n.text:
 		return &refusal{reason: "has an enclosing mark, or more marks on one character than can be shown"}
+	case arrowBetweenWords(n.text) != "":
+		return &refusal{reason: fmt.Sprintf("has the arrow %q between words: it reads as a path", arrowBetweenWords(n.text))}
 	case strings.ContainsRune(openParens, firstRune(n.text)):
 		return &refusal{reason: "starts with a parenthesis, as remarks do"}
 	case strings.ContainsRune(tildes+doubleQuotes, firstRune(n.text)), leadingApostrophes(n.text) > 1:
@@ -82,9 +84,6 @@ func leadingApostrophes(text string) (n int) {
 	}
 	return n
 }
-
-// PathMarks are the arrow between the names of a path, and similar arrows.
-const PathMarks = "\u21d2\u27f9\u21e8\u21db\u2907\u27be\u2970"
 
 // nicknameMarks are tildes and quotation marks. A nickname is shown with them in
 // front, and a name must not start with one.
