@@ -17,4 +17,4 @@ var letterForms = []string{
 
 // secondReadings replaces letters that UTS #39 has another letter for, which some
 // fonts and readers take for this one.
-var secondReadings = strings.NewReplacer("ʋ", "v", "ᶌ", "v", "ꞓ", "c", "ↄ", "c")
+var secondReadings = strings.NewReplacer("ʋ", "v", "ᶌ", "v", "ꞓ", "c", "ↄ", "c", "∆", "δ")

@@ -57,6 +57,20 @@ func Parse(s string) (Name, error) {
 	return n, nil
 }
 
+// ParseKnown reads the text of a name that a book or a card may have already. Unlike
+// [Parse] it accepts names that older versions, or versions with other Unicode
+// tables, accepted.
+func ParseKnown(s string) (Name, error) {
+	n, refused := normalise(s)
+	if refused == nil {
+		return n, nil
+	}
+	if refused.byTables {
+		return Recorded(s), nil
+	}
+	return Name{}, &Error{s, refused.reason}
+}
+
 // checkNew returns why a text cannot be a new name, although the ledger accepts
 // it.
 func checkNew(n Name) *refusal {
