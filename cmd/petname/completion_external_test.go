@@ -27,7 +27,7 @@ var commandNames = []string{
 // In the real shells, at a terminal, TAB after every beginning of a petname runs
 // none of it, whether the name is the only one, one of several, or stands before
 // the word that is completed; and a completed name arrives whole at the command.
-// It needs bash, zsh, fish, and script of util-linux (Debian: zsh, fish, util-linux).
+// It needs the shells, and script (Debian: bash-completion, zsh, fish, util-linux).
 func TestNamesAreNotRunByCompletion(t *testing.T) {
 	for _, test := range []struct{ shell, args, load string }{
 		{"bash", "--noprofile --norc -i", "bind 'set page-completions off'; bind 'set completion-query-items 0'; source /usr/share/bash-completion/bash_completion; source "},

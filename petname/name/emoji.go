@@ -65,7 +65,7 @@ var joinedSequences = sync.OnceValue(func() map[string]bool {
 
 // flagTags are the tag sequences that emoji-sequences.txt lists, after the black
 // flag: England, Scotland and Wales. Other tags are invisible.
-var flagTags = []string{"gbeng", "gbsct", "gbwls"}
+var flagTags = strings.Fields("gbeng gbsct gbwls")
 
 // maxSequence is the length of the longest sequence, in characters: a kiss of
 // two people with skin tones.

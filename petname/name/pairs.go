@@ -6,14 +6,10 @@ import (
 )
 
 // Two letters that are read as one. UTS #39 has rn and m, and the skeleton of a
-// text has w for vv; these pairs are read in a form of their own, because names
+// text has w for vv; these pairs, each with the letter, are read in a form of their own, because names
 // have them in their own right too. Pairs are read in lower case only, where they
 // are drawn alike.
-var pairs = []struct{ two, one, mark string }{
-	{"nn", "m", string(pairMark + 'n')},
-	{"uu", "w", string(pairMark + 'u')},
-	{"ri", "n", string(pairMark + 'i')},
-}
+var pairs = []string{"nn m", "uu w", "ri n"}
 
 // pairMark, plus a letter, is the mark of a letter that stands for a pair. It is
 // a private-use character, which no name has.
@@ -25,15 +21,15 @@ func isPairMark(r rune) bool { return r > pairMark && r < pairMark+0x80 }
 // pairs are read as, one form for each pair.
 func pairForms(lower string) (forms []string) {
 	for _, p := range pairs {
-		if strings.Contains(lower, p.two) {
-			forms = append(forms, strings.ReplaceAll(lower, p.two, p.one+p.mark))
+		if two, one, _ := strings.Cut(p, " "); strings.Contains(lower, two) {
+			forms = append(forms, strings.ReplaceAll(lower, two, one+string(pairMark+rune(two[1]))))
 		}
 	}
 	return forms
 }
 
 // pair records that the character with an index stands for a pair, or starts one:
-// a letter of pairs, or r for the letters rn, which look like an m but not like
+// the second letter of one of pairs, or r for the letters rn, which look like an m but not like
 // the pair that looks like an m.
 func (l *lookBuilder) pair(index int, letter byte) {
 	for len(l.pairs) <= index {

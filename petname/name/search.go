@@ -20,7 +20,7 @@ func SearchForm(text string) string {
 		key = strings.ToLower(text)
 	}
 	bare := strings.Map(func(r rune) rune {
-		if unicode.In(r, unicode.Mn, unicode.Me) && r != '\u3099' && r != '\u309a' && unicode.In(r, unicode.Inherited, unicode.Common, unicode.Arabic, unicode.Hebrew, unicode.Syriac, unicode.Cyrillic, unicode.Greek) {
+		if r == tatweel || unicode.In(r, unicode.Mn, unicode.Me) && r != '\u3099' && r != '\u309a' && unicode.In(r, unicode.Inherited, unicode.Common, unicode.Arabic, unicode.Hebrew, unicode.Syriac, unicode.Cyrillic, unicode.Greek) {
 			return -1
 		}
 		return r
@@ -33,8 +33,9 @@ func SearchForm(text string) string {
 
 // typedLetters replaces letters that do not decompose by the letters that people
 // type for them.
-var typedLetters = strings.NewReplacer("ß", "ss", "æ", "ae", "œ", "oe", "ø", "o", "ł", "l", "đ", "d", "ð", "d", "þ", "th", "ħ", "h", "ŧ", "t", "ı", "i", "ŋ", "ng",
-	"\u2018", "'", "\u2019", "'", "\u02bc", "'", "\u2010", "-", "\u2011", "-", "\u2013", "-", "ς", "σ", "\u0640", "")
+var typedLetters = strings.NewReplacer(strings.Fields("ß ss æ ae œ oe ø o ł l đ d ð d þ th ħ h ŧ t ı i ŋ ng \u2018 ' \u2019 ' \u02bc ' \u2010 - \u2011 - \u2013 - ς σ")...)
+
+const tatweel = '\u0640' // makes an Arabic word wider
 
 func isASCII(s string) bool {
 	for i := range len(s) {
