@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+	"sync"
 	"unicode"
 
 	"github.com/spf13/cobra"
@@ -14,34 +15,36 @@ type scriptEdit struct{ old, new string }
 
 // scriptEdits are the changes to cobra's scripts, by shell, which keep a petname
 // from being run as a command. zsh quotes what it inserts, and needs none.
-var scriptEdits = map[string][]scriptEdit{
-	// Of several completions bash inserts the common prefix as it is, so each of
-	// them is quoted, and not only a single one.
-	"bash": {
-		{`COMPREPLY+=("$compline")`, `COMPREPLY+=("$comp${compline:${#compname}}")`},
-		{`printf -v comp "%q" "${compline%%$tab*}" &>/dev/null || comp=$(printf "%q" "${compline%%$tab*}")`, `compname=${compline%%$tab*}
+var scriptEdits = sync.OnceValue(func() map[string][]scriptEdit {
+	return map[string][]scriptEdit{
+		// Of several completions bash inserts the common prefix as it is, so each of
+		// them is quoted, and not only a single one.
+		"bash": {
+			{`COMPREPLY+=("$compline")`, `COMPREPLY+=("$comp${compline:${#compname}}")`},
+			{`printf -v comp "%q" "${compline%%$tab*}" &>/dev/null || comp=$(printf "%q" "${compline%%$tab*}")`, `compname=${compline%%$tab*}
         printf -v comp "%q" "$compname" &>/dev/null || comp=$(printf "%q" "$compname")`},
-		{"        comp=${compline%%$tab*}\n        if ((${#comp}>longest)); then", "        if ((${#comp}>longest)); then"},
-		{`COMPREPLY[0]=$(printf "%q" "${COMPREPLY[0]%%$tab*}")`, `COMPREPLY[0]=${COMPREPLY[0]%%$tab*}`},
-		{`        if (( ${#COMPREPLY[@]} == 1 )); then
+			{"        comp=${compline%%$tab*}\n        if ((${#comp}>longest)); then", "        if ((${#comp}>longest)); then"},
+			{`COMPREPLY[0]=$(printf "%q" "${COMPREPLY[0]%%$tab*}")`, `COMPREPLY[0]=${COMPREPLY[0]%%$tab*}`},
+			{`        if (( ${#COMPREPLY[@]} == 1 )); then
             COMPREPLY[0]=$(printf "%q" "${COMPREPLY[0]}")
         fi`, `        if (( ${#COMPREPLY[@]} > 0 )); then
             IFS=$'\n' read -ra COMPREPLY -d '' < <(printf "%q\n" "${COMPREPLY[@]}")
         fi`},
-		{"    local compline\n", "    local compline compname\n"},
-	},
-	// fish returns the arguments without their quotes; they must not be evaluated
-	// again.
-	"fish": {
-		{`    set -l results (eval $requestComp 2> /dev/null)`, `    set -l typed (string unescape -- (commandline -ct); or commandline -ct)
+			{"    local compline\n", "    local compline compname\n"},
+		},
+		// fish returns the arguments without their quotes; they must not be evaluated
+		// again.
+		"fish": {
+			{`    set -l results (eval $requestComp 2> /dev/null)`, `    set -l typed (string unescape -- (commandline -ct); or commandline -ct)
     set -l results (PETNAME_ACTIVE_HELP=0 command $args[1] __complete $args[2..-1] "$typed" 2> /dev/null)`},
-	},
-	// PowerShell has more quotation marks than the script escapes, and no common
-	// way of quoting: names with signs are not offered there.
-	"powershell": {
-		{"    ${env:PETNAME_ACTIVE_HELP}=0\n", "    ${env:PETNAME_ACTIVE_HELP}=0\n    ${env:" + completionShell + "}='powershell'\n"},
-	},
-}
+		},
+		// PowerShell has more quotation marks than the script escapes, and no common
+		// way of quoting: names with signs are not offered there.
+		"powershell": {
+			{"    ${env:PETNAME_ACTIVE_HELP}=0\n", "    ${env:PETNAME_ACTIVE_HELP}=0\n    ${env:" + completionShell + "}='powershell'\n"},
+		},
+	}
+})
 
 // completionShell is the environment variable with the shell for which names are
 // completed.
@@ -65,7 +68,7 @@ func completionScript(root *cobra.Command, shell string) (string, error) {
 		return "", err
 	}
 	script := out.String()
-	for _, edit := range scriptEdits[shell] {
+	for _, edit := range scriptEdits()[shell] {
 		if strings.Count(script, edit.old) != 1 {
 			return "", fmt.Errorf("the script of cobra for %s has %d times %q", shell, strings.Count(script, edit.old), edit.old)
 		}

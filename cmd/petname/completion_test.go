@@ -14,7 +14,7 @@ func TestCompletionScriptsHaveTheEdits(t *testing.T) {
 	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
 		script := verb(t.TempDir(), "completion", shell)
 		require.Zero(t, script.exit, script.stderr)
-		for _, edit := range scriptEdits[shell] {
+		for _, edit := range scriptEdits()[shell] {
 			require.Contains(t, script.stdout, edit.new, shell)
 		}
 	}

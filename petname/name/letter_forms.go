@@ -1,6 +1,9 @@
 package name
 
-import "strings"
+import (
+	"strings"
+	"sync"
+)
 
 // letterForms has letters of the Latin script that are read as a more frequent
 // one, and for which UTS #39 has nothing, or another letter: small capitals,
@@ -17,4 +20,6 @@ var letterForms = []string{
 
 // secondReadings replaces letters that UTS #39 has another letter for, which some
 // fonts and readers take for this one.
-var secondReadings = strings.NewReplacer("ʋ", "v", "ᶌ", "v", "ꞓ", "c", "ↄ", "c", "∆", "δ")
+var secondReadings = sync.OnceValue(func() *strings.Replacer {
+	return strings.NewReplacer("ʋ", "v", "ᶌ", "v", "ꞓ", "c", "ↄ", "c", "∆", "δ")
+})

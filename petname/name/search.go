@@ -2,6 +2,7 @@ package name
 
 import (
 	"strings"
+	"sync"
 	"unicode"
 
 	"golang.org/x/text/unicode/norm"
@@ -24,7 +25,7 @@ func SearchForm(text string) string {
 			return -1
 		}
 		return r
-	}, norm.NFKD.String(typedLetters.Replace(key)))
+	}, norm.NFKD.String(typedLetters().Replace(key)))
 	if bare == "" {
 		return key
 	}
@@ -33,7 +34,9 @@ func SearchForm(text string) string {
 
 // typedLetters replaces letters that do not decompose by the letters that people
 // type for them.
-var typedLetters = strings.NewReplacer(strings.Fields("ß ss æ ae œ oe ø o ł l đ d ð d þ th ħ h ŧ t ı i ŋ ng \u2018 ' \u2019 ' \u02bc ' \u2010 - \u2011 - \u2013 - ς σ")...)
+var typedLetters = sync.OnceValue(func() *strings.Replacer {
+	return strings.NewReplacer(strings.Fields("ß ss æ ae œ oe ø o ł l đ d ð d þ th ħ h ŧ t ı i ŋ ng \u2018 ' \u2019 ' \u02bc ' \u2010 - \u2011 - \u2013 - ς σ")...)
+})
 
 const tatweel = '\u0640' // makes an Arabic word wider
 

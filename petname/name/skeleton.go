@@ -109,7 +109,7 @@ func looksBy(data confusables, n Name, numbers bool) []Look {
 	for _, s := range sharpSForms(text) {
 		forms = append(forms, readDigits(s, 'b', false))
 	}
-	if s := secondReadings.Replace(lower); s != lower {
+	if s := secondReadings().Replace(lower); s != lower {
 		forms = append(forms, readDigits(s, 'b', false))
 	}
 	if strings.Contains(lower, "6") {
