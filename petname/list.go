@@ -3,6 +3,7 @@ package petname
 import (
 	"bytes"
 	"iter"
+	"slices"
 	"strings"
 
 	"github.com/petnames-go/petnames/ledger"
@@ -89,11 +90,11 @@ func (b *Book) readChunk(prefix string, from []byte, seen map[pointer.Pointer]bo
 	return contacts, next, err
 }
 
-// Search yields the contacts whose name or nickname contains text. It ignores
-// the differences that comparison keys ignore.
+// Search yields the contacts whose name or nickname contains text, as
+// [name.SearchForm] compares them: without regard to case, width and marks.
 func (b *Book) Search(text string) iter.Seq2[Contact, error] {
 	return func(yield func(Contact, error) bool) {
-		want := searchKey(text)
+		want := name.SearchForm(text)
 		for c, err := range b.Contacts() {
 			if err != nil {
 				yield(c, err)
@@ -106,25 +107,13 @@ func (b *Book) Search(text string) iter.Seq2[Contact, error] {
 	}
 }
 
-func searchKey(text string) string {
-	if key, err := name.Key(text); err == nil {
-		return key
-	}
-	return strings.ToLower(text)
-}
-
 func (c Contact) matches(want string) bool {
-	if strings.Contains(c.Name.Key(), want) || strings.Contains(searchKey(c.Nickname), want) {
+	if strings.Contains(name.SearchForm(c.Name.String()), want) || strings.Contains(name.SearchForm(c.Nickname), want) {
 		return true
 	}
-	if c.Conflict != nil {
-		for _, n := range c.Conflict.Names {
-			if strings.Contains(n.Key(), want) {
-				return true
-			}
-		}
-	}
-	return false
+	return c.Conflict != nil && slices.ContainsFunc(c.Conflict.Names, func(n name.Name) bool {
+		return strings.Contains(name.SearchForm(n.String()), want)
+	})
 }
 
 // Count returns the number of names in the book.

@@ -138,7 +138,7 @@ func (b *Book) Find(text string) (Contact, error) {
 	if p, err := pointer.Parse(text); err == nil {
 		return b.ByPointer(p)
 	}
-	n, err := name.Parse(text)
+	n, err := name.ParseKnown(text)
 	if err != nil {
 		return Contact{}, err
 	}

@@ -166,7 +166,7 @@ func (b *Book) mentioned(form []string, unnamed []pointer.Pointer) (pointer.Poin
 	if form[2] != "" {
 		text = unquoteName().ReplaceAllString(form[2], "$1")
 	}
-	n, err := name.Parse(text)
+	n, err := name.ParseKnown(text)
 	if err != nil {
 		return pointer.Pointer{}, err
 	}

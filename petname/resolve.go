@@ -160,7 +160,7 @@ func splitPath(path string) ([]string, error) {
 				continue
 			}
 		}
-		if _, err := name.Parse(part); err != nil {
+		if _, err := name.ParseKnown(part); err != nil {
 			return nil, err
 		}
 	}
@@ -253,10 +253,13 @@ func findEdge(edges map[string]pointer.Edge, label string) (pointer.Edge, error)
 	if e, ok := edges[label]; ok {
 		return e, nil
 	}
-	want := searchKey(label)
+	want, err := name.Key(label)
+	if err != nil {
+		want = strings.ToLower(label)
+	}
 	var found []pointer.Edge
 	for l, e := range edges {
-		if n, err := name.Parse(l); err == nil && n.Key() == want {
+		if n, err := name.ParseKnown(l); err == nil && n.Key() == want {
 			found = append(found, e)
 		}
 	}

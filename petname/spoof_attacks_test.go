@@ -3,11 +3,15 @@ package petname
 import (
 	"maps"
 	"math/rand/v2"
+	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"unicode"
 
 	"go.mau.fi/util/confusable"
+	"golang.org/x/text/unicode/norm"
+	"golang.org/x/text/unicode/runenames"
 )
 
 // An attack makes texts that are meant to be taken for a name; none where it has
@@ -55,6 +59,38 @@ var signs = map[rune]string{'a': "@", 'A': "@∀", 'B': "₿", 'c': "¢©", 'C':
 // countries.
 var hanTwins = []string{"日曰", "千干于", "未末", "土士", "己已巳", "人入", "戊戌戍", "市巿", "冶治", "侯候", "户戶戸", "吴吳呉", "黄黃", "内內", "真眞", "高髙", "青靑", "崎﨑"}
 
+// hanComponents differ in one component with the same outline, written down
+// without the table of package name.
+var hanComponents = strings.Fields("明朋 杨扬 楊揚 冷泠 冲沖 准淮 侍待 住往 仿彷 折析 技枝 抗杭 推椎 扎札 摸模 拍柏 挑桃 捡检 拧柠 祖袒 狼狠 今令 薄簿 藉籍 著箸 蓝篮 藍籃 潭谭 洋详 淳谆 洵询 时肘 厦廈 迁迂 呜鸣 抵柢 余佘 沈沉 裴斐 孟盂")
+
+// arrowSigns are the symbols that are called an arrow or a harpoon, without
+// pictures of other things, and arrows of several characters.
+var arrowSigns = sync.OnceValue(func() (all []string) {
+	for r := rune(0x80); r < 0x20000; r++ {
+		if what := runenames.Name(r); unicode.Is(unicode.S, r) && (strings.Contains(what, "ARROW") || strings.Contains(what, "HARPOON")) &&
+			!slices.ContainsFunc([]string{"APL", "EMPTY SET", "ANGLE", "INTEGRAL", "CIRCLE", "DIAMOND", "BOW AND", "HEART", "ENVELOPE", "PHONE", "TWISTED", "ABOVE", "ELECTRIC", "BARS", "SIGNWRITING", "BETWEEN", "PHAISTOS"},
+				func(other string) bool { return strings.Contains(what, other) }) {
+			all = append(all, string(r))
+		}
+	}
+	return append(all, "➡\ufe0f", "▶", "►", "->", "=>", "-->", "==>", "~>", "－＞", "—>", "─➤", "-›")
+})
+
+// latinLetters are the small letters with a name such as "LATIN LETTER SMALL
+// CAPITAL B" and "LATIN SMALL LETTER R WITH FISHHOOK", for each plain letter.
+func latinLetters(pattern string) map[rune]string {
+	form := regexp.MustCompile(pattern)
+	all := make(map[rune]string)
+	for r := rune(0x80); r < 0x20000; r++ {
+		if m := form.FindStringSubmatch(runenames.Name(r)); m != nil && unicode.IsGraphic(r) && norm.NFD.String(string(r)) == string(r) {
+			letter := unicode.ToLower(rune(m[1][0]))
+			all[letter] += string(r)
+			all[unicode.ToUpper(letter)] += string(r)
+		}
+	}
+	return all
+}
+
 // drawings are signs in their forms as text and as emoji, heavy and light.
 var drawings = []string{"❤♥♡💙", "★☆⭐", "☀☼", "☺🙂", "✓✔✅", "●⚫🔴", "☎📞", "✉📧", "✗✘❌", "🅰ⓐ"}
 
@@ -101,7 +137,43 @@ func attacks() []attack {
 		}
 		return out
 	}
+	smallCapitals := latinLetters("^LATIN LETTER SMALL CAPITAL ([A-Z])$")
+	phonetic := latinLetters("^LATIN (?:SMALL LETTER|LETTER SMALL CAPITAL) ([A-Z]) WITH [A-Z -]*(?:HOOK|TAIL|CURL|LEG|BELT|STROKE|LOOP|TILDE|CROSSED|SWASH)")
 	return []attack{
+		{"one small capital", func(n string, r *rand.Rand) []string { return swap(n, r, smallCapitals, 1) }},
+		{"small capitals", func(n string, r *rand.Rand) []string { return swap(n, r, smallCapitals, 99) }},
+		{"one phonetic letter", func(n string, r *rand.Rand) []string {
+			return slices.Concat(swap(n, r, phonetic, 1), swap(n, r, phonetic, 1))
+		}},
+		{"phonetic letters", func(n string, r *rand.Rand) []string {
+			return slices.Concat(swap(n, r, phonetic, 3), swap(n, r, phonetic, 99))
+		}},
+		{"ß, ss and B", func(n string, r *rand.Rand) (out []string) {
+			words := strings.Fields(n)
+			for i, word := range words {
+				for _, p := range [][2]string{{"ß", "ss"}, {"ss", "ß"}, {"ß", "B"}, {"ß", "ẞ"}, {"B", "ß"}, {"b", "ß"}} {
+					if at := strings.Index(word, p[0]); at == 0 || at > 0 && (p[1] != "ß" || p[0] == "ss" || at+len(p[0]) < len(word)) {
+						out = append(out, strings.Join(slices.Concat(words[:i], []string{strings.Replace(word, p[0], p[1], 1)}, words[i+1:]), " "))
+					}
+				}
+			}
+			return out
+		}},
+		{"letters for letters: nn m uu w ri n", func(n string, r *rand.Rand) (out []string) {
+			for _, p := range [][2]string{{"m", "nn"}, {"nn", "m"}, {"w", "uu"}, {"uu", "w"}, {"n", "ri"}, {"ri", "n"}} {
+				if strings.Contains(n, p[0]) {
+					out = append(out, strings.Replace(n, p[0], p[1], 1), strings.ReplaceAll(n, p[0], p[1]))
+				}
+			}
+			return out
+		}},
+		{"an arrow between two names", func(n string, r *rand.Rand) (out []string) {
+			for range 3 {
+				arrow := arrowSigns()[r.IntN(len(arrowSigns()))]
+				out = append(out, n+" "+arrow+" bob", n+arrow+"bob", "bob "+arrow+" "+n)
+			}
+			return out
+		}},
 		{"one confusable of the data", func(n string, r *rand.Rand) []string {
 			return slices.Concat(swap(n, r, table, 1), swap(n, r, table, 1))
 		}},
@@ -174,7 +246,7 @@ func twinned(n string) (pairs [][2]string) {
 	if len(runes) > 3 || !unicode.Is(unicode.Han, runes[0]) {
 		return nil
 	}
-	for _, group := range hanTwins {
+	for _, group := range slices.Concat(hanTwins, hanComponents) {
 		for a := range []rune(group) {
 			for b := range []rune(group) {
 				if a != b {
@@ -198,7 +270,13 @@ func redrawn(n string) (pairs [][2]string) {
 			pairs = append(pairs, [2]string{n + " " + string(forms[0]), n + " " + string(other)})
 		}
 	}
-	return append(pairs, [2]string{n + " 👍", n + " 👍🏿"})
+	for _, e := range [][2]string{
+		{"❤", "❤\ufe0f"}, {"❤\ufe0f", "❤"}, {"❤\ufe0f", "❤\ufe0e"}, {"1\ufe0f\u20e3", "1\u20e3"}, {"👩\u200d💻", "👩💻"}, {"👩\u200d💻", "👩🏽\u200d💻"}, {"👩💻", "👩\u200d💻"},
+		{"🏳\ufe0f\u200d🌈", "🏳\u200d🌈"}, {"🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f", "🏴"}, {"🇩🇪", "DE"}, {"👍", "👍🏿"},
+	} {
+		pairs = append(pairs, [2]string{n + " " + e[0], n + " " + e[1]})
+	}
+	return pairs
 }
 
 // leftAlone are classes of attacks that are not reported, on purpose, because

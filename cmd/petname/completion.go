@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"io"
+	"os"
 	"slices"
 	"strings"
 
@@ -23,16 +25,9 @@ provenance.`,
 		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
 		ValidArgs: []string{"bash", "zsh", "fish", "powershell"},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var err error
-			switch args[0] {
-			case "bash":
-				err = cmd.Root().GenBashCompletionV2(a.stdout, true)
-			case "zsh":
-				err = cmd.Root().GenZshCompletion(a.stdout)
-			case "fish":
-				err = cmd.Root().GenFishCompletion(a.stdout, true)
-			case "powershell":
-				err = cmd.Root().GenPowerShellCompletionWithDesc(a.stdout)
+			script, err := completionScript(cmd.Root(), args[0])
+			if err == nil {
+				_, err = io.WriteString(a.stdout, script)
 			}
 			if err != nil {
 				return classify(err)
@@ -63,9 +58,13 @@ func (a *app) completeMoreNames(_ *cobra.Command, args []string, typed string) (
 	}
 	var names []string
 	for _, c := range out.Contacts {
-		if c.Name != "" && !slices.Contains(args, c.Name) {
-			names = append(names, c.Name+"\t"+nickname(name.Plain, c.Nickname, c.Pointer)+" "+provenance(name.Plain, c))
+		if c.Name == "" || slices.Contains(args, c.Name) || strings.HasPrefix(c.Name, "_activeHelp_") { // a mark of cobra's scripts
+			continue
 		}
+		if os.Getenv(completionShell) == "powershell" && !plainWord(c.Name) {
+			continue
+		}
+		names = append(names, c.Name+"\t"+nickname(name.Plain, c.Nickname, c.Pointer)+" "+provenance(name.Plain, c))
 	}
 	return names, directive
 }

@@ -10,7 +10,8 @@ func (a *app) findVerb() *cobra.Command {
 	return &cobra.Command{
 		Use:   "find TEXT",
 		Short: "Find contacts by a part of their name or nickname",
-		Long:  `List the contacts with a text in their name or nickname. Case is ignored.`,
+		Long: `List the contacts with a text in their name or nickname. Case and accents are
+ignored: jose finds José.`,
 		Example: `  petname find ali
   petname find "bob w"`,
 		Args: cobra.ExactArgs(1),
@@ -26,5 +27,5 @@ type findArgs struct {
 }
 
 func (v *verbs) find(_ context.Context, a findArgs) (*contactList, error) {
-	return v.collectContacts(v.agent.Search(a.Text))
+	return v.collectSorted(v.agent.Search(a.Text))
 }

@@ -4,8 +4,11 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"iter"
 
 	"github.com/spf13/cobra"
+
+	"github.com/petnames-go/petnames/petname"
 )
 
 func (a *app) listVerb() *cobra.Command {
@@ -13,7 +16,7 @@ func (a *app) listVerb() *cobra.Command {
 		Use:     "list",
 		Aliases: []string{"ls"},
 		Short:   "List your contacts",
-		Long:    "List the contacts in the book, in the order of their names. Your own identity is\nnot among them.",
+		Long:    "List the contacts in the book, in alphabetical order. Your own identity is\nnot among them.",
 		Example: `  petname list
   petname list --json`,
 		Args: cobra.NoArgs,
@@ -39,5 +42,24 @@ func (a *app) printContacts(verb string, args any, none string) error {
 }
 
 func (v *verbs) list(context.Context, noArgs) (*contactList, error) {
-	return v.collectContacts(v.agent.Contacts())
+	return v.collectSorted(v.agent.Contacts())
+}
+
+// collectSorted is collectContacts in the order in which people look up names.
+func (v *verbs) collectSorted(contacts iter.Seq2[petname.Contact, error]) (*contactList, error) {
+	var all []petname.Contact
+	for c, err := range contacts {
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, c)
+	}
+	petname.SortByName(all)
+	return v.collectContacts(func(yield func(petname.Contact, error) bool) {
+		for _, c := range all {
+			if !yield(c, nil) {
+				return
+			}
+		}
+	})
 }

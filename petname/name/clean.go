@@ -30,7 +30,7 @@ const (
 // ignorables, variation selectors, Hangul fillers, the blank Braille pattern),
 // enclosing marks, marks without a base character, and all but four nonspacing
 // marks on one character. Joiners stay where a script needs them (RFC 5892,
-// appendix A.1 and A.2). Every kind of space and line end becomes a space; what
+// appendix A.1 and A.2), and the sequences of [EmojiVersion] stay whole. Every kind of space and line end becomes a space; what
 // is not UTF-8 becomes U+FFFD. Text over 2048 bytes or 512 graphemes is cut
 // between two graphemes, with "…". Clean text is unchanged.
 //
@@ -44,8 +44,17 @@ func Clean(s string) string {
 func Scrub(s string, lines bool) string {
 	var out []rune
 	marks, nonspacing := 0, 0
-	joiners := false
-	for _, r := range s {
+	joiners, emoji := false, 0 // emoji is the number of bytes left of a sequence
+	for i, r := range s {
+		if emoji == 0 && i+utf8.RuneLen(r) < len(s) {
+			emoji = emojiSequence(s[i:])
+		}
+		if emoji > 0 {
+			emoji -= utf8.RuneLen(r)
+			out = append(out, r|kept)
+			marks, nonspacing = 0, 0
+			continue
+		}
 		switch {
 		case r > ' ' && r < 0x7f, r == '\n' && lines:
 		case unicode.IsSpace(r): // includes line ends and separators
@@ -78,8 +87,15 @@ func Scrub(s string, lines bool) string {
 	if joiners {
 		out = dropJoiners(out)
 	}
+	for i := range out {
+		out[i] &^= kept
+	}
 	return string(out)
 }
+
+// kept is set in characters of an emoji sequence while a text is cleaned, so that
+// no rule for single characters applies to them.
+const kept = 1 << 24
 
 // hasBase reports whether a mark has a base character.
 func hasBase(before []rune) bool {

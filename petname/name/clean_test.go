@@ -19,17 +19,17 @@ func TestClean(t *testing.T) {
 		{"evil\u202egnp.exe\u2066\u2069", "evilgnp.exe"},
 		{"\u2067\u2067unbalanced\u2069", "unbalanced"},
 		{"a\u200b\u200d\u2060\ufeff\u00adb", "ab"},
-		{"❤\ufe0f\U000e0061\u3164\u2800\u115f\uffa0", "❤"},
+		{"❤\ufe0f\U000e0061\u3164\u2800\u115f\uffa0", "❤\ufe0f"},
 		{"a\xffb\xc3", "a\ufffdb\ufffd"},
 		{"\ue000\U0010ffff\u0378", ""},
 		{"\u00a0nbsp\u3000", "nbsp"},
-		{"1\u20e3 a\u20dd\u0488b", "1 ab"},           // enclosing marks
+		{"a\u20e3 1\u20dd\u0488b", "a 1b"},           // enclosing marks
 		{"\u0301\u0338a \u0301b\u0301", "a b\u0301"}, // marks with nothing to stand on
 		{"z" + strings.Repeat("\u0335", 5000) + "o", "z" + strings.Repeat("\u0335", 4) + "o"},
 		{"ကျွှော့်", "ကျွှော့်"}, {"Nguyễn", "Nguyễn"}, {"Nguye\u0302\u0303n", "Nguye\u0302\u0303n"}, {"བསྒྲུབས", "བསྒྲུབས"}, {"בְּרֵאשִׁ֖ית", "בְּרֵאשִׁ֖ית"},
 		{"می\u200cخواهم", "می\u200cخواهم"},                                 // RFC 5892, A.1: between letters that would join
 		{"क\u094d\u200dष क\u094d\u200cष", "क\u094d\u200dष क\u094d\u200cष"}, // A.1, A.2: behind a virama
-		{"क\u200dष م\u200dي a\u200cb 👩\u200d💻", "कष مي ab 👩💻"},
+		{"क\u200dष م\u200dي a\u200cb 👩\u200d🐙", "कष مي ab 👩🐙"},
 		{"می\u200c\u200c\u200dخواهم\u200c", "می\u200cخواهم"},
 		{strings.Repeat("x", 512), strings.Repeat("x", 512)},
 		{strings.Repeat("x", 513), strings.Repeat("x", 511) + "…"},
@@ -94,7 +94,7 @@ func FuzzClean(f *testing.F) {
 		require.LessOrEqual(t, uniseg.GraphemeClusterCount(c), maxCleanGraphemes)
 		require.LessOrEqual(t, len(n), maxClean+len(`"~" `)+len(p.Short()))
 		nonspacing := 0
-		for _, r := range c + n {
+		for _, r := range mapEmoji(c+n, func(rune) rune { return 'x' }) { // which stay whole
 			if r == '\u200c' || r == '\u200d' {
 				continue // where a script needs them
 			}

@@ -1,6 +1,7 @@
 package name
 
 import (
+	"slices"
 	"strings"
 	"sync"
 )
@@ -16,7 +17,7 @@ import (
 func signLetters() map[rune]rune {
 	return map[rune]rune{
 		'$': 's', '§': 's', '@': 'a', '!': 'l', '¡': 'l', '€': 'e', 'Ꞓ': 'e', 'ꞓ': 'e', '£': 'l', '¥': 'y', '₿': 'b', '+': 't',
-		'©': 'c', '®': 'r', '°': 'o', '¤': 'o', '√': 'v', '∂': 'd', '∆': 'a', '∀': 'a', '∃': 'e', '❗': 'l', '❕': 'l', '💲': 's', '➕': 't',
+		'©': 'c', '®': 'r', '°': 'o', '¤': 'o', '√': 'v', '∂': 'd', '∆': 'a', '∀': 'a', '∃': 'e', '❗': 'l', '❕': 'l', '💲': 's', '➕': 't', '│': 'l', '┃': 'l',
 	}
 }
 
@@ -34,12 +35,12 @@ var confusableGroups = []string{
 	// Strokes that end a little earlier or later (日 and 曰, 未 and 末), or a gap
 	// that closes (己, 已, 巳). Without those that a reader distinguishes at once
 	// and in which names differ: 大 太 犬, 王 玉, 田 由 甲 申, 木 本.
-	"日曰", "千干于", "未末", "土士", "己已巳", "人入", "戊戌戍戎", "刀刁", "天夭", "且旦", "毋毌母", "冶治", "冼洗", "侯候", "祟崇", "汨汩", "茶荼", "祗祇", "壺壼",
+	"日曰", "千干于", "未末", "土士", "己已巳", "人入", "戊戌戍戎", "刀刁", "天夭", "且旦", "毋毌母", "冶治", "冼洗", "侯候", "祟崇", "汨汩", "茶荼", "祗祇衹", "壺壼",
 	"市巿", "柿杮", "口囗", "肓盲", "兔免", "烏鳥", "乌鸟", "睛晴", "戈弋", "贝见", "貝見", "沪泸", "丐丏", "亳毫", "斂歛", "傅傳",
 	// One character in the forms of two countries, which fonts draw alike.
 	// Those that NFKC unifies are not listed.
-	"户戶戸", "吴吳呉", "黄黃", "内內", "吕呂", "真眞", "青靑", "清淸", "静靜", "高髙", "崎﨑", "德徳", "曾曽", "黑黒", "步歩", "每毎", "强強", "温溫", "横橫", "晚晩",
-	"彦彥", "悦悅", "尚尙", "即卽", "既旣", "姬姫", "富冨", "柳栁", "槙槇", "凛凜", "遥遙", "瑶瑤", "薰薫", "默黙", "录彔", "说説說", "绿緑綠", "产產産", "郎郞", "鄉郷鄕", "颜顔顏", "税稅", "锐鋭銳",
+	"户戶戸", "吴吳呉", "黄黃", "内內", "吕呂", "真眞", "青靑", "清淸请", "静靜", "高髙", "崎﨑", "德徳", "曾曽", "黑黒", "步歩", "每毎", "强強", "温溫", "横橫", "晚晩",
+	"彦彥", "悦悅", "尚尙", "即卽", "既旣", "姬姫", "富冨", "柳栁抑", "槙槇", "凛凜", "遥遙", "瑶瑤", "薰薫", "默黙", "录彔", "说説說", "绿緑綠", "产產産", "郎郞", "鄉郷鄕", "颜顔顏", "税稅", "锐鋭銳",
 
 	// Signs with a text form and an emoji form, or a heavy form, or a filled
 	// one: the font chooses, and colour is not part of a look.
@@ -55,15 +56,16 @@ var ownPrototypes = sync.OnceValue(func() map[rune]rune {
 	for from, to := range signLetters() {
 		all[from] = to
 	}
-	for _, group := range confusableGroups {
+	for _, group := range slices.Concat(confusableGroups, letterForms, strings.Fields(hanGroups)) {
 		first := firstRune(group)
 		for _, r := range strings.TrimPrefix(group, string(first)) {
 			all[r] = first
 		}
 	}
-	// Letters in a filled circle or square; NFKC decomposes the empty ones.
+	// Letters in a filled circle or square, of which NFKC decomposes the empty ones,
+	// and of flags, which some systems draw as letters.
 	for i := rune(0); i < 26; i++ {
-		all['🅐'+i], all['🅰'+i] = 'a'+i, 'a'+i
+		all['🅐'+i], all['🅰'+i], all['🇦'+i] = 'a'+i, 'a'+i, 'a'+i
 	}
 	return all
 })

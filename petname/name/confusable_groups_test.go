@@ -1,6 +1,8 @@
 package name
 
 import (
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -11,7 +13,7 @@ import (
 func TestConfusableGroupsHaveOneLook(t *testing.T) {
 	in := make(map[rune]string)
 	groups := make(map[string]string)
-	for _, group := range confusableGroups {
+	for _, group := range slices.Concat(confusableGroups, strings.Fields(hanGroups)) {
 		first := firstRune(group)
 		for _, r := range group {
 			require.Empty(t, in[r], "%c is in two groups", r)

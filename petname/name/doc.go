@@ -9,10 +9,11 @@
 // chose for themselves (hostile text, a [Nickname]).
 //
 // Names look alike by the skeletons of UTS #39, and by rules for what it does
-// not cover: digits beside letters, vv and w, cl and d, marks that only one of
-// the two has. [Looks] returns the forms to compare, and [Alike] compares them.
+// not cover: digits beside letters, vv and w, cl and d, small capitals, Han
+// characters that differ in a component, marks that only one of the two has.
+// [Looks] returns the forms to compare, and [Alike] compares them.
 //
 // Sources: RFC 8266 (PRECIS Nickname profile) for comparing names; Unicode UTS
-// #39 (confusables, mixed scripts), UAX #9 (bidirectional text) and UAX #31
-// (joiners).
+// #39 (confusables, mixed scripts), UAX #9 (bidirectional text), UAX #31 (joiners)
+// and UTS #51 (emoji).
 package name

@@ -31,6 +31,7 @@ func TestFreeTextStartsNoLook(t *testing.T) {
 		`/ipfs/x"~Bob" ~Eve`:                  `/ipfs/x'~Bob' -Eve`,
 		"~/x a~b/~c":                          "-/x a-b/~c",
 		"ag̃a ñandu":                          "ag̃a ñandu",
+		"〰\ufe0f ❤\ufe0f 👩\u200d💻":            "- ❤\ufe0f 👩\u200d💻",
 		"two\nlines \x1b[2J\u202e":            "two lines [2J",
 		strings.Repeat("x", 2046) + ".1":      strings.Repeat("x", 511) + "…",
 		strings.Repeat("\u0301", 10240):       "",
@@ -44,7 +45,7 @@ func TestFreeTextStartsNoLook(t *testing.T) {
 // Whatever the text: it is clean and bounded, stays as it is the second time, and
 // has no mark that names of another kind have, wherever it is put.
 func FuzzFreeText(f *testing.F) {
-	for _, s := range []string{"a ⇒ b", `"~Bob" k51…abcdef`, "https://a.example/~b.1", "x.1.2", "\x1b[2J\u202e", strings.Repeat("a\u0301\"", 300) + ".9", strings.Repeat("\U0001f1e9", 700) + ".1", "～\u0338 ⇒\u0338", strings.Repeat("é", 1021) + "/~.12345", "a\u200c\u200d.1"} {
+	for _, s := range []string{"a ⇒ b", `"~Bob" k51…abcdef`, "https://a.example/~b.1", "x.1.2", "\x1b[2J\u202e", strings.Repeat("a\u0301\"", 300) + ".9", strings.Repeat("\U0001f1e9", 700) + ".1", "～\u0338 ⇒\u0338", strings.Repeat("é", 1021) + "/~.12345", "a\u200c\u200d.1", "〰\ufe0f.1 ➡\ufe0f👩\u200d💻 🚶\u200d➡\ufe0f 1\ufe0f\u20e3"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

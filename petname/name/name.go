@@ -16,8 +16,9 @@ import (
 
 // Name is a petname: text that the owner of a book chose, with a comparison key
 // by the PRECIS Nickname profile (RFC 8266). Two names are equal if their keys
-// are: case, width, and the number of spaces are ignored. The typed spelling is
-// stored for display. The zero value is no name.
+// are: case, width, the number of spaces, and the variation selectors and joiners
+// of emoji are ignored. The typed spelling is stored for display, without
+// variation selectors. The zero value is no name.
 type Name struct {
 	text, key string
 }
@@ -41,8 +42,8 @@ func (e *Error) Error() string {
 
 // Parse reads a name. It returns an [*Error] for an empty name, a name over
 // [MaxLen], a name with a slash (which reads as a path), one that reads as a
-// pointer, a link, a flag or a nickname, and what RFC 8266 refuses: controls,
-// invisible and unassigned code points. It also refuses blank characters that
+// pointer, a link, a flag or a nickname, one with an arrow between words, and
+// what RFC 8266 refuses: controls, invisible and unassigned code points. It also refuses blank characters that
 // count as letters or symbols, combining marks without a base character, and
 // what [Clean] would change.
 func Parse(s string) (Name, error) {
@@ -56,12 +57,28 @@ func Parse(s string) (Name, error) {
 	return n, nil
 }
 
+// ParseKnown reads the text of a name that a book or a card may have already. Unlike
+// [Parse] it accepts names that older versions, or versions with other Unicode
+// tables, accepted.
+func ParseKnown(s string) (Name, error) {
+	n, refused := normalise(s)
+	if refused == nil {
+		return n, nil
+	}
+	if refused.byTables {
+		return Recorded(s), nil
+	}
+	return Name{}, &Error{s, refused.reason}
+}
+
 // checkNew returns why a text cannot be a new name, although the ledger accepts
 // it.
 func checkNew(n Name) *refusal {
 	switch {
 	case Clean(n.text) != n.text:
 		return &refusal{reason: "has an enclosing mark, or more marks on one character than can be shown"}
+	case arrowBetweenWords(n.text) != "":
+		return &refusal{reason: fmt.Sprintf("has the arrow %q between words: it reads as a path", arrowBetweenWords(n.text))}
 	case strings.ContainsRune(openParens, firstRune(n.text)):
 		return &refusal{reason: "starts with a parenthesis, as remarks do"}
 	case strings.ContainsRune(tildes+doubleQuotes, firstRune(n.text)), leadingApostrophes(n.text) > 1:
@@ -81,9 +98,6 @@ func leadingApostrophes(text string) (n int) {
 	}
 	return n
 }
-
-// PathMarks are the arrow between the names of a path, and similar arrows.
-const PathMarks = "\u21d2\u27f9\u21e8\u21db\u2907\u27be\u2970"
 
 // nicknameMarks are tildes and quotation marks. A nickname is shown with them in
 // front, and a name must not start with one.
@@ -105,12 +119,18 @@ func normalise(s string) (Name, *refusal) {
 	if !utf8.ValidString(s) {
 		return refuse("is not valid UTF-8")
 	}
-	if len(s) > MaxLen {
-		return refuse("is %d bytes long, over %d", len(s), MaxLen)
+	plain := plainEmoji(s)
+	if len(plain) > MaxLen {
+		return refuse("is %d bytes long, over %d", len(plain), MaxLen)
 	}
-	hasJoiner, unassigned := false, rune(-1)
-	for _, r := range s {
+	s, unknownEmoji := cutUnknownEmoji(s)
+	hasJoiner, unassigned, emoji := false, rune(-1), 0
+	for i, r := range s {
+		if i >= emoji {
+			emoji = i + emojiSequence(s[i:]) // the end of the sequence
+		}
 		switch {
+		case i < emoji:
 		case r == '\u200c' || r == '\u200d':
 			hasJoiner = true // PRECIS checks them: it allows joiners where a script needs them
 		case isBlank(r):
@@ -121,7 +141,7 @@ func normalise(s string) (Name, *refusal) {
 			return refuse("has the control or unassigned character %U", r)
 		}
 	}
-	text := norm.NFC.String(strings.Join(strings.FieldsFunc(s, unicode.IsSpace), " "))
+	text := norm.NFC.String(strings.Join(strings.FieldsFunc(plainEmoji(s), unicode.IsSpace), " "))
 	key, err := Key(text)
 	switch {
 	case text == "":
@@ -155,6 +175,8 @@ func normalise(s string) (Name, *refusal) {
 	// tables: PRECIS does not report whether a misplaced joiner, which is invisible, or
 	// another character is the reason.
 	switch {
+	case unknownEmoji:
+		return Name{}, &refusal{"has an emoji that this version does not know", !hasJoiner}
 	case unassigned >= 0:
 		return Name{}, &refusal{fmt.Sprintf("has the unassigned character %U", unassigned), !hasJoiner}
 	case err != nil:
@@ -175,10 +197,10 @@ func isBlank(r rune) bool {
 	return unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector, unicode.Noncharacter_Code_Point)
 }
 
-// Key returns the comparison key of a text by RFC 8266. The rules are applied
-// until the key is stable, as §2.4 asks, because one pass may not be enough.
+// Key returns the comparison key of a text by RFC 8266, which allows no emoji
+// sequences: they are compared by their parts. The rules are applied until the key is stable, as §2.4 asks, because one pass may not be enough.
 func Key(text string) (string, error) {
-	key := text
+	key := emojiKey(text)
 	for range 4 {
 		next, err := precis.Nickname.CompareKey(key)
 		if err != nil {

@@ -121,7 +121,7 @@ func TestRefusedNames(t *testing.T) {
 		{"a\x00b", "control"}, {"a\x1b[31mb", "control"}, {"\x7f", "control"}, {"a\u0085b\u009b", "control"}, {"a\u2028b\u200e", "control"},
 		{"a\u202eb", "control"}, {"a\u2066b", "control"}, {"a\u200fb", "control"}, {"a\u061cb", "control"}, // bidi
 		{"a\u200bb", "control|invisible"}, {"a\u2060b", "control|invisible"}, {"\ufeffa", "control|invisible"}, {"a\u00adb", "control|invisible"},
-		{"a\u034fb", "invisible"}, {"\u3164", "invisible"}, {"\uffa0", "invisible"}, {"\u115f", "invisible"}, {"❤\ufe0f", "invisible"}, {"a\U000e0100", "invisible"}, {"\u2800", "invisible"},
+		{"a\u034fb", "invisible"}, {"\u3164", "invisible"}, {"\uffa0", "invisible"}, {"\u115f", "invisible"}, {"a\ufe0f", "invisible"}, {"❤\ufe0f\ufe0f", "invisible"}, {"a\U000e0100", "invisible"}, {"\u2800", "invisible"},
 		{"a\U000e0061b", "control|invisible"}, {"a\U000e0001", "control|invisible"}, // tags
 		{"a\u200db", "RFC 8266"}, {"a\u200cb", "RFC 8266"}, {"\u200d", "RFC 8266|empty"}, // joiners where no script wants them
 		{"a\U0003fffdb", "unassigned"}, {"\u0378", "unassigned"}, {"\ufdd0", "invisible"}, {"\U0010ffff", "invisible"},

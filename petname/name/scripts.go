@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+
+	"golang.org/x/text/unicode/norm"
 )
 
 // A scriptSet is what UTS #39, §5.1, calls the augmented script set of a
@@ -108,6 +110,9 @@ func MixedScripts(s string) []string {
 	for _, r := range s {
 		if r < 0x80 && (!unicode.IsLetter(r) || last == "Latin" && len(seen) > 0) {
 			continue
+		}
+		if r >= 0x1d400 && r < 0x1d800 || r >= 0x1ee00 && r < 0x1ef00 { // mathematical letters are of no script
+			r = firstRune(norm.NFKC.String(string(r)))
 		}
 		set := scriptsOf(r)
 		if set == nil {

@@ -34,10 +34,15 @@ func (publishedData) Prototype(r rune) string { return confusable.GetReplacement
 type Look struct {
 	skeleton string
 	marks    []string // the marks of each character, up to the last one with marks
+	pairs    string   // for each character the pair that it stands for: see lookBuilder.pair
+	capital  bool     // the name is typed with a capital at the start
+	paired   bool     // a pair of letters after the start is read as one
 }
 
-// equal reports whether the looks have the same skeleton and the same marks.
-func (l Look) equal(o Look) bool { return l.skeleton == o.skeleton && slices.Equal(l.marks, o.marks) }
+// equal reports whether the looks have the same skeleton, marks and pairs.
+func (l Look) equal(o Look) bool {
+	return l.skeleton == o.skeleton && slices.Equal(l.marks, o.marks) && l.pairs == o.pairs && l.paired == o.paired
+}
 
 // Row returns a digest of the skeleton: 12 bytes, equal for looks that differ
 // in marks only.
@@ -47,9 +52,14 @@ func (l Look) Row() []byte {
 }
 
 // matches reports whether the looks are equal, or one is the other with marks
-// added: "José" and "Jose" match, "Hà" and "Hạ" do not.
+// added: "José" and "Jose" match, "Hà" and "Hạ" do not. "Anne" and "Arne" match
+// "Ame", but not each other, and not "ame": with another capital the difference
+// of the pair is seen.
 func (l Look) matches(o Look) bool {
-	return l.skeleton == o.skeleton && (within(l.marks, o.marks) || within(o.marks, l.marks))
+	if (l.paired || o.paired) && l.capital != o.capital {
+		return false
+	}
+	return l.skeleton == o.skeleton && agree(l.pairs, o.pairs) && (within(l.marks, o.marks) || within(o.marks, l.marks))
 }
 
 // within reports whether each character has at least the marks in many that it has in few.
@@ -86,11 +96,20 @@ func LooksOfNew(n Name) []Look { return looksBy(publishedData{}, n, true) }
 // letters in words without letters: see LooksOfNew.
 func looksBy(data confusables, n Name, numbers bool) []Look {
 	text, lower := trimEnds(n.text), trimEnds(n.key)
+	if marked := markInitials(text); marked != text && strings.EqualFold(text, lower) {
+		text, lower = marked, strings.ToLower(marked)
+	}
 	forms := []string{
 		strings.ReplaceAll(readDigits(text, 'b', false), "cl", "d"), // "Clara" looks little like "Dara"
 		readDigits(lower, 'b', false), strings.ToUpper(readDigits(lower, 'b', false)),
 	}
 	if s := sharpS(text); s != text {
+		forms = append(forms, readDigits(s, 'b', false))
+	}
+	for _, s := range sharpSForms(text) {
+		forms = append(forms, readDigits(s, 'b', false))
+	}
+	if s := secondReadings().Replace(lower); s != lower {
 		forms = append(forms, readDigits(s, 'b', false))
 	}
 	if strings.Contains(lower, "6") {
@@ -99,6 +118,11 @@ func looksBy(data confusables, n Name, numbers bool) []Look {
 	if numbers {
 		forms = append(forms, readDigits(lower, 'b', true), strings.ToUpper(readDigits(lower, 'b', true)))
 	}
+	unpaired := len(forms)
+	for _, s := range pairForms(lower) {
+		forms = append(forms, readDigits(s, 'b', false))
+	}
+	capital := unicode.IsUpper(firstRune(text))
 	var found []Look
 	for i, s := range forms {
 		if slices.Contains(forms[:i], s) {
@@ -110,28 +134,15 @@ func looksBy(data confusables, n Name, numbers bool) []Look {
 				orders = [][]cell{visualOrder(cells, false), visualOrder(cells, true)}
 			}
 			for _, order := range orders {
-				if l := lookOf(data, order); !slices.ContainsFunc(found, l.equal) {
+				l := lookOf(data, order)
+				l.capital, l.paired = capital, i >= unpaired && strings.HasPrefix(l.pairs, " ")
+				if !slices.ContainsFunc(found, l.equal) {
 					found = append(found, l)
 				}
 			}
 		}
 	}
 	return found
-}
-
-// sharpS reads a B after a lower-case letter as ß, as in "weiB". It does not
-// read ß as b, because Groß and Grob, Strauß and Straub are different names.
-func sharpS(s string) string {
-	var b strings.Builder
-	small := false
-	for _, r := range s {
-		if r == 'B' && small {
-			r = 'ß'
-		}
-		b.WriteRune(r)
-		small = unicode.IsLower(r)
-	}
-	return b.String()
 }
 
 // LooksOf is [Looks] for a text that need not be a name: a nickname.
@@ -280,7 +291,7 @@ func cellsOf(s string) []cell {
 		switch {
 		case r < 0x80:
 			cells = append(cells, cell{base: r})
-		case isDigitMark(r):
+		case isDigitMark(r), isPairMark(r):
 			if last >= 0 {
 				cells[last].marks += string(r)
 			}
@@ -372,12 +383,17 @@ func lookOf(data confusables, cells []cell) Look {
 	l := &lookBuilder{bases: make([]rune, 0, len(cells))}
 	for _, c := range cells {
 		if r, plain := plainLetter(c); plain {
+			if last := len(l.bases) - 1; r == 'n' && last >= 0 && l.bases[last] == 'r' {
+				l.pair(last, 'r') // two letters, unlike m
+			}
 			l.bases = append(l.bases, r)
 			continue
 		}
 		text, freeMarks := string(c.base), ""
 		for _, m := range c.marks {
-			if isDigitMark(m) || unicode.In(m, unicode.Inherited, unicode.Common) {
+			if isPairMark(m) {
+				l.pair(len(l.bases), byte(m-pairMark))
+			} else if isDigitMark(m) || unicode.In(m, unicode.Inherited, unicode.Common) {
 				freeMarks += string(m)
 			} else {
 				text += string(m)
@@ -401,7 +417,7 @@ func lookOf(data confusables, cells []cell) Look {
 		}
 	}
 	l.joinVV()
-	return Look{string(l.bases), l.marks}
+	return Look{skeleton: string(l.bases), marks: l.marks, pairs: string(l.pairs)}
 }
 
 // alphabetic reports whether marks on the letter are separate from it in a look.
@@ -413,6 +429,7 @@ func alphabetic(r rune) bool {
 type lookBuilder struct {
 	bases []rune
 	marks []string
+	pairs []byte
 }
 
 // mark adds a mark to the last character.
@@ -441,6 +458,9 @@ func (l *lookBuilder) joinVV() {
 		if len(l.marks) > i+1 {
 			l.marks[i] += l.marks[i+1]
 			l.marks = slices.Delete(l.marks, i+1, i+2)
+		}
+		if len(l.pairs) > i+1 {
+			l.pairs = slices.Delete(l.pairs, i+1, i+2)
 		}
 	}
 }

@@ -143,6 +143,9 @@ func foreignName(text string) string {
 		}
 		return r
 	}, cleanNFC(text))
+	for arrow := arrowBetweenWords(text); arrow != ""; arrow = arrowBetweenWords(text) {
+		text = strings.ReplaceAll(text, arrow, ">")
+	}
 	text = cleanNFC(text)
 	text = strings.Join(strings.Fields(text), " ")
 	text = markTrailingNumber(text)
@@ -171,18 +174,13 @@ func foreignText(text string) string {
 	if !path {
 		text = markTrailingNumber(text)
 	}
-	return truncate(text, maxClean, maxCleanGraphemes)
+	return Clean(text) // without the selector of an emoji that was replaced
 }
 
 // isQuote reports whether r is a quotation mark of any kind. Single ones are
 // replaced by ' too.
 func isQuote(r rune) bool {
 	return unicode.Is(unicode.Quotation_Mark, r) || strings.ContainsRune(doubleQuotes+"\u275b\u275c\u05f4", r)
-}
-
-// isArrow reports whether r reads as the mark between the names of a path.
-func isArrow(r rune) bool {
-	return strings.ContainsRune(PathMarks+"\u2192\u27f6\u2794\u279c\u279d\u279e", r)
 }
 
 // cleanNFC returns a clean text in normal form C, which can separate a letter
