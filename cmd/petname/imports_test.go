@@ -20,7 +20,7 @@ var mayImport = map[string][]string{
 	"pointer":        {"pointer/canonical", "pointer/paste"},
 	"ledger":         {"ledger/durable", "pointer", "pointer/canonical"},
 	"dht":            {"ledger/durable", "pointer"},
-	"dht/delegated":  {"dht", "pointer"},
+	"dht/delegated":  {"dht", "internal/share", "pointer"},
 	"dht/dhttest":    {"dht", "pointer"},
 	"dht/drop":       {"dht", "dht/seal", "pointer", "pointer/canonical"},
 	"dht/frames":     {},
@@ -34,13 +34,14 @@ var mayImport = map[string][]string{
 	"pointer/canonical/canonicaltest": {},
 
 	"internal/lawtest": {},
+	"internal/share":   {},
 
 	"ledger/durable":             {},
 	"ledger/durable/durabletest": {"ledger/durable"},
 
 	"petname":              {"dht", "ledger", "pointer", "petname/introduce", "petname/mutual", "petname/name", "pointer/canonical"},
 	"petname/agent":        {"dht", "dht/delegated", "dht/republish", "ledger", "petname", "petname/exchange", "petname/home", "petname/introduce", "petname/mutual", "petname/name", "petname/pair", "petname/request", "pointer"},
-	"petname/agent/libp2p": {"dht", "dht/kad", "petname/agent", "pointer"},
+	"petname/agent/libp2p": {"dht", "dht/kad", "internal/share", "petname/agent", "pointer"},
 	"petname/introduce":    {"petname/mutual", "pointer", "pointer/canonical", "pointer/paste"},
 	"petname/mutual":       {"pointer", "pointer/canonical"},
 	"petname/name":         {"pointer"},

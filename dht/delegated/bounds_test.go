@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -240,62 +239,6 @@ func TestAServedRequestKeepsItsConnection(t *testing.T) {
 		require.Equal(t, 200, resp.StatusCode)
 		stop()
 	})
-}
-
-// Connections on which no request is served are replaced first, and those of the
-// client with the most before others. A client with as many connections as the
-// others replaces none that serves a request.
-func TestIdleConnectionsAreReplacedFirst(t *testing.T) {
-	l := newBoundedListener(nil)
-	add := func(client string, serving bool) (c, replaced *countedConn, room bool) {
-		c = &countedConn{listener: l, client: clientOf(client)}
-		if replaced, room = l.add(c); room {
-			l.setServing(c, serving)
-		}
-		return c, replaced, room
-	}
-	var idle []*countedConn
-	for i := range maxConns {
-		c, _, room := add(fmt.Sprintf("10.0.%d.%d:1", i/4/250, i/4%250), i%4 != 3)
-		require.True(t, room)
-		if !c.serving {
-			idle = append(idle, c)
-		}
-	}
-	l.setServing(idle[0], true) // it was used since
-	l.setServing(idle[0], false)
-	for range 2 {
-		_, replaced, room := add("192.0.2.1:1", true)
-		require.True(t, room)
-		require.Same(t, idle[1], replaced, "the oldest of those that wait")
-		idle = slices.Delete(idle, 1, 2)
-	}
-	for range len(idle) {
-		_, replaced, room := add("192.0.2.2:1", false)
-		require.True(t, room)
-		require.False(t, replaced.serving)
-		if l.conns[clientOf("192.0.2.2:1")] > 20 {
-			break // from here on it replaces its own
-		}
-	}
-	for c := range l.open {
-		l.setServing(c, true)
-	}
-	_, replaced, room := add("198.51.100.1:1", true)
-	require.True(t, room)
-	require.Equal(t, clientOf("192.0.2.2:1"), replaced.client, "it has the most")
-	for c := range l.open { // one connection each
-		l.remove(c)
-	}
-	for i := range maxConns {
-		_, _, room := add(fmt.Sprintf("10.%d.%d.1:1", i/250, i%250), true)
-		require.True(t, room)
-	}
-	_, replaced, room = add("198.51.100.1:1", true)
-	require.False(t, room)
-	require.Nil(t, replaced)
-	require.Equal(t, maxConns, l.total)
-	require.Len(t, l.open, maxConns)
 }
 
 // 1,100 idle connections from 19 addresses do not exclude a further client, over

@@ -27,7 +27,7 @@ const (
 // body.
 func Serve(ctx context.Context, l net.Listener, h http.Handler) error {
 	conns := newBoundedListener(l)
-	draining := &drainingHandler{handler: conns.handler(h)}
+	draining := &drainingHandler{handler: markServing(h)}
 	base, end := context.WithCancel(context.Background())
 	defer end()
 	srv := &http.Server{

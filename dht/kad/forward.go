@@ -27,24 +27,15 @@ var (
 	hopRefusals = tokenRate{defaultLimits.strikes.burst / 4, defaultLimits.strikes.perSecond / 2}
 )
 
-// maxHops bounds the peers with a budget. Over it, the budget of any peer is removed
-// that is unused, or else of any.
-const maxHops = 4096
-
 // errBusy is returned for a request of a client that a peer would not accept any more
 // from this node.
 var errBusy = errors.New("the node passes on as much as this peer accepts")
 
-// hop is what this node sent to one peer.
-type hop struct {
-	requests, stores, refusals bucket
-}
-
-// nextHops is the budgets of all peers. It is safe for concurrent use.
+// nextHops is what this node sent to each peer, and the records that it refused, as
+// strikes. It is safe for concurrent use.
 type nextHops struct {
-	mu        sync.Mutex
-	hops      map[peer.ID]*hop
-	lastSweep time.Time // when unused budgets were last removed
+	mu   sync.Mutex
+	hops accounts // by peer ID
 }
 
 // wallTime returns the time by which budgets are refilled: that of the peers advances
@@ -56,9 +47,9 @@ func wallTime() time.Time { return time.Now().Round(0) }
 func (h *nextHops) take(p peer.ID, store, client bool, now time.Time) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	b := h.hop(p, now)
+	b := h.hops.of(string(p), now)
 	if client && (b.requests.left(hopRequests, now) <= float64(hopRequests.burst/2) ||
-		store && (b.stores.left(hopStores, now) <= float64(hopStores.burst/2) || b.refusals.left(hopRefusals, now) < 1)) {
+		store && (b.stores.left(hopStores, now) <= float64(hopStores.burst/2) || b.strikes.left(hopRefusals, now) < 1)) {
 		return errBusy
 	}
 	b.requests.take(hopRequests, 1, now)
@@ -72,34 +63,7 @@ func (h *nextHops) take(p peer.ID, store, client bool, now time.Time) error {
 func (h *nextHops) refused(p peer.ID, now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.hop(p, now).refusals.take(hopRefusals, 1, now)
-}
-
-// hop returns the budget of a peer. The caller holds mu.
-func (h *nextHops) hop(p peer.ID, now time.Time) *hop {
-	if b := h.hops[p]; b != nil {
-		return b
-	}
-	if h.hops == nil {
-		h.hops = map[peer.ID]*hop{}
-	}
-	if len(h.hops) >= maxHops && now.Sub(h.lastSweep).Abs() > time.Second {
-		h.lastSweep = now
-		for id, b := range h.hops {
-			if b.requests.used(now)+b.stores.used(now)+b.refusals.used(now) == 0 {
-				delete(h.hops, id)
-			}
-		}
-	}
-	for id := range h.hops {
-		if len(h.hops) < maxHops {
-			break
-		}
-		delete(h.hops, id)
-	}
-	b := &hop{}
-	h.hops[p] = b
-	return b
+	h.hops.of(string(p), now).strikes.take(hopRefusals, 1, now)
 }
 
 // clientKey is the key of the source of a client in the context of a request that is

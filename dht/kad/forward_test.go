@@ -24,7 +24,7 @@ func requireNotCutOff(t testing.TB, n *Node, peers []*Node) {
 	for _, p := range peers {
 		require.Empty(t, p.Status().CutOffs)
 		p.limiter.mu.Lock()
-		strikes := p.limiter.account(n.host.ID().String(), time.Now()).strikes.used(time.Now())
+		strikes := p.limiter.accounts.of(n.host.ID().String(), time.Now()).strikes.used(time.Now())
 		p.limiter.mu.Unlock()
 		require.Less(t, strikes, float64(defaultLimits.strikes.burst)*3/4)
 	}
@@ -150,9 +150,9 @@ func TestTheBudgetOfANextHop(t *testing.T) {
 	require.ErrorIs(t, h.take("r", true, true, now), errBusy)
 	require.NoError(t, h.take("r", false, true, now))
 	require.NoError(t, h.take("r", true, true, now.Add(3*time.Second)))
-	for i := range 2 * maxHops {
+	for i := range 2 * maxAccounts {
 		_ = h.take(randomPeer(t), true, true, now)
-		require.LessOrEqual(t, len(h.hops), maxHops, i)
+		require.LessOrEqual(t, len(h.hops.byName), maxAccounts, i)
 	}
 }
 
@@ -217,7 +217,7 @@ func TestRepairsForClientsUseTheirBudget(t *testing.T) {
 		require.NoError(t, n.Wait(within(t, time.Minute)))
 		n.hops.mu.Lock()
 		defer n.hops.mu.Unlock()
-		for id, h := range n.hops.hops {
+		for id, h := range n.hops.hops.byName {
 			require.LessOrEqual(t, h.stores.used(time.Now()), float64(hopStores.burst/2)+1, fmt.Sprint(id))
 		}
 	})

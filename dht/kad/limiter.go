@@ -51,7 +51,6 @@ const (
 
 	groupFactor = 4
 	maxCutOff   = 6 * time.Hour
-	maxAccounts = 4096 // peers and address groups with an account
 	maxCutOffs  = 1024 // stored cut-offs
 
 	strikeRefused   = 1  // a store that was not confirmed, a request above the rate
@@ -81,16 +80,10 @@ type limiter struct {
 	disconnect func(peer.ID) // closes the connections with a peer
 
 	mu          sync.Mutex
-	accounts    map[string]*account // by peer ID, or "group " and the address group
-	lastSweep   time.Time           // when accounts without usage were last removed
+	accounts    accounts // of peers by ID, and of address groups by "group " and the group
 	cutOff      map[peer.ID]*cutOff
 	streams     map[*limitedStream]struct{}
 	openStreams map[peer.ID]int // the number of streams
-}
-
-// account is the use that one peer, or one address group, makes of the server.
-type account struct {
-	requests, stores, strikes bucket
 }
 
 // cutOff is the last cut-off of a peer, and the number of its cut-offs.
@@ -104,34 +97,9 @@ type cutOff struct {
 func newLimiter(l limits, log *slog.Logger, store *boundedStore) *limiter {
 	return &limiter{
 		limits: l, now: func() time.Time { return time.Now().Round(0) }, log: log, store: store, disconnect: func(peer.ID) {},
-		accounts: map[string]*account{}, cutOff: map[peer.ID]*cutOff{},
+		cutOff:  map[peer.ID]*cutOff{},
 		streams: map[*limitedStream]struct{}{}, openStreams: map[peer.ID]int{},
 	}
-}
-
-// account returns the account of a peer or a group. If there are too many
-// accounts, it first removes those without usage, then any.
-func (l *limiter) account(name string, now time.Time) *account {
-	if a := l.accounts[name]; a != nil {
-		return a
-	}
-	if len(l.accounts) >= maxAccounts && now.Sub(l.lastSweep).Abs() > time.Second {
-		l.lastSweep = now
-		for other, a := range l.accounts {
-			if a.requests.used(now)+a.stores.used(now)+a.strikes.used(now) == 0 {
-				delete(l.accounts, other)
-			}
-		}
-	}
-	for other := range l.accounts {
-		if len(l.accounts) < maxAccounts {
-			break
-		}
-		delete(l.accounts, other)
-	}
-	a := &account{}
-	l.accounts[name] = a
-	return a
 }
 
 // SourceOf returns the source against which a peer's records and streams count. It
@@ -231,13 +199,13 @@ func (l *limiter) request(_ context.Context, s network.Stream, req *dht_pb.Messa
 	store := req.GetType() == dht_pb.Message_PUT_VALUE || req.GetType() == dht_pb.Message_ADD_PROVIDER
 	l.mu.Lock()
 	ls.lastRequest = now
-	a := l.account(ls.peer.String(), now)
+	a := l.accounts.of(ls.peer.String(), now)
 	allowed := !l.isCutOff(ls.peer, now) && a.requests.take(l.limits.requests, 1, now)
 	if allowed && store {
 		allowed = a.stores.take(l.limits.stores, 1, now)
 		if group := ls.source; allowed && group != ls.peer.String() {
 			r := l.limits.stores
-			allowed = l.account("group "+group, now).stores.take(tokenRate{r.burst * groupFactor, r.perSecond * groupFactor}, 1, now)
+			allowed = l.accounts.of("group "+group, now).stores.take(tokenRate{r.burst * groupFactor, r.perSecond * groupFactor}, 1, now)
 		}
 	}
 	l.mu.Unlock()
@@ -257,7 +225,7 @@ func (l *limiter) request(_ context.Context, s network.Stream, req *dht_pb.Messa
 func (l *limiter) strike(p peer.ID, weight int, reason string) {
 	now := l.now()
 	l.mu.Lock()
-	if l.isCutOff(p, now) || l.account(p.String(), now).strikes.take(l.limits.strikes, weight, now) {
+	if l.isCutOff(p, now) || l.accounts.of(p.String(), now).strikes.take(l.limits.strikes, weight, now) {
 		l.mu.Unlock()
 		return
 	}
@@ -270,7 +238,7 @@ func (l *limiter) strike(p peer.ID, weight int, reason string) {
 	c.until, c.reason = now.Add(min(l.limits.firstCutOff<<min(c.times, 16), maxCutOff)), reason
 	c.times++
 	until := c.until
-	delete(l.accounts, p.String()) // after the cut-off the peer starts without strikes
+	delete(l.accounts.byName, p.String()) // after the cut-off the peer starts without strikes
 	l.mu.Unlock()
 	l.log.Warn("peer cut off", "peer", p.String(), "until", until.UTC().Truncate(time.Second), "reason", reason)
 	l.disconnect(p)

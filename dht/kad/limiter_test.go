@@ -275,13 +275,13 @@ func TestAccountsAreBounded(t *testing.T) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for i := range 3 * maxAccounts {
-		a := g.account(fmt.Sprint(i), now)
+		a := g.accounts.of(fmt.Sprint(i), now)
 		require.True(t, a.requests.take(g.limits.requests, 1, now))
-		require.LessOrEqual(t, len(g.accounts), maxAccounts)
+		require.LessOrEqual(t, len(g.accounts.byName), maxAccounts)
 	}
 	now = now.Add(time.Hour)
-	g.account("one more", now)
-	require.Len(t, g.accounts, 1, "accounts without usage are removed")
+	g.accounts.of("one more", now)
+	require.Len(t, g.accounts.byName, 1, "accounts without usage are removed")
 	for i := range 3 * maxCutOffs {
 		g.evictCutOff(now)
 		g.cutOff[peer.ID(fmt.Sprint(i))] = &cutOff{until: now.Add(time.Duration(i) * time.Second)}

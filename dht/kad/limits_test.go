@@ -150,14 +150,14 @@ func TestTheCutOffThatEndsFirstIsRemoved(t *testing.T) {
 // The limiter removes an account with usage left only if every account has some.
 func TestAccountsWithUsageLeftAreKept(t *testing.T) {
 	g, now := limiterAt(defaultLimits)
-	require.True(t, g.account("debtor", *now).requests.take(g.limits.requests, 4000, *now))
+	require.True(t, g.accounts.of("debtor", *now).requests.take(g.limits.requests, 4000, *now))
 	for i := range maxAccounts - 1 {
-		require.True(t, g.account(fmt.Sprint(i), *now).requests.take(g.limits.requests, 1, *now))
+		require.True(t, g.accounts.of(fmt.Sprint(i), *now).requests.take(g.limits.requests, 1, *now))
 	}
 	*now = now.Add(2 * time.Second)
-	g.account("new", *now)
-	require.Len(t, g.accounts, 2)
-	require.NotZero(t, g.accounts["debtor"].requests.used(*now))
+	g.accounts.of("new", *now)
+	require.Len(t, g.accounts.byName, 2)
+	require.NotZero(t, g.accounts.byName["debtor"].requests.used(*now))
 }
 
 // fakeStream is a stream with only a peer. It records the calls of its methods.
@@ -243,9 +243,9 @@ func TestTheStrikesOfARequest(t *testing.T) {
 		s := &limitedStream{Stream: &fakeStream{}, limiter: g, peer: "p", requestRead: true}
 		c.request(s)
 		s.finishRequest()
-		require.InDelta(t, c.strikes, g.account(s.peer.String(), *now).strikes.used(*now), 0, name)
+		require.InDelta(t, c.strikes, g.accounts.of(s.peer.String(), *now).strikes.used(*now), 0, name)
 		s.finishRequest()
-		require.InDelta(t, c.strikes, g.account(s.peer.String(), *now).strikes.used(*now), 0, "%s, once", name)
+		require.InDelta(t, c.strikes, g.accounts.of(s.peer.String(), *now).strikes.used(*now), 0, "%s, once", name)
 	}
 }
 

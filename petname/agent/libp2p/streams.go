@@ -17,6 +17,7 @@ import (
 
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/dht/kad"
+	"github.com/petnames-go/petnames/internal/share"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -44,28 +45,33 @@ const (
 	maxAddresses    = 16               // of one party
 	maxPeers        = 4                // of one party, at these addresses
 	unreachableTime = 30 * time.Second // for which an unreachable peer is not tried again
+
+	maxStreams       = 32 // that are served at a time
+	maxPeerStreams   = 8  // of one peer
+	maxSourceStreams = 16 // of one address group: see kad.SourceOf
 )
 
 // serveRecords answers others out of a store, until the host is closed. The store
 // receives well-formed pointers only, and records of at most pointer.MaxRecord
-// bytes that it has to verify. Streams over the bounds of slots are reset at once.
+// bytes that it has to verify. Streams over the bounds are reset at once: see
+// package share.
 func serveRecords(h host.Host, store dht.Store) {
-	all := new(slots)
+	slots := share.New(maxStreams, maxPeerStreams, maxSourceStreams)
 	h.SetStreamHandler(recordsProtocol, func(s network.Stream) {
 		ctx, cancel := context.WithTimeout(context.Background(), streamTime)
 		defer cancel()
 		id := s.Conn().RemotePeer()
-		place := all.acquire(id, kad.SourceOf(id, s.Conn().RemoteMultiaddr()), func() {
+		slot := slots.Acquire(func() {
 			cancel()
 			_ = s.Reset()
-		})
-		if place == nil {
+		}, string(id), kad.SourceOf(id, s.Conn().RemoteMultiaddr()))
+		if slot == nil {
 			_ = s.Reset()
 			return
 		}
-		defer place.release()
+		defer slot.Release()
 		_ = s.SetDeadline(time.Now().Add(streamTime))
-		if err := answer(ctx, s, store, place.serve); err != nil {
+		if err := answer(ctx, s, store, func() { slot.SetServing(true) }); err != nil {
 			_ = s.Reset()
 			return
 		}

@@ -260,53 +260,6 @@ func TestStreamsOfOnePeerExcludeNobody(t *testing.T) {
 	}
 }
 
-// A peer, and an address, has a share of the streams. When all are used, a stream
-// without a request is replaced first, then one of the source with the most.
-func TestStreamsAreShared(t *testing.T) {
-	var s slots
-	var reset []string
-	acquire := func(id, source string) *slot {
-		return s.acquire(peer.ID(id), source, func() { reset = append(reset, id) })
-	}
-	others := []*slot{acquire("lone", "z")} // sends no request, and is the oldest
-	for range maxPeerStreams {
-		require.NotNil(t, acquire("flooder", "a"))
-	}
-	require.Nil(t, acquire("flooder", "a"), "the share of a peer")
-	for i := range maxSourceStreams - maxPeerStreams {
-		require.NotNil(t, acquire(fmt.Sprint("sybil", i), "a"))
-	}
-	require.Nil(t, acquire("one more sybil", "a"), "the share of an address")
-	for i := range maxStreams - maxSourceStreams - 1 {
-		p := acquire(fmt.Sprint("other", i), fmt.Sprint("b", i))
-		p.serve()
-		others = append(others, p)
-	}
-	require.Empty(t, reset)
-	for i := range maxSourceStreams - 1 {
-		p := acquire(fmt.Sprint("busy", i), "c")
-		p.serve()
-	}
-	require.Len(t, reset, maxSourceStreams-1)
-	require.NotContains(t, reset, "lone", "of those that wait, those of the source with the most go first")
-	acquire("new1", "d").serve()
-	acquire("new2", "e").serve()
-	require.Contains(t, reset, "lone", "before any that is served")
-	require.NotContains(t, reset, "busy0")
-	acquire("new3", "f").serve()
-	require.Equal(t, "busy0", reset[len(reset)-1], "the oldest of the source with the most")
-	for _, p := range others {
-		p.release()
-		p.release()
-	}
-	for p := range s.open {
-		p.release()
-	}
-	require.Empty(t, s.open)
-	require.Empty(t, s.peers)
-	require.Empty(t, s.sources)
-}
-
 // A slow store does not keep a stream open beyond the stream's maximum
 // duration.
 func TestAStreamEndsInTime(t *testing.T) {
