@@ -169,14 +169,7 @@ func TestAnInterruptedRotationIsFinishedOnce(t *testing.T) {
 // While an interrupted rotation cannot be finished, nothing is published with the sealing
 // keys that a thief may have, and the error states the pointer.
 func TestNothingIsPublishedBeforeARotationIsFinished(t *testing.T) {
-	a := opened(t)
-	old := a.Pointer()
-	_, err := a.Rotate(t.Context(), agent.Rotation{})
-	require.NoError(t, err)
-	id, err := a.Identity()
-	require.NoError(t, err)
-	journal := fmt.Sprintf("# petname rotation 1\n# from: %s\n# to: %s\n# next: %s\n# sealing: 00\n# recovery: \"\"\n", old, id.Pointer, id.Next)
-	require.NoError(t, os.WriteFile(filepath.Join(a.Dir(), "rotation.journal"), []byte(journal), 0o600))
+	a, id := interrupted(t, "00")
 	sealing := filepath.Join(a.Dir(), "sealing.key")
 	b, err := os.ReadFile(sealing)
 	require.NoError(t, err)

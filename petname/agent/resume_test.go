@@ -11,18 +11,26 @@ import (
 	"github.com/petnames-go/petnames/petname/agent"
 )
 
-// A rotation that was interrupted stays on record after other calls in between, also by
-// other processes: the next rotation returns it, and rotates no further. A publication
-// ends that.
-func TestAnInterruptedRotationStaysOnRecord(t *testing.T) {
+// interrupted returns an agent that has rotated, with the journal of the rotation left as
+// by a crash, and its identity. sealing is the sum of the sealing keys before it.
+func interrupted(t *testing.T, sealing string) (*agent.Agent, agent.Identity) {
+	t.Helper()
 	a := opened(t)
 	old := a.Pointer()
 	_, err := a.Rotate(t.Context(), agent.Rotation{})
 	require.NoError(t, err)
 	id, err := a.Identity()
 	require.NoError(t, err)
-	journal := fmt.Sprintf("# petname rotation 1\n# from: %s\n# to: %s\n# next: %s\n# sealing: none\n# recovery: \"\"\n", old, id.Pointer, id.Next)
+	journal := fmt.Sprintf("# petname rotation 1\n# from: %s\n# to: %s\n# next: %s\n# sealing: %s\n# recovery: \"\"\n", old, id.Pointer, id.Next, sealing)
 	require.NoError(t, os.WriteFile(filepath.Join(a.Dir(), "rotation.journal"), []byte(journal), 0o600))
+	return a, id
+}
+
+// A rotation that was interrupted stays on record after other calls in between, also by
+// other processes: the next rotation returns it, and rotates no further. A publication
+// ends that.
+func TestAnInterruptedRotationStaysOnRecord(t *testing.T) {
+	a, id := interrupted(t, "none")
 	for _, published := range []bool{false, true} {
 		dir := filepath.Join(t.TempDir(), "b")
 		b, err := copied(a, dir, agent.Options{})
@@ -49,14 +57,7 @@ func TestAnInterruptedRotationStaysOnRecord(t *testing.T) {
 // The notice of an interrupted rotation stays while the home is open, as in a node, until
 // the owner publishes; that of a damaged identity key until it is whole again.
 func TestANoticeStaysWhileItIsTrue(t *testing.T) {
-	a := opened(t)
-	old := a.Pointer()
-	_, err := a.Rotate(t.Context(), agent.Rotation{})
-	require.NoError(t, err)
-	id, err := a.Identity()
-	require.NoError(t, err)
-	journal := fmt.Sprintf("# petname rotation 1\n# from: %s\n# to: %s\n# next: %s\n# sealing: none\n# recovery: \"\"\n", old, id.Pointer, id.Next)
-	require.NoError(t, os.WriteFile(filepath.Join(a.Dir(), "rotation.journal"), []byte(journal), 0o600))
+	a, _ := interrupted(t, "none")
 	b, err := copied(a, filepath.Join(t.TempDir(), "b"), agent.Options{})
 	require.NoError(t, err)
 	defer b.Close()

@@ -59,17 +59,7 @@ func TestCodeWithClocksYearsApartEndsWithTheReason(t *testing.T) {
 		m.store.Store = &dht.Memory{Now: m.clock.now}
 		m.stepInviter(t)
 		m.stepInviter(t)
-		_, err := m.invitee.Step(t.Context(), m.store, m.clock.now().Add(skew))
-		require.ErrorIs(t, err, ErrClocks)
-		require.True(t, Final(err))
-		require.ErrorContains(t, err, "2026-05-01 12:00 UTC")
-		require.ErrorContains(t, err, theirs)
-		require.Empty(t, m.bobMarks.marks)
-		err = m.stepInviter(t).err
-		require.ErrorIs(t, err, ErrClocks)
-		require.True(t, Final(err))
-		require.ErrorContains(t, err, theirs)
-		require.ErrorContains(t, err, "2026-05-01 12:07 UTC")
+		requireBothEnd(t, m, skew, theirs, "2026-05-01 12:00 UTC", "2026-05-01 12:07 UTC")
 	}
 	// Without an invitee, the inviter's error at its end has its own time.
 	m := newCodeScenario(t, theCode, theCode)
@@ -79,6 +69,24 @@ func TestCodeWithClocksYearsApartEndsWithTheReason(t *testing.T) {
 	err := m.stepInviter(t).err
 	require.ErrorIs(t, err, ErrTimeout)
 	require.ErrorContains(t, err, "2026-05-01 12:17 UTC")
+}
+
+// requireBothEnd steps an invitee with another clock, and then the inviter, and checks
+// that both end with the times of both sides: theirs, which is the invitee's, and ours at
+// each of the two steps.
+func requireBothEnd(t *testing.T, m *codeScenario, skew time.Duration, theirs, oursFirst, oursThen string) {
+	t.Helper()
+	_, err := m.invitee.Step(t.Context(), m.store, m.clock.now().Add(skew))
+	for _, ours := range []string{oursFirst, oursThen} {
+		require.ErrorIs(t, err, ErrClocks)
+		require.True(t, Final(err))
+		require.ErrorContains(t, err, ours)
+		require.ErrorContains(t, err, theirs)
+		require.Empty(t, m.bobMarks.marks)
+		if ours == oursFirst {
+			err = m.stepInviter(t).err
+		}
+	}
 }
 
 // An inviter with a clock over a day behind that of the invitee and the peers can store no
@@ -98,17 +106,7 @@ func TestInviterFarBehindEndsWithTheReason(t *testing.T) {
 			m.clock.after(periodLength)
 		}
 		m.clock.after(time.Minute - periodLength)
-		_, err := m.invitee.Step(t.Context(), m.store, m.clock.now().Add(skew))
-		require.ErrorIs(t, err, ErrClocks)
-		require.True(t, Final(err))
-		require.ErrorContains(t, err, "2026-05-01 12:10 UTC")
-		require.ErrorContains(t, err, theirs)
-		require.Empty(t, m.bobMarks.marks)
-		err = m.stepInviter(t).err
-		require.ErrorIs(t, err, ErrClocks)
-		require.True(t, Final(err))
-		require.ErrorContains(t, err, theirs)
-		require.ErrorContains(t, err, "2026-05-01 12:18 UTC")
+		requireBothEnd(t, m, skew, theirs, "2026-05-01 12:10 UTC", "2026-05-01 12:18 UTC")
 		require.Empty(t, m.aliceMarks.marks)
 	}
 	// A network that fails for a moment leaves a notice of the same slot: it pairs.
