@@ -197,20 +197,6 @@ func (what *choice) earlier(pl place, steps []pointer.Succession, rest []Step) (
 	return pointer.Commitment{}, Contradiction{at, pl.contested, pl.duplicity}.err()
 }
 
-// followed returns the commitment by which a contact left the pointer at an index of
-// its chain, if it is contested; zero: it is not.
-func (c Contact) followed(v *ledger.View, i int) (pointer.Commitment, error) {
-	pl, _, err := placeIn(v, c, c.Chain[i].Pointer)
-	if err != nil || pl.contested == nil {
-		return pointer.Commitment{}, err
-	}
-	h, err := readFacts(v, c.ID)
-	if err != nil {
-		return pointer.Commitment{}, err
-	}
-	return pl.openedBy(h.standing(false), c.Chain[i].Pointer, c.Chain[i+1].Pointer), nil
-}
-
 // believed returns the commitment that Confirm chooses for the current pointer.
 func (pl place) believed(steps []pointer.Succession, c Contact, what Confirmation) (pointer.Commitment, error) {
 	shown, successor := what.shown(c.Pointer), what.Successor

@@ -201,20 +201,18 @@ func (b *Book) replacePin(tx *ledger.Tx, c Contact, l pointer.Link, fact *wireFa
 	if err != nil {
 		return err
 	}
-	before := c
-	for i, step := range c.Chain {
-		if step.Pointer == l.Pointer {
+	h, err := readFacts(tx.View(), c.ID)
+	if err != nil {
+		return err
+	}
+	for i, earlier := range h.places(c)[:len(c.Chain)-1] {
+		at := c.Chain[i].Pointer
+		if at == l.Pointer {
 			break
 		}
-		if i == len(c.Chain)-1 {
-			continue
-		}
-		followed, err := c.followed(tx.View(), i)
-		if err != nil {
-			return err
-		}
-		if !followed.IsZero() { // the link leads past it
-			if err := decide(tx, c, step.Pointer, &wireFact{Kind: factConfirm, By: byOwner, Channel: fact.Channel, Next: followed.Bytes()}, joined); err != nil {
+		followed := earlier.openedBy(h.standing(false), at, c.Chain[i+1].Pointer)
+		if earlier.contested != nil && !followed.IsZero() { // the link leads past it
+			if err := decide(tx, c, at, &wireFact{Kind: factConfirm, By: byOwner, Channel: fact.Channel, Next: followed.Bytes()}, joined); err != nil {
 				return err
 			}
 			joined = true
@@ -227,7 +225,7 @@ func (b *Book) replacePin(tx *ledger.Tx, c Contact, l pointer.Link, fact *wireFa
 			return err
 		}
 	}
-	return checkMoved(tx.View(), before)
+	return checkMoved(tx.View(), c)
 }
 
 // onlyClaimsDiffer reports whether commitments on record differ from one, and none

@@ -144,8 +144,8 @@ func isField(line string) bool {
 // isCopied reports whether a line is a value to copy and nothing else: a link, a
 // content path, after four spaces a commitment, or after two spaces a command, an
 // address of a node or the URL of a router. The terminal breaks such a line, and not
-// this package, so that the copy has no line feed and no mark. The value of a record, which another party
-// chooses, is never after two spaces.
+// this package, so that the copy has no line feed and no mark. The value of a record,
+// which another party chooses, is never after two spaces.
 func isCopied(line string) bool {
 	value := strings.TrimLeft(line, " ")
 	indent := len(line) - len(value)

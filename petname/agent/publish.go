@@ -112,12 +112,12 @@ func (a *Agent) Publish(ctx context.Context, edit func(*Draft) error) (dht.Recei
 // network has a newer value than the home; it must not publish or rotate by
 // itself. A nil edit publishes the last value anew.
 //
-// It fails with [home.ErrLocked], with an [*ArgumentError] for a draft that
-// cannot be published, with a [*CopiedError], with a [*SequenceError], with a
+// It fails with [home.ErrLocked], with an [*ArgumentError] for a draft that cannot be
+// published, with a [*CopiedError], with a [*SequenceError], with a
 // [*home.UnfinishedError] while an interrupted rotation cannot be finished, with what
-// edit returns, or with a [*SupersededError] when edit keeps the value and there are two, before anything has
-// changed; and with an [*UnsavedError] when the home cannot store the record.
-// After that the record is in the home, whatever the error: [ErrNotJoined] before
+// edit returns, or with a [*SupersededError] when edit keeps the value and there are two,
+// before anything has changed; and with an [*UnsavedError] when the home cannot store the
+// record. After that the record is in the home, whatever the error: [ErrNotJoined] before
 // Join, [dht.ErrUnreachable] when no store responded, or a [*dht.ShortError].
 func (a *Agent) PublishDraft(ctx context.Context, edit func(*Draft) error) (Published, error) {
 	return a.publishDraft(ctx, edit, false)

@@ -36,11 +36,11 @@ type Rotated struct {
 //
 // If an earlier rotation was interrupted, Rotate finishes that one, once.
 //
-// Rotate fails with [home.ErrLocked], [home.ErrNextElsewhere] when the next key
-// is in a recovery file, [home.ErrNextWrong], a [*ClockError], or a [*CopiedError], and
-// changes nothing then. Beside a [*home.UnfinishedError] the result is valid: the identity has changed,
-// and the rest is done when the home is next used. A rotation that a crash interrupted
-// is finished at the next Open, or undone if the identity had not changed.
+// Rotate fails with [home.ErrLocked], [home.ErrNextElsewhere] when the next key is in a
+// recovery file, [home.ErrNextWrong], a [*ClockError], or a [*CopiedError], and changes
+// nothing then. Beside a [*home.UnfinishedError] the result is valid: the identity has
+// changed, and the rest is done when the home is next used. A rotation that a crash
+// interrupted is finished at the next Open, or undone if the identity had not changed.
 func (a *Agent) Rotate(ctx context.Context, o Rotation) (Rotated, error) {
 	if err := ctx.Err(); err != nil {
 		return Rotated{}, err

@@ -30,9 +30,10 @@ const (
 // ignorables, variation selectors, Hangul fillers, the blank Braille pattern),
 // enclosing marks, marks without a base character, and all but four nonspacing
 // marks on one character. Joiners stay where a script needs them (RFC 5892,
-// appendix A.1 and A.2), and the sequences of [EmojiVersion] stay whole. Every kind of space and line end becomes a space; what
-// is not UTF-8 becomes U+FFFD. Text over 2048 bytes or 512 graphemes is cut
-// between two graphemes, with "…". Clean text is unchanged.
+// appendix A.1 and A.2), and the sequences of [EmojiVersion] stay whole. Every
+// kind of space and line end becomes a space; what is not UTF-8 becomes U+FFFD.
+// Text over 2048 bytes or 512 graphemes is cut between two graphemes, with "…".
+// Clean text is unchanged.
 //
 // The result is not trustworthy: use [Style] to display names inside other
 // text.

@@ -43,9 +43,9 @@ func (e *Error) Error() string {
 // Parse reads a name. It returns an [*Error] for an empty name, a name over
 // [MaxLen], a name with a slash (which reads as a path), one that reads as a
 // pointer, a link, a flag or a nickname, one with an arrow between words, and
-// what RFC 8266 refuses: controls, invisible and unassigned code points. It also refuses blank characters that
-// count as letters or symbols, combining marks without a base character, and
-// what [Clean] would change.
+// what RFC 8266 refuses: controls, invisible and unassigned code points. It
+// also refuses blank characters that count as letters or symbols, combining
+// marks without a base character, and what [Clean] would change.
 func Parse(s string) (Name, error) {
 	n, refused := normalise(s)
 	if refused == nil {
@@ -198,7 +198,8 @@ func isBlank(r rune) bool {
 }
 
 // Key returns the comparison key of a text by RFC 8266, which allows no emoji
-// sequences: they are compared by their parts. The rules are applied until the key is stable, as §2.4 asks, because one pass may not be enough.
+// sequences: they are compared by their parts. The rules are applied until the
+// key is stable, as §2.4 asks, because one pass may not be enough.
 func Key(text string) (string, error) {
 	key := emojiKey(text)
 	for range 4 {

@@ -6,9 +6,9 @@ import (
 )
 
 // Two letters that are read as one. UTS #39 has rn and m, and the skeleton of a
-// text has w for vv; these pairs, each with the letter, are read in a form of their own, because names
-// have them in their own right too. Pairs are read in lower case only, where they
-// are drawn alike.
+// text has w for vv; these pairs, each with the letter, are read in a form of
+// their own, because names have them in their own right too. Pairs are read in
+// lower case only, where they are drawn alike.
 var pairs = []string{"nn m", "uu w", "ri n"}
 
 // pairMark, plus a letter, is the mark of a letter that stands for a pair. It is

@@ -254,10 +254,10 @@ func decode(r io.Reader) (request, error) {
 	return req, nil
 }
 
-// Call runs a verb in the running node of the home in dir, and returns its result,
-// the notice of the home, and the failure of the verb. It fails with [ErrNoNode] when no node accepts the connection, with
-// [ErrUntrusted] too when the socket is not safe and nothing was sent, and with the
-// error of ctx when ctx ends.
+// Call runs a verb in the running node of the home in dir, and returns its result, the
+// notice of the home, and the failure of the verb. It fails with [ErrNoNode] when no
+// node accepts the connection, with [ErrUntrusted] too when the socket is not safe and
+// nothing was sent, and with the error of ctx when ctx ends.
 func Call(ctx context.Context, dir, program, verb string, args json.RawMessage) (result json.RawMessage, notice string, failed *Failure, err error) {
 	path, err := Path(dir)
 	if err != nil { // a node cannot listen there either
