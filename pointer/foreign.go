@@ -197,7 +197,7 @@ func parseDID(s string) (Pointer, error) {
 		}
 	}
 	method, _, _ := strings.Cut(strings.TrimPrefix(s, "did:"), ":")
-	return Pointer{}, fmt.Errorf("is a DID of the method %s, which is not its key: did:key and did:dht are", quote(method))
+	return Pointer{}, fmt.Errorf("is a DID of the method %s, which holds no key: did:key and did:dht do", quote(method))
 }
 
 // parseDIDKey reads the part of a did:key after "did:key:": a multicodec and a key

@@ -156,7 +156,7 @@ func TestWhatIsNoPointerIsDescribed(t *testing.T) {
 		"example.org":                              "domain name",
 		"/ipfs/bafkqaaa":                           "address of content",
 		"bafkqaaa":                                 "address of content",
-		"did:web:example.org":                      "did:key and did:dht",
+		"did:web:example.org":                      "did:key and did:dht do",
 		"did:key:z6LSeu9HkTHSfLLeUs2nnzUSNedgDUevfNQgQjQC23ZCit6F":        "encryption",
 		"npub1sg6plzptd64u62a878hep2kev88swjh3tw00gjsfl8f237lmu63q0uf63m": "Nostr",
 		"age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p":  "age key",

@@ -85,7 +85,11 @@ func (v *verbs) confirm(ctx context.Context, a confirmArgs) (*contact, error) {
 		if errors.Is(err, petname.ErrNothingToConfirm) {
 			next := "petname show " + shellWord(a.Name)
 			if a.Next == "" && a.Successor == "" && !before.Name.IsZero() {
-				next = "join a network, or ask the owner for the link, then\npetname add " + shellWord(before.Name.String()) + " LINK --replace-pin"
+				first := "ask the owner to publish, or for the link"
+				if joined, jerr := v.agent.Joined(); jerr == nil && joined.Network == "off" && len(joined.Routers) == 0 {
+					first = "join a network, or ask the owner for the link"
+				}
+				next = first + ", then\npetname add " + shellWord(before.Name.String()) + " LINK --replace-pin"
 			}
 			err = classify(err).With(next)
 		}
