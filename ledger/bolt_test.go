@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.etcd.io/bbolt"
 
-	"github.com/petnames-go/petnames/internal/lawtest"
+	"github.com/petnames-go/petnames/pointer/lawtest"
 )
 
 // bolted writes a bbolt file with an empty bucket, an inline one, one of several

@@ -10,7 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/petnames-go/petnames/internal/lawtest"
+	"github.com/petnames-go/petnames/pointer/lawtest"
 )
 
 // flip tries the file with the byte at off changed.
@@ -40,9 +40,9 @@ func overwrite(t *testing.T, path string, b []byte) {
 	require.NoError(t, f.Close())
 }
 
-// flips changes the byte at each of the offsets in turn. A changed byte in a
-// row of the view, the log or the device-local tables must be detected. A changed byte elsewhere must be
-// detected if it is read.
+// flips changes the byte at each of the offsets in turn. A changed byte in a row
+// of the view, the log or the device-local tables must be detected. A changed byte
+// elsewhere must be detected if it is read.
 func (m *image) flips(offs []int) {
 	met := map[string]int{}
 	for i, off := range offs {

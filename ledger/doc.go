@@ -45,7 +45,7 @@
 //	  signature: bytes .size 64,
 //	]
 //
-//	hash      = sha2-256("petnames/ledger/entry/v1\0" ‖ book id ‖ the entry with an empty signature)
+//	hash      = sha2-256("petnames/ledger/entry/v1\0" ‖ book id ‖ the entry without signature)
 //	signature = Ed25519 by the device, over "petnames/ledger/signature/v1\0" ‖ hash
 //
 //	exchanged entry   = [bytes .cbor entry, body: bytes / null]   ; null if the body was dropped

@@ -10,7 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/petnames-go/petnames/internal/lawtest"
+	"github.com/petnames-go/petnames/pointer/lawtest"
 )
 
 // image is a closed ledger's file and all that reading it must give.

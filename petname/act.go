@@ -14,7 +14,7 @@ import (
 //	  1: op                       name, remove, learn, share, unshare, undo, profile, publish,
 //	                              advance, keep,
 //	                              suggest, decide, hear, pin
-//	  ? 2: contact                pointer: the contact's id, the first pointer of it that was known
+//	  ? 2: contact                pointer: the contact's id, its first known pointer
 //	  ? 3: name                   text, as typed: a petname; the nickname for profile
 //	  ? 4: [kind, by, channel, nickname, commitment or null]   the fact that the act records
 //	  ? 5: [+ [name or "", removed, ms since 1970, contested]]   the names of the contact
@@ -42,7 +42,7 @@ import (
 //	  ? 19: [+ [audience, label, contact or null]]   as 9, for edges with an audience
 //	  ? 20: channel               hear: how the statement arrived
 //	  ? 21: contact               name: the contact that this one replaces
-//	  ? 22: [[* commitment], [* [device, number]]]   pin: the commitments that the owner rejects, and
+//	  ? 22: [[* commitment], [* [device, number]]]   pin: the rejected commitments, and
 //	                              the earlier decisions that this one replaces; learn: the
 //	                              commitments on record that a card differs from; advance: the
 //	                              decisions that the steps rest on; undo: of a pin

@@ -15,10 +15,10 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/petnames-go/petnames/dht"
-	"github.com/petnames-go/petnames/internal/lawtest"
 	"github.com/petnames-go/petnames/petname/introduce"
 	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
+	"github.com/petnames-go/petnames/pointer/lawtest"
 )
 
 // The laws of petname systems. Sources: Stiegler, "An Introduction to Petname

@@ -8,9 +8,9 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
-	"github.com/petnames-go/petnames/internal/lawtest"
 	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/petname/introduce"
+	"github.com/petnames-go/petnames/pointer/lawtest"
 )
 
 // introductionUntil is an introduction to the owner by alice that ends after a time.

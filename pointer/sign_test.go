@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
-	_ "github.com/petnames-go/petnames/internal/lawtest" // a fixed seed
+	_ "github.com/petnames-go/petnames/pointer/lawtest" // a fixed seed
 )
 
 // signFunc is a crypto.Signer in somebody else's hands.

@@ -107,6 +107,18 @@ func TestFormatsNameTheFileOfEachDomain(t *testing.T) {
 	require.Greater(t, rows, 30)
 }
 
+// The folder list shows where a thing is: the top has these folders and files, and those
+// with a dot before their names.
+func TestTheTopIsShort(t *testing.T) {
+	entries, err := os.ReadDir("../..")
+	require.NoError(t, err)
+	for _, e := range entries {
+		if name := e.Name(); name != "bin" && !strings.HasPrefix(name, ".") { // bin is ignored by git
+			require.Contains(t, strings.Fields("petname pointer ledger dht cmd examples go.mod go.sum README.md LICENSE"), name)
+		}
+	}
+}
+
 // The table of packages in architecture.md has every package of the import table once,
 // and no other, above those that it may import.
 func TestArchitectureListsEachPackage(t *testing.T) {

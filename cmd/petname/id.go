@@ -121,7 +121,7 @@ type lastRecord struct {
 	Pointer string     `json:"pointer"`
 	Until   *time.Time `json:"until"` // the end of its validity; null: it is not in this home
 
-	// sequence of another record that this home has seen, of a thief of that key; followers prefer it
+	// sequence of a record by a thief of that key that this home has seen; followers prefer it
 	Above uint64 `json:"above,omitempty"`
 }
 

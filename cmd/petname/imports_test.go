@@ -20,7 +20,7 @@ var mayImport = map[string][]string{
 	"pointer":        {"pointer/canonical", "pointer/paste"},
 	"ledger":         {"ledger/durable", "pointer", "pointer/canonical"},
 	"dht":            {"ledger/durable", "pointer"},
-	"dht/delegated":  {"dht", "internal/share", "pointer"},
+	"dht/delegated":  {"dht", "dht/share", "pointer"},
 	"dht/dhttest":    {"dht", "pointer"},
 	"dht/drop":       {"dht", "dht/seal", "pointer", "pointer/canonical"},
 	"dht/frames":     {},
@@ -33,15 +33,15 @@ var mayImport = map[string][]string{
 	"pointer/paste":                   {},
 	"pointer/canonical/canonicaltest": {},
 
-	"internal/lawtest": {},
-	"internal/share":   {},
+	"pointer/lawtest": {},
+	"dht/share":       {},
 
 	"ledger/durable":             {},
 	"ledger/durable/durabletest": {"ledger/durable"},
 
 	"petname":              {"dht", "ledger", "pointer", "petname/introduce", "petname/mutual", "petname/name", "pointer/canonical"},
 	"petname/agent":        {"dht", "dht/delegated", "dht/republish", "ledger", "petname", "petname/exchange", "petname/home", "petname/introduce", "petname/mutual", "petname/name", "petname/pair", "petname/request", "pointer"},
-	"petname/agent/libp2p": {"dht", "dht/kad", "internal/share", "petname/agent", "pointer"},
+	"petname/agent/libp2p": {"dht", "dht/kad", "dht/share", "petname/agent", "pointer"},
 	"petname/introduce":    {"petname/mutual", "pointer", "pointer/canonical", "pointer/paste"},
 	"petname/mutual":       {"pointer", "pointer/canonical"},
 	"petname/name":         {"pointer"},
@@ -65,7 +65,7 @@ var mayUseHost = []string{"dht/kad", "petname/agent/libp2p", "cmd/petname", "exa
 
 // mayUseImages are the packages that may link package image, and the command,
 // which reads and draws QR codes; rapid links it, and so does its wrapper.
-var mayUseImages = []string{"petname/pair/qr", "cmd/petname", "internal/lawtest"}
+var mayUseImages = []string{"petname/pair/qr", "cmd/petname", "pointer/lawtest"}
 
 type listed struct {
 	ImportPath   string
@@ -97,7 +97,7 @@ func TestImportRules(t *testing.T) {
 			if own == "ledger/durable/durabletest" && !slices.Contains(p.Imports, imported) {
 				continue // packages that write files may import the file system in tests
 			}
-			if own == "internal/lawtest" && !slices.Contains(p.Imports, imported) {
+			if own == "pointer/lawtest" && !slices.Contains(p.Imports, imported) {
 				continue // it runs random tests
 			}
 			if own == "pointer/canonical/canonicaltest" && !slices.Contains(p.Imports, imported) {
@@ -124,10 +124,10 @@ func TestImportRules(t *testing.T) {
 				require.False(t, isImage(dep), "package %s links %s", name, dep)
 			}
 		}
-		if slices.Contains(imports, "pgregory.net/rapid") && name != "internal/lawtest" {
-			require.True(t, slices.Contains(imports, module+"internal/lawtest"), "package %s: the seed of its laws is new each time", name)
+		if slices.Contains(imports, "pgregory.net/rapid") && name != "pointer/lawtest" {
+			require.True(t, slices.Contains(imports, module+"pointer/lawtest"), "package %s: the seed of its laws is new each time", name)
 		}
-		if strings.HasPrefix(name, "cmd/") || strings.HasPrefix(name, "examples/") || name == "internal/lawtest" {
+		if strings.HasPrefix(name, "cmd/") || strings.HasPrefix(name, "examples/") || name == "pointer/lawtest" {
 			continue
 		}
 		for _, imported := range p.Imports {

@@ -21,8 +21,8 @@ import (
 	"filippo.io/age/armor"
 	"github.com/stretchr/testify/require"
 
-	"github.com/petnames-go/petnames/internal/lawtest"
 	"github.com/petnames-go/petnames/pointer"
+	"github.com/petnames-go/petnames/pointer/lawtest"
 )
 
 // process returns the command as a separate process: it runs this test binary.

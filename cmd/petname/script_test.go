@@ -34,11 +34,11 @@ import (
 //	end NAME SIGNAL STATUS      send it a signal ("none": none), wait for it, check its status
 //	snapshot DIR                remember all that is in a folder …
 //	unchanged DIR               … and compare
-//	damage FILE cut|flip N      cut a file to N bytes (under 0: so many from the end), or flip a bit
+//	damage FILE cut|flip N      cut a file to N bytes (under 0: from the end), or flip a bit
 //	repeat FILE TEXT N          write a text N times
 //	falselink VAR LINK          the link with a commitment to an attacker's key
-//	falsestep VAR FILE POINTER  a record of an attacker, with a step to its pointer, which is set in $VAR
-//	signcard SEED N VAR NEXT FILE  the record with sequence N of a key, with the Nth next key in its card
+//	falsestep VAR FILE POINTER  an attacker's record with a step to its pointer, in $VAR
+//	signcard SEED N VAR NEXT FILE   the record of a key with sequence N and the Nth next key
 //	badrouter VAR KIND [FILE]   start an HTTP router that misbehaves, its URL to $VAR
 //	[!] wasasked VAR            whether anything asked it since the last time
 //	fetch STATUS METHOD URL [TYPE FILE]   send a request, the answer's body to stdout

@@ -5,7 +5,7 @@ import (
 	"net"
 	"net/http"
 
-	"github.com/petnames-go/petnames/internal/share"
+	"github.com/petnames-go/petnames/dht/share"
 )
 
 const (

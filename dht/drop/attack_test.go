@@ -13,9 +13,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/petnames-go/petnames/dht"
-	"github.com/petnames-go/petnames/internal/lawtest"
 	"github.com/petnames-go/petnames/pointer"
 	"github.com/petnames-go/petnames/pointer/canonical"
+	"github.com/petnames-go/petnames/pointer/lawtest"
 )
 
 // openedFrom returns a valid batch from Alice to Bob, as Bob can decrypt it.

@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/petnames-go/petnames/dht"
-	"github.com/petnames-go/petnames/internal/lawtest"
+	"github.com/petnames-go/petnames/pointer/lawtest"
 )
 
 // simNetwork is a model of a network with routing tables as in Kademlia: at

@@ -13,7 +13,8 @@ import (
 // date of the entry before is on record on this device, until the clock has come back, or
 // for 30 days.
 //
-//	clock: "jump" → date of the newest entry then ‖ of the clock then (8 bytes each, seconds since 1970)
+//	clock: "jump" → date of the newest entry then ‖ of the clock then, each 8 bytes of
+//	                seconds since 1970
 
 const (
 	tableClock = "clock"

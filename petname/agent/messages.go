@@ -127,7 +127,7 @@ type Fetched struct {
 	Fresh   int      // suggestions that are new
 	Refused int      // messages that were not accepted
 	Reasons []string // of Refused, each once, for people; at most 4
-	// contacts whose messages stay with them until the owner settles what is known of their next keys
+	// contacts whose messages wait until the owner settles what their next keys are
 	InDoubt  []pointer.Pointer
 	Waiting  int    // messages of this home that their recipients have not fetched yet
 	Requests int    // contact requests of this home that are stored again until they expire

@@ -10,9 +10,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/petnames-go/petnames/internal/lawtest"
 	"github.com/petnames-go/petnames/ledger/durable/durabletest"
 	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/pointer/lawtest"
 )
 
 // A power cut after any operation of Create leaves a whole home or none. After

@@ -27,9 +27,9 @@ import (
 //
 // The encrypted text repeats these three lines, and continues:
 //
-//	# succession: …        base64, the chain from the first key to the next key; both keys signed its last step
+//	# succession: …        base64, chain from the first key to the next; both signed the last step
 //	# last: …              base64, the last record of the current key
-//	# former: …            base64, the last record of a key before it: up to 7 such lines, oldest first
+//	# former: …            base64, the last record of a key before it: up to 7 lines, oldest first
 //	PETNAME-SECRET-KEY-1…  the next key
 //	PETNAME-SECRET-KEY-1…  the key after the next
 //

@@ -10,9 +10,9 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
-	_ "github.com/petnames-go/petnames/internal/lawtest" // a fixed seed
 	"github.com/petnames-go/petnames/pointer"
 	"github.com/petnames-go/petnames/pointer/canonical"
+	_ "github.com/petnames-go/petnames/pointer/lawtest" // a fixed seed
 )
 
 var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)

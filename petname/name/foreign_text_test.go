@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
-	_ "github.com/petnames-go/petnames/internal/lawtest" // a fixed seed
+	_ "github.com/petnames-go/petnames/pointer/lawtest" // a fixed seed
 )
 
 // A note says what it says, and starts no look of a name.

@@ -14,7 +14,7 @@ import (
 // read aloud:
 //
 //	petname    Name       alice
-//	edge name  EdgeName   alice ⇒ bob                always the whole path, from a petname of the owner
+//	edge name  EdgeName   alice ⇒ bob                the whole path, from a petname of the owner
 //	nickname   Nickname   "~Bob W" k51…sxel2r        quoted, marked, and with its pointer
 //
 // Foreign text can take no other form than the third: the marks of the forms

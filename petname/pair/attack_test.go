@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
-	"github.com/petnames-go/petnames/internal/lawtest"
+	"github.com/petnames-go/petnames/pointer/lawtest"
 )
 
 // afterRecords is a time at which all records of a test have expired.

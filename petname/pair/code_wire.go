@@ -14,7 +14,7 @@ import (
 //	answer     = [3, hash of the acceptance, tag, sealed]     mailbox "answer"
 //	failure    = [4, hash of the acceptance]                  mailbox "answer"
 //	notice     = [7, period of the offer]                     mailbox of the nameplate alone
-//	clocks     = [8, period by the clock of the invitee]      mailbox "take": the clocks are too far apart
+//	clocks     = [8, period by the clock of the invitee]      mailbox "take": too far apart
 //	sealed     = AES-256-GCM of [identity, blind, signature]
 //
 // wireProof is the content of sealed.

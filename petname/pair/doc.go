@@ -49,7 +49,7 @@
 //	         A marks the code as used, durably                  a second guess against A
 //	         A verifies the tag                                 a peer without the words
 //	         A opens cB and verifies the signature              a peer with another's identity
-//	answer   A: H(take), tag, sealed {identity, blind, signature}; H(take) alone: failure
+//	answer   A: H(take), tag, sealed {identity, blind, signature}; H(take): no
 //	         B verifies H(take), tag, commitment, signature     an answer to another peer; as above
 //
 // A message is valid for 24 hours longer than its sender uses it, so that clocks may

@@ -259,10 +259,10 @@ func (t Ticket) MarshalText() ([]byte, error) {
 }
 
 // ParseTicket parses a link, "petname-invite:…", or a compact form, "PETNAME:I.…".
-// What other programs add to it is ignored: see package paste. A link is verified; for an expired one the error
-// is an [*ExpiredError]. A compact form determines only the inviter's pointer and the
-// secret; the invitation is verified against both after it is fetched. Errors do not
-// contain the input, which has a secret.
+// What other programs add to it is ignored: see package paste. A link is verified; for an
+// expired one the error is an [*ExpiredError]. A compact form determines only the
+// inviter's pointer and the secret; the invitation is verified against both after it is
+// fetched. Errors do not contain the input, which has a secret.
 func ParseTicket(s string, now time.Time) (Ticket, error) {
 	s = strings.TrimSpace(s)
 	token := paste.Token(s)

@@ -82,7 +82,8 @@ func fetchAll(ctx context.Context, store dht.Store, now time.Time, mailboxes []m
 }
 
 // fetch returns the newest message in the store's answers that has not ended (see
-// mailbox); ok is false if there is none. It returns the error of the store only if no message was found.
+// mailbox); ok is false if there is none. It returns the error of the store only if no
+// message was found.
 func (b mailbox) fetch(ctx context.Context, store dht.Store, now time.Time) (f storedMessage, ok bool, err error) {
 	p := b.key.Pointer()
 	var best pointer.Record

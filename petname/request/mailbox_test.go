@@ -15,9 +15,9 @@ import (
 
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/dht/seal"
-	"github.com/petnames-go/petnames/internal/lawtest"
 	"github.com/petnames-go/petnames/pointer"
 	"github.com/petnames-go/petnames/pointer/canonical"
+	"github.com/petnames-go/petnames/pointer/lawtest"
 )
 
 var (

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
-	_ "github.com/petnames-go/petnames/internal/lawtest" // a fixed seed
+	_ "github.com/petnames-go/petnames/pointer/lawtest" // a fixed seed
 )
 
 // flat has a field of each kind that formats use, by integer keys.

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/petnames-go/petnames/dht"
-	"github.com/petnames-go/petnames/internal/lawtest"
+	"github.com/petnames-go/petnames/pointer/lawtest"
 )
 
 var (

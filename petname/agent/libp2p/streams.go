@@ -17,7 +17,7 @@ import (
 
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/dht/kad"
-	"github.com/petnames-go/petnames/internal/share"
+	"github.com/petnames-go/petnames/dht/share"
 	"github.com/petnames-go/petnames/pointer"
 )
 

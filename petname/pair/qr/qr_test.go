@@ -23,9 +23,9 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
-	_ "github.com/petnames-go/petnames/internal/lawtest" // a fixed seed
 	"github.com/petnames-go/petnames/petname/pair"
 	"github.com/petnames-go/petnames/pointer"
+	_ "github.com/petnames-go/petnames/pointer/lawtest" // a fixed seed
 )
 
 // decode reads an image with the independent decoder alone.
