@@ -154,6 +154,9 @@ func (r *Republisher) republishOwn(ctx context.Context) {
 		if errors.Is(err, dht.ErrUnreachable) {
 			e.Next = now.Add(r.jittered(retryAfter / 6))
 		}
+		if r.woken {
+			e.Next = now
+		}
 		r.log.Warn("own record not put", "error", err)
 	}
 	r.own.Entry = e

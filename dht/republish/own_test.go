@@ -200,6 +200,69 @@ func TestWakeRetriesTheOwnRecord(t *testing.T) {
 	}
 }
 
+// A Wake while a put or an exploration is under way, which then fails for a reason that
+// may be gone, makes Run repeat it at once, and only once.
+func TestAWakeDuringAFailureIsNotLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newModel(100, 1)
+		p := newPublisher(t, m, 48*time.Hour)
+		c := p.config()
+		store := &failingOnce{Store: modelStore{m}, began: make(chan struct{}), fail: make(chan struct{})}
+		c.Own.Store = store
+		k, _ := start(t, c)
+		<-store.began
+		k.Wake() // the peer that was joined now is not among those that are asked
+		close(store.fail)
+		advance(0)
+		require.Equal(t, replication, m.holders(p.held()))
+		require.Empty(t, k.Status().Own.Problem)
+		require.Equal(t, 2, store.puts)
+	})
+	synctest.Test(t, func(t *testing.T) {
+		m := newModel(100, 1)
+		b, home, recs := newHome(t, 1, week)
+		net := &failingNetwork{model: m, began: make(chan struct{}), fail: make(chan struct{})}
+		k, _ := start(t, Config{Network: net, Contacts: b, Home: home})
+		<-net.began
+		k.Wake()
+		close(net.fail)
+		advance(spreadOf(1) + 2*maxGap)
+		require.Equal(t, replication, m.holders(recs[0]))
+	})
+}
+
+// failingOnce is a store whose first put fails once fail is closed.
+type failingOnce struct {
+	dht.Store
+	began, fail chan struct{}
+	puts        int
+}
+
+func (s *failingOnce) Put(ctx context.Context, p pointer.Pointer, b []byte) (dht.Receipt, error) {
+	if s.puts++; s.puts == 1 {
+		close(s.began)
+		<-s.fail
+		return dht.Receipt{}, dht.ErrUnreachable
+	}
+	return s.Store.Put(ctx, p, b)
+}
+
+// failingNetwork is a network whose first client fails once fail is closed.
+type failingNetwork struct {
+	*model
+	began, fail chan struct{}
+	clients     int
+}
+
+func (n *failingNetwork) UnlinkableClient(ctx context.Context) (Client, error) {
+	if n.clients++; n.clients == 1 {
+		close(n.began)
+		<-n.fail
+		return nil, dht.ErrUnreachable
+	}
+	return n.model.UnlinkableClient(ctx)
+}
+
 // A network that hangs during a look-up or a put of the owner's record delays
 // other work by no more than the timeout.
 func TestHangingNetworkDoesNotDelayContacts(t *testing.T) {

@@ -186,6 +186,7 @@ type Republisher struct {
 	outcome      string    // of the last query or put
 	contactsRead time.Time
 	pausedUntil  time.Time // no request is sent before
+	woken        bool      // Wake was called since Run began what it does now
 	failures     int       // consecutive failed explorations
 	dirty        bool
 	saved        time.Time
@@ -229,6 +230,9 @@ func New(c Config) *Republisher {
 // Run republishes records until ctx ends, and returns the error of ctx.
 func (r *Republisher) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
+		r.mu.Lock()
+		r.woken = false
+		r.mu.Unlock()
 		r.checkClock()
 		if err := r.readContacts(); err != nil {
 			r.log.Error("kept contacts not read", "error", err)
@@ -248,10 +252,11 @@ func (r *Republisher) Run(ctx context.Context) error {
 }
 
 // Wake makes Run read the contacts again, end a pause of the network and retry a
-// failed put of the owner's record. Call it after a change of the contacts or the
-// network.
+// failed put of the owner's record, also of one that is under way now and fails. Call
+// it after a change of the contacts or the network.
 func (r *Republisher) Wake() {
 	r.mu.Lock()
+	r.woken = true
 	r.contactsRead, r.pausedUntil, r.failures = time.Time{}, time.Time{}, 0
 	if r.own.Problem != "" {
 		r.own.Next = r.config.Now()
@@ -320,12 +325,17 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// backOff pauses after a failed exploration, longer after each consecutive one.
+// backOff pauses after a failed exploration, longer after each consecutive one. One
+// that was under way at a Wake may have failed for a reason that is gone: it is repeated
+// at once.
 func (r *Republisher) backOff(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.failures++
 	r.depth = 0
+	if r.woken {
+		return
+	}
+	r.failures++
 	r.pausedUntil = r.config.Now().Add(r.jittered(min(maxPause, time.Minute<<min(r.failures, 10))))
 	r.outcome = err.Error()
 }
