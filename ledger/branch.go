@@ -58,6 +58,11 @@ func (s *state) first(id DeviceID) *branch {
 // forked reports whether a device has several branches.
 func (s *state) forked(id DeviceID) bool { return len(s.devices[id]) > 1 }
 
+// admitted reports whether the entries of a device count, those to come too.
+func (s *state) admitted(id DeviceID) bool {
+	return slices.ContainsFunc(s.devices[id], func(i uint32) bool { return s.branches[i].counted >= s.branches[i].from })
+}
+
 // tip returns the index of the branch of a device with its last entry that counts, and
 // the number of that entry: 0 if none counts.
 func (s *state) tip(id DeviceID) (i uint32, number uint64) {

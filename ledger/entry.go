@@ -26,6 +26,8 @@ const (
 	version    = 1               // of the entry format
 	hashDomain = "petnames/ledger/entry/v1\x00"
 	signDomain = "petnames/ledger/signature/v1\x00"
+
+	digestDomain = "petnames/ledger/digest/v1\x00" // of a set of entries
 )
 
 // Hash is the sha2-256 hash that identifies an entry: of a domain, the book's

@@ -3,6 +3,8 @@ package ledger
 import (
 	"bytes"
 	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"iter"
@@ -26,8 +28,24 @@ func (l *Ledger) Heads() []Head {
 			out = append(out, Head{b.device, b.head, b.hash})
 		}
 	}
-	slices.SortStableFunc(out, func(a, b Head) int { return bytes.Compare(a.Device[:], b.Device[:]) })
+	slices.SortFunc(out, func(a, b Head) int {
+		return cmp.Or(bytes.Compare(a.Device[:], b.Device[:]), cmp.Compare(a.Number, b.Number), bytes.Compare(a.Hash[:], b.Hash[:]))
+	})
 	return out
+}
+
+// Digest returns a hash of the set of stored entries: two ledgers of one book with equal
+// digests have the same entries and the same view.
+//
+//	sha2-256("petnames/ledger/digest/v1\0" ‖ book id ‖ of each of Heads: device ‖ number, 8 bytes, big endian ‖ hash)
+func (l *Ledger) Digest() (h Hash) {
+	b := append([]byte(digestDomain), l.st.Load().book[:]...)
+	for _, head := range l.Heads() {
+		b = append(b, head.Device[:]...)
+		b = binary.BigEndian.AppendUint64(b, head.Number)
+		b = append(b, head.Hash[:]...)
+	}
+	return sha256.Sum256(b)
 }
 
 // Missing yields the entries that the holder of these heads lacks, in the form

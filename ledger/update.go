@@ -31,7 +31,7 @@ func (l *Ledger) Devices() []Device {
 	var out []Device
 	for i := range st.branches {
 		b := &st.branches[i]
-		if st.devices[b.device][0] != uint32(i) || b.counted == 0 && !b.removed {
+		if st.devices[b.device][0] != uint32(i) || !b.removed && !st.admitted(b.device) {
 			continue // another branch, or a device whose admission does not count
 		}
 		d := Device{ID: b.device, Name: b.name, Removed: b.removed, Last: b.last}
