@@ -93,7 +93,7 @@ type get struct {
 	filter      agreementFilter
 	holders     holders
 	askedByPath map[peer.ID]bool // peers that a path of disjointPaths asked
-	asked       int
+	asked       int              // number of peers that disjointPaths asked; after the walk, of all
 	stopped     bool // the consumer ended the iteration
 }
 
@@ -186,8 +186,10 @@ func (g *get) updateTable(ctx context.Context, e event) {
 	}
 }
 
-// handleAnswer yields the answer of a peer or adds it to the filter.
+// handleAnswer handles the answer of a peer. Above [dht.LevelAny], an answer with a record
+// goes to the filter; errors and empty answers are yielded at once.
 func (g *get) handleAnswer(e event) {
+	// The larger count, not the sum: walk.asked counts peers of disjointPaths again.
 	a := dht.Answer{Record: e.reply.record, Source: dht.SourceNetwork, Peer: e.contact.ID.String(), Asked: max(g.asked, g.walk.asked)}
 	if e.err != nil {
 		a.Record = nil
