@@ -27,9 +27,9 @@ with petname show, and confirm again. If the key signed cards with different nex
 keys, choose one of them with --next: which is the newest is up to the signer.
 
 With --successor the contact moves to a pointer that show prints as NOT PROVEN: a
-link or another person states its key, and the contact has not signed for it. Or
-the contact stays at the pointer that it moved to. petname show prints a command
-for each choice.
+link or another person states its key, and no card of the contact in the book
+does. Or the contact stays at the pointer that it moved to. petname show prints a
+command for each choice.
 
 First compare the words of the pointer with its owner over another channel. If
 you have a link from the owner, petname add NAME LINK --replace-pin settles the

@@ -93,8 +93,8 @@ type get struct {
 	filter      agreementFilter
 	holders     holders
 	askedByPath map[peer.ID]bool // peers that a path of disjointPaths asked
-	asked       int              // number of peers that disjointPaths asked; after the walk, of all
-	stopped     bool // the consumer ended the iteration
+	asked       int              // by disjointPaths; after the walk, by both
+	stopped     bool             // the consumer ended the iteration
 }
 
 // run walks, and leaves late answers and repairs to the background.
