@@ -22,14 +22,15 @@ func (a *app) confirmVerb() *cobra.Command {
 is right, and every other claim in the book about that key is wrong, as from a
 link, an introduction or another card. If the card names a successor that it
 proves, the contact moves to the successor. A card that contradicts the book and
-was not shown before is entered in the book first, with exit status 6: look at it
-with petname show, and confirm again. If the key signed cards with different next
-keys, choose one of them with --next: which is the newest is up to the signer.
+was not shown before is entered in the book first, with exit status 6: look at
+it with petname show, and confirm again. If the key signed cards with different
+next keys, choose one of them with --next: which is the newest is up to the
+signer.
 
 With --successor the contact moves to a pointer that show prints as NOT PROVEN: a
 link or another person states its key, and no card of the contact in the book
-does. Or the contact stays at the pointer that it moved to. petname show prints a
-command for each choice.
+does. Or the contact stays at the pointer that it moved to. petname show prints
+a command for each choice.
 
 First compare the words of the pointer with its owner over another channel. If
 you have a link from the owner, petname add NAME LINK --replace-pin settles the
