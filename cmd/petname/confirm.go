@@ -27,8 +27,8 @@ it with petname show, and confirm again. If the key signed cards with different
 next keys, choose one of them with --next: which is the newest is up to the
 signer.
 
-With --successor the contact moves to a pointer that show prints as NOT PROVEN: a
-link or another person states its key, and no card of the contact in the book
+With --successor the contact moves to a pointer that show prints as NOT PROVEN:
+a link or another person states its key, and no card of the contact in the book
 does. Or the contact stays at the pointer that it moved to. petname show prints
 a command for each choice.
 
