@@ -269,9 +269,11 @@ func (n *Node) updateTable(ctx context.Context, e event) {
 		if n.network == IPFS && !kaddht.PublicRoutingTableFilter(n.dht, id) {
 			return
 		}
-		if added, err := table.TryAddPeer(id, true, true); err == nil && !added {
+		const queried, replaceable = true, true
+		if added, err := table.TryAddPeer(id, queried, replaceable); err == nil && !added { // it is there already
 			table.UpdateLastSuccessfulOutboundQueryAt(id, time.Now())
 		}
+	// A peer stays if ctx ended the request, or if it is connected: then only the request failed.
 	case ctx.Err() == nil && errors.Is(e.err, dht.ErrUnreachable) && n.host.Network().Connectedness(id) != network.Connected:
 		table.RemovePeer(id)
 	}
