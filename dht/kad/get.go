@@ -146,14 +146,14 @@ func (g *get) run(ctx context.Context) error {
 }
 
 // runWalk walks and yields answers until the walk and the look-up at the mirror
-// end.
+// end. Requests that are late continue under background.
 func (g *get) runWalk(ctx, background context.Context) error {
 	bounded, cancel := context.WithTimeoutCause(ctx, maxWalk, errWalkLimit)
 	defer cancel()
 	err := g.walk.loop(bounded, background, func(e event) bool {
 		switch {
 		case e.late || e.contact == nil:
-		case g.askedByPath[e.contact.ID]:
+		case g.askedByPath[e.contact.ID]: // disjointPaths has yielded the answer
 			if e.err == nil {
 				g.holders.add(e.contact, e.reply.record)
 			}
