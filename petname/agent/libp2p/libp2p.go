@@ -123,14 +123,14 @@ func (t *transport) check(network string) error {
 // bound replaces port 0 in addresses to listen on by the port that was bound.
 func bound(listen, addrs []string) []string {
 	out := slices.Clone(listen)
-	taken := map[string]bool{}
+	taken := map[string]bool{} // transport and port
 	for i, l := range listen {
 		parts := strings.Split(l, "/") // "", ip4, 127.0.0.1, tcp, 0, …
 		if len(parts) < 5 || parts[4] != "0" {
 			continue
 		}
 		for _, addr := range addrs {
-			got := strings.Split(addr, "/")
+			got := strings.Split(addr, "/") // … tcp, 4001, p2p, 12D3Koo…
 			if len(got) < len(parts)+2 || taken[got[3]+got[4]] || got[1] != parts[1] || got[3] != parts[3] ||
 				!slices.Equal(got[5:len(parts)], parts[5:]) || got[len(parts)] != "p2p" {
 				continue
