@@ -37,7 +37,8 @@ func (l *Ledger) Heads() []Head {
 // Digest returns a hash of the set of stored entries: two ledgers of one book with equal
 // digests have the same entries and the same view.
 //
-//	sha2-256("petnames/ledger/digest/v1\0" ‖ book id ‖ of each of Heads: device ‖ number, 8 bytes, big endian ‖ hash)
+//	sha2-256("petnames/ledger/digest/v1\0" ‖ book id
+//	         ‖ of each of Heads: device ‖ number, 8 bytes, big endian ‖ hash)
 func (l *Ledger) Digest() (h Hash) {
 	b := append([]byte(digestDomain), l.st.Load().book[:]...)
 	for _, head := range l.Heads() {
@@ -142,6 +143,9 @@ var errLater = errors.New("what it builds on is not here")
 // they may build on it, and are dropped too.
 func (w *writing) merge(entries iter.Seq[[]byte]) (*merging, error) {
 	m := &merging{w: w}
+	if err := m.placeOldForks(); err != nil {
+		return nil, err
+	}
 	var waiting [][]byte
 	size := 0
 	for b := range entries {
@@ -179,6 +183,28 @@ func (w *writing) merge(entries iter.Seq[[]byte]) (*merging, error) {
 		waiting = remaining
 	}
 	return m, nil
+}
+
+// placeOldForks merges what a file of the first format has as the evidence of forks: the
+// first entries of other branches, without their bodies.
+func (m *merging) placeOldForks() error {
+	if m.w.st.format >= fileFormat {
+		return nil
+	}
+	for {
+		k, b, err := m.w.index.scan(forkPrefix).next()
+		if err != nil || !bytes.HasPrefix(k, forkPrefix) {
+			return err
+		}
+		b = bytes.Clone(b)
+		if _, err := m.w.index.delete(bytes.Clone(k)); err != nil {
+			return err
+		}
+		var damaged *DamagedError
+		if err := m.mergeEntry(b); errors.As(err, &damaged) {
+			return err
+		}
+	}
 }
 
 // sortByClock sorts waiting entries by their clocks. Honest devices set a clock above

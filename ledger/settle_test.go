@@ -247,7 +247,7 @@ func TestAFileOfTheFirstFormatIsUpgraded(t *testing.T) {
 	})
 	l, err = openAs(l, "one")
 	require.NoError(t, err)
-	defer l.Close()
+	defer func() { require.NoError(t, l.Close()) }()
 	require.EqualValues(t, firstFormat, l.st.Load().format)
 	require.Equal(t, devices, l.Devices())
 	_, err = l.Append([]byte("k=1"))
@@ -259,4 +259,37 @@ func TestAFileOfTheFirstFormatIsUpgraded(t *testing.T) {
 	require.NotEqual(t, heads, l.Heads())
 	require.Equal(t, []string{"1"}, get(t, l, "k"))
 	verified(t, l)
+}
+
+// The evidence of a fork in a file of the first format stays evidence.
+func TestEvidenceOfTheFirstFormatIsPlaced(t *testing.T) {
+	a, path := newBook(t)
+	_, err := a.Append([]byte("k=1"))
+	require.NoError(t, err)
+	other := drafted(t, a, "one", []byte("k=2"))
+	other.number, other.prev = 2, hashAt(t, a, a.self, 1)
+	other.noBody = true
+	lost := drafted(t, a, "one", []byte("k=3"))
+	lost.prev[0] ^= 1 // the entry before it is nowhere
+	edit(t, a, func(tx *bbolt.Tx) error {
+		c, err := newChain(tx, bucketIndex, path)
+		if err != nil {
+			return err
+		}
+		for i, d := range []*draft{other, lost} {
+			if _, err := c.put(fmt.Appendf(nil, "fork\x00\x00\x00\x00%d", i), d.wire()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	a, err = openAs(a, "one")
+	require.NoError(t, err)
+	defer a.Close()
+	merges(t, a, missing(t, a, nil)...)
+	forks, err := a.Forks()
+	require.NoError(t, err)
+	require.Len(t, forks, 1)
+	require.Contains(t, [][]byte{hashOfFork(forks[0].Kept), hashOfFork(forks[0].Other)}, other.hash())
+	verified(t, a)
 }

@@ -35,6 +35,7 @@ var (
 
 	bookKey         = []byte("book")
 	devicePrefix    = []byte("device")
+	forkPrefix      = []byte("fork")      // format 1: an entry of another branch
 	branchPrefix    = []byte("branch")    // format 2: the place of a branch, beside its device row
 	statementPrefix = []byte("statement") // format 2: the entry of a statement
 	localKey        = []byte("local")     // present if the bucket of the device-local tables is
