@@ -107,22 +107,39 @@ var errNothing = errors.New("nothing to write")
 // device, or over 1024 entries after its removal, nothing is stored, and then of the
 // entries that build on it neither.
 func (l *Ledger) Merge(entries iter.Seq[[]byte]) (n int, err error) {
-	var skipped error
+	m, err := l.merge(entries, false)
+	if err != nil {
+		return 0, err
+	}
+	return m.added, m.skipped
+}
+
+// MergePart is Merge for entries of which some may be missing or damaged: those that
+// verify are stored, and the others do not prevent it. It returns the entries that build
+// on others that are not here, any number of them, and the first of the errors for which
+// Merge refuses all, or of those that it reports.
+func (l *Ledger) MergePart(entries iter.Seq[[]byte]) (n int, waiting [][]byte, err error) {
+	m, err := l.merge(entries, true)
+	if err != nil {
+		return 0, nil, err
+	}
+	return m.added, m.waiting, cmp.Or(m.refused, m.skipped)
+}
+
+func (l *Ledger) merge(entries iter.Seq[[]byte], part bool) (m *merging, err error) {
 	err = l.write(func(w *writing) error {
-		m, err := w.merge(entries)
-		if err != nil {
+		if m, err = w.merge(entries, part); err != nil {
 			return err
 		}
-		n, skipped = m.added, m.skipped
 		if m.added == 0 && !m.changed {
 			return errNothing
 		}
 		return nil
 	})
 	if err != nil && !errors.Is(err, errNothing) {
-		return 0, err
+		return nil, err
 	}
-	return n, skipped
+	return m, nil
 }
 
 // merging is the state of one Merge.
@@ -133,6 +150,20 @@ type merging struct {
 	skipped error // why the first entry that does not count does not
 	dropped bool  // an entry over a bound was not stored
 	passes  int   // over the waiting entries
+
+	part    bool // of MergePart
+	refused error
+	waiting [][]byte
+}
+
+// entry is mergeEntry. In a MergePart it only records that an entry is refused.
+func (m *merging) entry(b []byte) error {
+	err := m.mergeEntry(b)
+	if m.part && errors.Is(err, ErrRefused) && !errors.Is(err, errLater) {
+		m.refused = cmp.Or(m.refused, err)
+		return nil
+	}
+	return err
 }
 
 var errLater = errors.New("what it builds on is not here")
@@ -141,18 +172,18 @@ var errLater = errors.New("what it builds on is not here")
 // those that they build on wait, and are tried again until none is left. If none of those
 // that wait can be stored, the merge is refused; but if an entry over a bound was dropped,
 // they may build on it, and are dropped too.
-func (w *writing) merge(entries iter.Seq[[]byte]) (*merging, error) {
-	m := &merging{w: w}
+func (w *writing) merge(entries iter.Seq[[]byte], part bool) (*merging, error) {
+	m := &merging{w: w, part: part}
 	if err := m.placeOldForks(); err != nil {
 		return nil, err
 	}
 	var waiting [][]byte
 	size := 0
 	for b := range entries {
-		switch err := m.mergeEntry(b); {
+		switch err := m.entry(b); {
 		case errors.Is(err, errLater):
 			waiting = append(waiting, bytes.Clone(b))
-			if size += len(b); len(waiting) > maxDeferred || size > maxDeferredBytes {
+			if size += len(b); !part && (len(waiting) > maxDeferred || size > maxDeferredBytes) {
 				return nil, fmt.Errorf("%w: over %d entries or %d MiB wait for others: %w", ErrRefused, maxDeferred, maxDeferredBytes>>20, err)
 			}
 		case err != nil:
@@ -162,12 +193,15 @@ func (w *writing) merge(entries iter.Seq[[]byte]) (*merging, error) {
 	m.sortByClock(waiting)
 	for len(waiting) > 0 {
 		if m.passes++; m.passes > maxPasses {
+			if part {
+				break
+			}
 			return nil, fmt.Errorf("%w: its entries are in no order that their clocks show", ErrRefused)
 		}
 		var remaining [][]byte
 		var lastErr error
 		for _, b := range waiting {
-			switch err := m.mergeEntry(b); {
+			switch err := m.entry(b); {
 			case errors.Is(err, errLater):
 				remaining, lastErr = append(remaining, b), err
 			case err != nil:
@@ -175,14 +209,26 @@ func (w *writing) merge(entries iter.Seq[[]byte]) (*merging, error) {
 			}
 		}
 		if len(remaining) == len(waiting) {
-			if m.dropped {
+			if m.dropped || part {
 				break
 			}
 			return nil, fmt.Errorf("%w: %w", ErrRefused, lastErr)
 		}
 		waiting = remaining
 	}
+	m.waiting = waiting
 	return m, nil
+}
+
+// Identify returns what an exchanged entry states of itself: its device, number and hash,
+// and the hash of the entry before it. Nothing of it is verified.
+func (l *Ledger) Identify(entry []byte) (h Head, prev Hash, err error) {
+	raw, _, _, err := parseWire(entry)
+	if err != nil {
+		return h, prev, err
+	}
+	e, err := parseEntry(l.Book(), raw)
+	return Head{e.id.Device, e.id.Number, e.hash}, e.prev, err
 }
 
 // placeOldForks merges what a file of the first format has as the evidence of forks: the

@@ -135,7 +135,7 @@ func TestOrderOfEntriesDoesNotMultiplyTheCost(t *testing.T) {
 	slices.Reverse(reversed)
 	m := &merging{}
 	require.NoError(t, a.write(func(w *writing) error {
-		m, err = w.merge(seq(reversed...))
+		m, err = w.merge(seq(reversed...), false)
 		return err
 	}))
 	require.LessOrEqual(t, m.passes, 2)

@@ -106,7 +106,7 @@ func Join(path string, identity pointer.Pointer, device crypto.Signer, entries i
 	}
 	return build(path, device, f, o.withDefaults(), func(w *writing) error {
 		w.st.identity = identity
-		if _, err := w.merge(entries); err != nil {
+		if _, err := w.merge(entries, false); err != nil {
 			return err
 		}
 		if w.st.first(w.l.self) == nil {
