@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -43,7 +44,7 @@ asks no peer.`,
 			request.Path = args[0]
 			var out resolved
 			err := a.call("resolve", request, &out)
-			return a.printResult(out, err, len(out.Hops) > 0, func(w *bufio.Writer) { printResolution(w, a.style(), out) })
+			return a.printResult(out, err, out.Verified || a.json && len(out.Hops) > 0, func(w *bufio.Writer) { printResolution(w, a.style(), out) })
 		},
 	}
 	f := cmd.Flags()
@@ -56,9 +57,6 @@ asks no peer.`,
 }
 
 func printResolution(w *bufio.Writer, s name.Style, out resolved) {
-	if !out.Verified {
-		fmt.Fprintln(w, "NOT VERIFIED: the last part of the path that was reached is")
-	}
 	fmt.Fprintf(w, "%s\n", contentPath(out.Value))
 	if len(out.Hops) > 1 {
 		var labels []string
@@ -115,8 +113,10 @@ type resolveArgs struct {
 	Timeout time.Duration `json:"timeout"`
 }
 
-// resolved is the result of resolve. It describes the last hop. With an error, this is
-// the last hop that was reached, and Verified is false.
+// resolved is the result of resolve. It describes the last hop, the answer. If there is
+// no answer, Verified is false, and of these fields only Name, Pointer, Hops, Rejected
+// and Contradictions are set: Hops to those that were reached, and Pointer for a path
+// of one part whose pointer is known.
 type resolved struct {
 	Name      string     `json:"name"`
 	Pointer   string     `json:"pointer"`
@@ -140,6 +140,38 @@ type resolved struct {
 
 	// of the contact because of which the path does not resolve
 	Contradictions []pinContradiction `json:"contradictions,omitempty"`
+}
+
+// MarshalJSON encodes what describes an answer as null if there is none, so that the
+// record of another part of the path is not taken for it.
+func (r resolved) MarshalJSON() ([]byte, error) {
+	type plain resolved
+	if r.Verified {
+		return json.Marshal(plain(r))
+	}
+	var known *string
+	if r.Pointer != "" {
+		known = &r.Pointer
+	}
+	return json.Marshal(struct {
+		Name           string             `json:"name"`
+		Pointer        *string            `json:"pointer"`
+		Hops           []hop              `json:"hops"`
+		Value          any                `json:"value"`
+		Sequence       any                `json:"sequence"`
+		Expires        any                `json:"expires"`
+		TTL            any                `json:"ttl"`
+		Nickname       any                `json:"nickname"`
+		Source         any                `json:"source"`
+		Freshness      any                `json:"freshness"`
+		Asked          any                `json:"asked"`
+		Answered       any                `json:"answered"`
+		Agreed         any                `json:"agreed"`
+		Stale          any                `json:"stale"`
+		Rejected       []string           `json:"rejected"`
+		Verified       bool               `json:"verified"`
+		Contradictions []pinContradiction `json:"contradictions,omitempty"`
+	}{Name: r.Name, Pointer: known, Hops: r.Hops, Rejected: r.Rejected, Contradictions: r.Contradictions})
 }
 
 // hop is one step of a path.
@@ -180,12 +212,12 @@ func (v *verbs) resolve(ctx context.Context, a resolveArgs) (*resolved, error) {
 	res, err := v.agent.Resolve(ctx, a.Path, level)
 	out := asResolved(res)
 	if err != nil {
-		first, _, _ := strings.Cut(a.Path, "/")
-		if out.Pointer == "" {
-			if p, perr := v.pointerOf(first); perr == nil {
-				out.Pointer = p.String()
-			}
+		if p, perr := v.pointerOf(a.Path); perr == nil {
+			out.Pointer = p.String()
+		} else {
+			out.Pointer = ""
 		}
+		first, _, _ := strings.Cut(a.Path, "/")
 		out.Contradictions = v.contradictions(err)
 		if _, cerr := v.agent.Lookup(first); cerr == nil {
 			var path *petname.PathError
