@@ -43,7 +43,7 @@ The log records both, and petname undo reverts them.`,
 	}
 	cmd.Flags().StringVar(&request.Next, "next", "", "believe this `next key`, as show prints it")
 	cmd.Flags().StringVar(&request.Successor, "successor", "", "believe that the contact moved to this `pointer`, as show names it")
-	cmd.Flags().DurationVar(&request.Timeout, "timeout", 30*time.Second, "give up after")
+	durationFlag(cmd.Flags(), &request.Timeout, "timeout", 30*time.Second, "give up after")
 	return cmd
 }
 

@@ -61,7 +61,7 @@ running node, or petname inbox, answers it when this command has ended.`,
 	f.BoolVar(&qr, "qr", false, "show a QR code")
 	f.StringVarP(&file, "output", "o", "", "write the QR code as a PNG to a `file`")
 	f.IntVar(&request.Uses, "uses", 1, "the `number` of times that the link can be used")
-	f.DurationVar(&request.Expires, "expires", 10*time.Minute, "how long the link is valid")
+	durationFlag(f, &request.Expires, "expires", 10*time.Minute, "how long the link is valid")
 	f.StringVar(&request.Purpose, "purpose", "", "a `text` for the recipient of the link")
 	f.StringVar(&request.For, "for", "", "the only recipient that can use the link: a `pointer` or a name")
 	f.BoolVar(&noWait, "no-wait", false, "do not wait for the recipient")
@@ -267,7 +267,7 @@ type invited struct {
 
 func (v *verbs) invite(ctx context.Context, a inviteArgs) (*invited, error) {
 	if a.Expires < time.Minute || a.Expires > agent.MaxLifetime {
-		return nil, usage("--expires %s: must be at least a minute and at most %s", a.Expires, agent.MaxLifetime)
+		return nil, usage("--expires %s: must be at least a minute and at most %d days", a.Expires, agent.MaxLifetime/(24*time.Hour))
 	}
 	if a.Uses < 1 || a.Uses > pair.MaxUses {
 		return nil, usage("--uses %d: must be from 1 to %d", a.Uses, pair.MaxUses)

@@ -85,8 +85,8 @@ the record is signed and saved in this home.`,
 		},
 	}
 	f := cmd.Flags()
-	f.DurationVar(&request.TTL, "ttl", 5*time.Minute, "how long caches may use it")
-	f.DurationVar(&request.Lifetime, "lifetime", 48*time.Hour, "how long it is valid")
+	durationFlag(f, &request.TTL, "ttl", 5*time.Minute, "how long caches may use it")
+	durationFlag(f, &request.Lifetime, "lifetime", 48*time.Hour, "how long it is valid")
 	f.StringVar(&request.Wait, "wait", "some", "how many peers to wait for, a `level`: none, some or all")
 	completeFlag(cmd, "wait", cobra.FixedCompletions([]string{"none", "some", "all"}, cobra.ShellCompDirectiveNoFileComp))
 	f.BoolVar(&request.Addresses, "addresses", false, "make the network addresses of your node public in the record")

@@ -52,7 +52,7 @@ asks no peer.`,
 	f.Lookup("fresh").NoOptDefVal = string(dht.LevelFresh)
 	completeFlag(cmd, "fresh", cobra.FixedCompletions([]string{"agreed", "fresh", "strict"}, cobra.ShellCompDirectiveNoFileComp))
 	f.BoolVar(&request.Offline, "offline", false, "ask no peer")
-	f.DurationVar(&request.Timeout, "timeout", 30*time.Second, "end after this time")
+	durationFlag(f, &request.Timeout, "timeout", 30*time.Second, "end after this time")
 	return cmd
 }
 

@@ -67,7 +67,7 @@ func (d Draft) check() error {
 		}
 	}
 	if d.Lifetime <= 0 || d.Lifetime > MaxLifetime {
-		return &ArgumentError{"lifetime", fmt.Sprintf("lifetime %s: must be over 0 and at most %s", d.Lifetime, MaxLifetime)}
+		return &ArgumentError{"lifetime", fmt.Sprintf("lifetime %s: must be over 0 and at most %d days", d.Lifetime, MaxLifetime/(24*time.Hour))}
 	}
 	if d.TTL < 0 || d.TTL > d.Lifetime {
 		return &ArgumentError{"ttl", fmt.Sprintf("TTL %s: must be between 0 and the lifetime, %s", d.TTL, d.Lifetime)}
