@@ -129,7 +129,7 @@ func classify(err error) *failure {
 	case errors.Is(err, ledger.ErrReadOnly), errors.Is(err, syscall.EROFS):
 		return set("read_only", exitFailure, "copy the home to where it can be written, and give that with --home")
 	case errors.As(err, &argument):
-		next := map[string]string{"path": "a content path starts with /ipfs/ or /ipns/"}[argument.Name]
+		next := map[string]string{"path": pathNext}[argument.Name]
 		return set("usage", exitUsage, next)
 	case errors.As(err, &address):
 		if rest, ok := strings.CutPrefix(address.Reason, address.Kind+" address "); ok { // of a flag of node

@@ -63,6 +63,9 @@ func (d Draft) check() error {
 	}
 	if d.Value != "" {
 		if _, err := path.NewPath(d.Value); err != nil {
+			if cause := errors.Unwrap(err); cause != nil { // err quotes the path again
+				err = cause
+			}
 			return &ArgumentError{"path", fmt.Sprintf("path %q: %v", d.Value, err)}
 		}
 	}
