@@ -259,7 +259,7 @@ func classify(err error) *failure {
 	case errors.Is(err, petname.ErrOwnPointer):
 		return set("own_pointer", exitConflict, "petname id")
 	case errors.Is(err, petname.ErrNotFound):
-		return set("not_found", exitNotFound, "petname list\npetname find TEXT")
+		return set("not_found", exitNotFound, noContactNext)
 	case errors.Is(err, petname.ErrNothingToUndo):
 		return set("not_found", exitNotFound, "petname log")
 	case errors.Is(err, dht.ErrNotFound):

@@ -103,7 +103,7 @@ func (v *verbs) do(ctx context.Context, verb string, args json.RawMessage) (json
 		return nil, usage("no such operation: %q", verb)
 	}
 	result, err := fn(v, ctx, args)
-	err = v.withName(err)
+	err = v.withNearNames(v.withName(err))
 	if c := classify(err); c != nil && (errors.Is(err, context.Canceled) || c.Code == "network") {
 		switch {
 		case errors.Is(ctx.Err(), context.Canceled): // the error may be a network error caused by it
