@@ -111,7 +111,7 @@ retrying), 8 conflict, 130 interrupted.`,
 	f := root.PersistentFlags()
 	f.StringVar(&a.home, "home", "", "the `folder` of the identity (default: $PETNAME_HOME, or the platform's data folder)")
 	f.BoolVar(&a.json, "json", false, "print one JSON object")
-	f.BoolVarP(&a.quiet, "quiet", "q", false, "no hints and no progress")
+	f.BoolVarP(&a.quiet, "quiet", "q", false, "no hints and no progress; of resolve, id, init, publish, show and key rotate the value alone")
 	f.BoolVar(&a.noInput, "no-input", false, "ask for nothing on the terminal")
 	f.StringVar(&a.passphraseFile, "passphrase-file", "", "`file` whose first line unlocks the identity key")
 	root.CompletionOptions.DisableDefaultCmd = true

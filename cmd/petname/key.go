@@ -73,6 +73,10 @@ reverted if the key had not changed. Rotating again finishes it, once.`,
 				a.warn("an interrupted rotation was finished, and the key was not rotated again")
 			}
 			err = a.printResult(out, err, out.Pointer != "", func(w *bufio.Writer) {
+				if a.quiet {
+					fmt.Fprintln(w, out.Pointer)
+					return
+				}
 				fmt.Fprintf(w, "your pointer is now\n  %s\n", out.Pointer)
 				printField(w, "succeeds", out.Former[len(out.Former)-1])
 				printField(w, "next key", recoveryText(out.Recovery))

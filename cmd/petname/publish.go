@@ -56,6 +56,9 @@ the record is signed and saved in this home.`,
 			warnCopy(a, out.OtherCopy)
 			return a.printResult(out, err, out.Sequence > 0, func(w *bufio.Writer) {
 				fmt.Fprintf(w, "%s\n", out.Pointer)
+				if a.quiet {
+					return
+				}
 				printCopied(w, "points to", contentPath(out.Value))
 				printField(w, "record", fmt.Sprintf("sequence %d, until %s", out.Sequence, out.Expires.Local().Format(time.DateTime)))
 				for _, label := range out.Edges {

@@ -44,7 +44,13 @@ asks no peer.`,
 			request.Path = args[0]
 			var out resolved
 			err := a.call("resolve", request, &out)
-			return a.printResult(out, err, out.Verified || a.json && len(out.Hops) > 0, func(w *bufio.Writer) { printResolution(w, a.style(), out) })
+			return a.printResult(out, err, out.Verified || a.json && len(out.Hops) > 0, func(w *bufio.Writer) {
+				if a.quiet {
+					fmt.Fprintln(w, contentPath(out.Value))
+					return
+				}
+				printResolution(w, a.style(), out)
+			})
 		},
 	}
 	f := cmd.Flags()
