@@ -63,6 +63,7 @@ func classify(err error) *failure {
 		unsaved   *agent.UnsavedError
 		replaced  *agent.SupersededError
 		norecord  *agent.NoRecordError
+		unfollow  *agent.FollowError
 		nickless  *agent.NoNicknameError
 		nocard    *agent.NoCardError
 		name      *name.Error
@@ -171,6 +172,8 @@ func classify(err error) *failure {
 		return set("damaged", exitFailure, lacking.Next())
 	case errors.As(err, &file):
 		return set("damaged", exitFailure, file.Next())
+	case errors.As(err, &unfollow):
+		return set("not_followed", exitFailure, "petname resolve "+shellWord(unfollow.Path))
 	case errors.As(err, &norecord):
 		return set("not_found", exitNotFound, "petname resolve "+norecord.Pointer.String())
 	case errors.As(err, &nickless), errors.Is(err, agent.ErrSameContact):

@@ -32,11 +32,15 @@ default). --fresh asks the network until 5 peers agree or all that were found
 have been asked. --fresh=agreed ends when 3 agree; if fewer peers have the
 record, all that were found have to be asked. --fresh=strict asks all of the
 closest peers. An answer below these two levels ends with status 7. --offline
-asks no peer.`,
+asks no peer.
+
+--recursive follows a value /ipns/POINTER to the record of that pointer, up to
+8 times. Each record is verified by its own pointer. DNS names are not followed.`,
 		Example: `  petname resolve alice
   petname resolve alice/bob --fresh
   petname resolve alice --fresh=strict
   petname resolve k51qzi5uqu5d… --json
+  petname resolve alice --recursive
   petname resolve alice --offline`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeNames,
@@ -58,18 +62,26 @@ asks no peer.`,
 	f.Lookup("fresh").NoOptDefVal = string(dht.LevelFresh)
 	completeFlag(cmd, "fresh", cobra.FixedCompletions([]string{"agreed", "fresh", "strict"}, cobra.ShellCompDirectiveNoFileComp))
 	f.BoolVar(&request.Offline, "offline", false, "ask no peer")
+	f.BoolVar(&request.Recursive, "recursive", false, "follow values that are pointers")
 	durationFlag(f, &request.Timeout, "timeout", 30*time.Second, "end after this time")
 	return cmd
 }
 
 func printResolution(w *bufio.Writer, s name.Style, out resolved) {
 	fmt.Fprintf(w, "%s\n", contentPath(out.Value))
-	if len(out.Hops) > 1 {
-		var labels []string
-		for _, h := range out.Hops[1:] {
+	var labels []string
+	for _, h := range out.Hops[1:] {
+		if !h.Followed {
 			labels = append(labels, h.Name)
 		}
+	}
+	if labels != nil {
 		printField(w, "path", edgeName(s, out.Hops[0].Name, out.Hops[0].Pointer, labels...))
+	}
+	for i, h := range out.Hops {
+		if h.Followed {
+			printCopied(w, "followed", contentPath(out.Hops[i-1].Value))
+		}
 	}
 	printField(w, "pointer", out.Pointer)
 	for _, p := range out.Former {
@@ -101,7 +113,14 @@ func source(out resolved) string {
 	case "network", "router":
 		s += fmt.Sprintf(", %s: %d of %s answered, %d agree", out.Freshness, out.Answered, peersText(out.Asked), out.Agreed)
 	case "cache":
-		s = "cache: no peer was asked"
+		switch {
+		case out.Asked > 0:
+			s = fmt.Sprintf("cache: %d of %s answered, none with this record or a newer one", out.Answered, peersText(out.Asked))
+		case out.Stale:
+			s = "cache: no peer could be asked"
+		default:
+			s = "cache: no peer was asked"
+		}
 	case "home":
 		s = "home, " + out.Freshness + ": no peer was asked"
 	}
@@ -117,6 +136,8 @@ type resolveArgs struct {
 	Fresh   string        `json:"fresh"` // the required freshness level; empty: any, also from the cache
 	Offline bool          `json:"offline"`
 	Timeout time.Duration `json:"timeout"`
+
+	Recursive bool `json:"recursive,omitempty"` // follow values /ipns/…
 }
 
 // resolved is the result of resolve. It describes the last hop, the answer. If there is
@@ -195,6 +216,7 @@ type hop struct {
 	Stale     bool      `json:"stale"`
 	Former    []string  `json:"former,omitempty"`
 	Unproven  string    `json:"unproven,omitempty"`
+	Followed  bool      `json:"followed,omitempty"` // reached by the value of the hop before it
 }
 
 func (v *verbs) resolve(ctx context.Context, a resolveArgs) (*resolved, error) {
@@ -215,7 +237,11 @@ func (v *verbs) resolve(ctx context.Context, a resolveArgs) (*resolved, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, a.Timeout)
 	defer cancel()
-	res, err := v.agent.Resolve(ctx, a.Path, level)
+	resolve := v.agent.Resolve
+	if a.Recursive {
+		resolve = v.agent.ResolveContent
+	}
+	res, err := resolve(ctx, a.Path, level)
 	out := asResolved(res)
 	if err != nil {
 		if p, perr := v.pointerOf(a.Path); perr == nil {
@@ -273,7 +299,7 @@ func asResolved(res agent.Resolution) *resolved {
 		one := hop{
 			Name: name.Clean(h.Name), Pointer: h.Pointer.String(), Value: h.Value, Sequence: h.Sequence,
 			Expires: h.Expires, Source: string(h.Source), Freshness: string(h.Freshness),
-			Asked: h.Asked, Answered: h.Answered, Agreed: h.Agreed, Stale: h.Stale, Former: pointerTexts(h.Former),
+			Asked: h.Asked, Answered: h.Answered, Agreed: h.Agreed, Stale: h.Stale, Former: pointerTexts(h.Former), Followed: h.Followed,
 		}
 		if !h.Unproven.IsZero() {
 			one.Unproven = h.Unproven.String()
@@ -287,7 +313,7 @@ func asResolved(res agent.Resolution) *resolved {
 		return out
 	}
 	last, expires := out.Hops[len(out.Hops)-1], res.Expires
-	out.Pointer, out.Value, out.Sequence, out.Expires = last.Pointer, last.Value, last.Sequence, &expires
+	out.Pointer, out.Value, out.Sequence, out.Expires = last.Pointer, res.Value, last.Sequence, &expires
 	out.TTL, out.Nickname = res.TTL.Seconds(), name.Clean(res.Nickname)
 	out.Source, out.Freshness, out.Stale = last.Source, last.Freshness, last.Stale
 	out.Asked, out.Answered, out.Agreed = last.Asked, last.Answered, last.Agreed
