@@ -192,17 +192,24 @@ With - the code or link is read from standard input.`,
 			var c paired
 			err = a.call("pair", request, &c)
 			err = a.printResult(c, err, c.Pointer != "", func(w *bufio.Writer) {
-				if c.Suggestion == "" || c.Name != "" {
+				switch {
+				case c.Suggestion == "":
 					fmt.Fprintln(w, contactLine(a.style(), c.contact))
-				} else {
+				case c.Name != "":
+					fmt.Fprintf(w, "paired with %s, which is in your book:\n%s\n", shownName(a.style(), c.Name), contactLine(a.style(), c.contact))
+				default:
 					fmt.Fprintf(w, "paired with %s\n", nickname(a.style(), c.Nickname, c.Pointer))
 				}
 				if c.Purpose != "" {
 					printField(w, "for", a.style().Text(c.Purpose))
 				}
 			})
-			if err == nil && c.Suggestion != "" && c.Name == "" {
+			switch {
+			case err != nil || c.Suggestion == "":
+			case c.Name == "":
 				a.hint("choose a name:\n  petname accept %s --as NAME", c.Suggestion)
+			default:
+				a.hint("to record in your book that you paired:\n  petname accept %s --as %s", c.Suggestion, shellWord(c.Name))
 			}
 			return err
 		},
@@ -327,8 +334,8 @@ func (v *verbs) pair(ctx context.Context, a pairArgs) (*paired, error) {
 	}
 	out := &paired{Suggestion: s.ID.String(), Purpose: name.Clean(s.Note), contact: contact{Pointer: s.Pointer.String(), Nickname: name.Clean(s.Nickname), Next: s.Next.String(),
 		Provenance: []fact{{Kind: string(s.Kind), By: "me", Channel: s.Channel, At: s.At}}}}
-	if c, err := v.agent.ByPointer(s.Pointer); err == nil {
-		out.Name = c.Name.String()
+	if c, err := v.agent.ByPointer(s.Pointer); err == nil && !c.Name.IsZero() {
+		out.Name, out.Provenance = c.Name.String(), asContact(c).Provenance
 	}
 	if err := v.addLookalikes(&out.contact, s.Pointer); err != nil {
 		return nil, err

@@ -87,6 +87,8 @@ func printKept(w *bufio.Writer, s name.Style, out keptList) {
 		}
 		fmt.Fprintf(w, "%s  %s", shown, nickname(s, "", k.Pointer))
 		switch {
+		case k.Next == nil && out.Running:
+			fmt.Fprint(w, "  first look-up soon")
 		case k.Next == nil:
 			fmt.Fprint(w, "  waits for a running node")
 		case k.Looked == nil:
@@ -94,7 +96,7 @@ func printKept(w *bufio.Writer, s name.Style, out keptList) {
 		case k.Problem != "":
 			fmt.Fprintf(w, "  %s; again %s", name.Clean(k.Problem), timeText(*k.Next))
 		default:
-			fmt.Fprintf(w, "  %d of %s have it; next look-up %s", k.Holders, peersText(k.Asked), timeText(*k.Next))
+			fmt.Fprintf(w, "  held by %d of %s; next look-up %s", k.Holders, peersText(k.Asked), timeText(*k.Next))
 		}
 		fmt.Fprintln(w)
 	}
@@ -130,8 +132,7 @@ func printKeepStatus(w *bufio.Writer, k keepStatus) {
 
 // keepVisible describes what the network learns from republishing records of contacts.
 const keepVisible = "A running node stores their records again before the network drops them.\n" +
-	"The peers that store them see your IP address, and learn from all the records\n" +
-	"together which contacts you have."
+	"The peers that store them see your IP address, and learn from all the records together which contacts you have."
 
 // unkeepCommand returns the command that reverts keep.
 func unkeepCommand(a keepArgs) string {
@@ -150,8 +151,9 @@ type keepArgs struct {
 
 // keptList is the result of keep and unkeep: all contacts that are kept now.
 type keptList struct {
-	Kept  []keptContact `json:"kept"`
-	Added []string      `json:"added,omitempty"` // pointers that this call added
+	Kept    []keptContact `json:"kept"`
+	Added   []string      `json:"added,omitempty"`   // pointers that this call added
+	Running bool          `json:"running,omitempty"` // a node of this home runs
 	// Visible is keepVisible with the command that reverts it, when the first contacts are added.
 	Visible string `json:"visible,omitempty"`
 }
@@ -182,7 +184,7 @@ func (v *verbs) kept(context.Context, noArgs) (*keptList, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &keptList{Kept: []keptContact{}}
+	out := &keptList{Kept: []keptContact{}, Running: v.serving}
 	for c, err := range v.agent.Republished() {
 		if err != nil {
 			return nil, err
@@ -218,7 +220,7 @@ func (v *verbs) setKept(ctx context.Context, a keepArgs, on bool) (*keptList, er
 	}
 	if on && a.All && !a.Yes && len(ids) > 0 {
 		return before, &failure{Code: "keep_all", Exit: exitChoose,
-			Message: fmt.Sprintf("--all is every contact in your book (%d more).\n", len(ids)) + keepVisible + "\npetname unkeep --all ends it.",
+			Message: fmt.Sprintf("--all is every contact in your book (%d more).\n", len(ids)) + keepVisible,
 			Next:    "petname keep --all --yes"}
 	}
 	if err := v.agent.SetRepublished(ids, on); err != nil {

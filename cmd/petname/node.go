@@ -124,7 +124,7 @@ func (a *app) serve(o nodeOptions) (err error) {
 	}
 	ctx, stop := context.WithCancel(a.ctx)
 	defer stop()
-	v := &verbs{agent: ag, work: a.work}
+	v := &verbs{agent: ag, work: a.work, serving: true}
 	var w *web
 	if o.http != nil {
 		if w, err = listenHTTP(*o.http); err != nil {

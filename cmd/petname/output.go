@@ -122,18 +122,19 @@ func (a *app) printError(failed *failure) {
 		return
 	}
 	_ = writeRows(a.stderr, fmt.Sprintf("petname: %s\n", cleanLines(e.Message)), terminalWidth(a.stderr))
-	var step strings.Builder
+	sentences, copied := "", ""
 	for line := range strings.SplitSeq(e.Next, "\n") {
 		switch {
 		case line == "":
 		case isCommand(line), strings.HasPrefix(line, "# "): // to be copied; the latter is a line of a file
-			fmt.Fprintf(&step, "\n  %s", name.Scrub(line, false)) // whole at any length
+			copied += fmt.Sprintf("  %s\n", name.Scrub(line, false)) // whole at any length
 		default:
-			fmt.Fprintf(&step, " %s", name.Clean(line))
+			sentences += " " + name.Clean(line)
 		}
 	}
-	if step.Len() > 0 {
-		fmt.Fprintf(a.stderr, "try:%s\n", &step)
+	if sentences+copied != "" {
+		_ = writeRows(a.stderr, "try:"+sentences+"\n", terminalWidth(a.stderr))
+		fmt.Fprint(a.stderr, copied)
 	}
 }
 
@@ -176,15 +177,14 @@ func (a *app) warn(format string, args ...any) {
 	if a.quiet || a.json {
 		return
 	}
-	lines := strings.Split(fmt.Sprintf(format, args...), "\n")
-	for i, line := range lines {
+	wide := terminalWidth(a.stderr)
+	for line := range strings.SplitSeq(fmt.Sprintf(format, args...), "\n") {
 		if command, ok := strings.CutPrefix(line, "  "); ok {
-			lines[i] = "  " + a.withHomeFlag(name.Scrub(command, false))
+			fmt.Fprintf(a.stderr, "  %s\n", a.withHomeFlag(name.Scrub(command, false))) // whole at any length
 		} else {
-			lines[i] = name.Clean(line)
+			_ = writeRows(a.stderr, name.Clean(line)+"\n", wide)
 		}
 	}
-	fmt.Fprintln(a.stderr, strings.Join(lines, "\n"))
 }
 
 // style returns the style of names on stdout.

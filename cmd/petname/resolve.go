@@ -277,7 +277,7 @@ func (v *verbs) resolve(ctx context.Context, a resolveArgs) (*resolved, error) {
 	for _, h := range res.Hops {
 		if level != dht.LevelFresh && !h.Freshness.AtLeast(level) { // fresh has no minimum number of peers
 			return out, &failure{Code: "network", Exit: exitNetwork, Next: "try again, or require less with --fresh=agreed",
-				Message: fmt.Sprintf("the answer is %s, not %s: %d peers agree, and not all that were found could be asked", h.Freshness, level, h.Agreed)}
+				Message: fmt.Sprintf("the answer is %s, not %s: agreed by %s, and not all that were found could be asked", h.Freshness, level, peersText(h.Agreed))}
 		}
 	}
 	return out, nil

@@ -54,7 +54,7 @@ func writeRows(w io.Writer, text string, wide int) error {
 
 // wholeFields are the labels of fields with a pointer or a commitment. No other party
 // chooses their values.
-var wholeFields = []string{"pointer", "succeeds", "before", "about", "next key", "", "  of", "  next key", "  DENIED KEY", "  REPLACED"}
+var wholeFields = []string{"pointer", "succeeds", "before", "about", "next key", "introducer", "recipient", "key", "DENIED BY", "", "  of", "  next key", "  DENIED KEY", "  REPLACED"}
 
 // pointersBelow moves a pointer or commitment that does not fit beside its label to a
 // line of its own, so that it can be copied: see printCopied.

@@ -16,6 +16,7 @@ import (
 // are declared in the file of the verb.
 type verbs struct {
 	agent    *agent.Agent
+	serving  bool                   // in the process of the node
 	http     string                 // the URL of the HTTP server of the node; empty: none
 	progress func(answered, of int) // receives the progress of the proof of work of knock; may be nil
 	work     int                    // work factor of scrypt for new keys, log2; 0: the default of age
