@@ -145,8 +145,11 @@ func (a *app) drawQR(text string) error {
 		return nil // the link is printed
 	}
 	if wide := terminalWidth(a.stdout); wide > 0 && wide < qrColumns(drawn) {
-		a.warn("the terminal is too narrow for the QR code; a picture can be written instead:\n  petname invite -o qr.png")
+		a.warn("too narrow for the QR code; a picture can be written instead:\n  petname invite -o qr.png")
 		return nil
+	}
+	if isTerminal(a.stdout) && a.style() != name.Colour {
+		a.hint("without colours, the QR code is inverted on a light ground; a picture is not:\n  petname invite -o qr.png")
 	}
 	if _, err := fmt.Fprintf(a.stdout, "\n%s", drawn); err != nil {
 		return classify(err)
