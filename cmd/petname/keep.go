@@ -132,7 +132,8 @@ func printKeepStatus(w *bufio.Writer, k keepStatus) {
 
 // keepVisible describes what the network learns from republishing records of contacts.
 const keepVisible = "A running node stores their records again before the network drops them.\n" +
-	"The peers that store them see your IP address, and learn from all the records together which contacts you have."
+	"The peers that store them see your IP address, and learn from all the records\n" +
+	"together which contacts you have."
 
 // unkeepCommand returns the command that reverts keep.
 func unkeepCommand(a keepArgs) string {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf16"
@@ -178,13 +179,26 @@ func (a *app) warn(format string, args ...any) {
 		return
 	}
 	wide := terminalWidth(a.stderr)
+	var sentences []string
+	flush := func() {
+		between := "\n"
+		if wide > 0 && slices.ContainsFunc(sentences, func(line string) bool { return width(line) > wide }) {
+			between = " "
+		}
+		if sentences != nil {
+			_ = writeRows(a.stderr, strings.Join(sentences, between)+"\n", wide)
+		}
+		sentences = nil
+	}
 	for line := range strings.SplitSeq(fmt.Sprintf(format, args...), "\n") {
 		if command, ok := strings.CutPrefix(line, "  "); ok {
+			flush()
 			fmt.Fprintf(a.stderr, "  %s\n", a.withHomeFlag(name.Scrub(command, false))) // whole at any length
 		} else {
-			_ = writeRows(a.stderr, name.Clean(line)+"\n", wide)
+			sentences = append(sentences, name.Clean(line))
 		}
 	}
+	flush()
 }
 
 // style returns the style of names on stdout.

@@ -202,7 +202,7 @@ func firstWord(s string) string {
 }
 
 // unbreakable returns the length in bytes of the first part that must not be broken:
-// an escape sequence, a pointer, a peer ID, or a character with its combining marks.
+// an escape sequence, a pointer or a peer ID with the mark behind it, or a character with its combining marks.
 func unbreakable(s string) int {
 	if rest, is := strings.CutPrefix(s, "\x1b["); is {
 		return 3 + strings.IndexByte(rest, 'm')
@@ -213,7 +213,11 @@ func unbreakable(s string) int {
 			word = s[:end]
 		}
 		if _, err := pointer.Parse(word); err == nil {
-			return len(word)
+			n := len(word)
+			if n < len(s) && strings.IndexByte(".,:;)", s[n]) >= 0 { // no row starts with it
+				n++
+			}
+			return n
 		}
 	}
 	_, n := utf8.DecodeRuneInString(s)

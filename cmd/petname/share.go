@@ -99,8 +99,8 @@ type edgeList struct {
 }
 
 // shareVisible describes what a public edge reveals.
-const shareVisible = "From your next publication on, every reader of your record sees the label and its pointer, " +
-	"and learns that you know the owner of the pointer."
+const shareVisible = "From your next publication on, every reader of your record sees the\n" +
+	"label and its pointer, and learns that you know the owner of the pointer."
 
 func asEdges(edges iter.Seq2[petname.Edge, error]) (*edgeList, error) {
 	out := &edgeList{Edges: []edge{}}
@@ -163,7 +163,7 @@ func (v *verbs) share(ctx context.Context, a shareArgs) (*edgeList, error) {
 	}
 	out.Added = added
 	if len(before.Edges) == 0 {
-		out.Visible = shareVisible + " To withdraw it before you publish: petname unshare " + shellWord(added[0])
+		out.Visible = strings.ReplaceAll(shareVisible, "\n", " ") + " To withdraw it before you publish: petname unshare " + shellWord(added[0])
 	}
 	return out, nil
 }
