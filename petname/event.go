@@ -51,7 +51,7 @@ type Event struct {
 	Dropped   bool // the body was dropped: no other field is set but ID, At and Op
 }
 
-// Decision is a decision on a suggestion that gives no name.
+// Decision is a decision on a suggestion other than its acceptance under a name.
 type Decision string
 
 const (

@@ -49,7 +49,7 @@ func (a *app) recordExportVerb() *cobra.Command {
 			if file == "" {
 				return usage("-o FILE is missing: the file to write").With("petname record export " + argWords(args) + "-o FILE")
 			}
-			if info, err := os.Stat(file); file != "-" && err == nil && info.IsDir() {
+			if info, err := os.Stat(file); err == nil && info.IsDir() {
 				return usage("-o %q: give the name of a file to write", file)
 			}
 			if file == "-" && !a.json && isTerminal(a.stdout) {

@@ -44,7 +44,7 @@ func (a *Agent) ResolveContent(ctx context.Context, path string, level dht.Level
 		return res, err
 	}
 	rest := ""
-	followed := []pointer.Pointer{res.Pointer} // and their former pointers
+	followed := []pointer.Pointer{res.Pointer}
 	for n := 0; strings.HasPrefix(res.Value, ipnsPrefix); n++ {
 		value := res.Value
 		next, more, reason := ipnsPointer(value)
@@ -69,7 +69,7 @@ func (a *Agent) ResolveContent(ctx context.Context, path string, level dht.Level
 		if err != nil {
 			return res, &petname.PathError{Path: path, Part: value, Err: err}
 		}
-		followed = append(append(followed, next, res.Pointer), res.Former...)
+		followed = append(followed, next)
 	}
 	if rest != "" {
 		res.Value = strings.TrimSuffix(res.Value, "/") + rest
