@@ -16,8 +16,9 @@ import (
 
 func (a *app) keyVerb() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "key",
-		Short: "Rotate to your next key",
+		Use:        "key",
+		SuggestFor: []string{"rotate"},
+		Short:      "Rotate to your next key",
 		Long: `Replace the identity key. The next key is known to your contacts before it is
 needed, by a commitment in your link and in your cards: see petname key rotate.
 To make a home from a recovery file, see petname recover.`,

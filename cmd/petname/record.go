@@ -18,8 +18,9 @@ import (
 
 func (a *app) recordVerb() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "record",
-		Short: "Export, inspect and store signed records",
+		Use:        "record",
+		SuggestFor: []string{"export", "inspect", "put"},
+		Short:      "Export, inspect and store signed records",
 		Long: `Write, print and store signed records. A record verifies wherever it comes from:
 it can be copied as a file, and stored in the network without its owner's key.`,
 		Example: `  petname record export -o mine.record
