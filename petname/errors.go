@@ -35,6 +35,14 @@ var (
 	ErrChanged = errors.New("changed since by another device: it can't be undone here, only changed again")
 )
 
+// NoNameError is returned for a name that no contact has. It is an [ErrNotFound].
+type NoNameError struct{ Name name.Name }
+
+func (e *NoNameError) Error() string { return fmt.Sprintf("%q: %v", e.Name, ErrNotFound) }
+
+// Unwrap returns [ErrNotFound].
+func (e *NoNameError) Unwrap() error { return ErrNotFound }
+
 // TakenError is returned when the name or the label belongs to another contact.
 type TakenError struct {
 	Name    name.Name
