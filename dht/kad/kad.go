@@ -79,7 +79,8 @@ type Config struct {
 	Reach       Reach            // which addresses that others name are dialled; on IPFS always ReachPublic
 	Logger      *slog.Logger     // nil: nothing is logged
 
-	// Host is the host to use; nil: the node creates one. The caller closes it.
+	// Host is the host to use; nil: the node creates one. The caller closes it, after
+	// the node, which serves nothing on it from then on.
 	// The node then ignores Key, Listen and File, and does not change the dial timeouts
 	// with which the host was created.
 	Host host.Host
@@ -340,7 +341,9 @@ func (n *Node) Close() error {
 	}
 	// Before the DHT, because the journal's peers are read from the routing table.
 	err := errors.Join(n.closePersistence(), n.dht.Close(), n.peerTimes.stop())
-	if !n.externalHost {
+	if n.externalHost {
+		n.removeHandlers()
+	} else {
 		err = errors.Join(err, n.host.Close())
 	}
 	_ = n.Wait(context.Background())
