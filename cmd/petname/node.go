@@ -127,7 +127,7 @@ func (a *app) serve(o nodeOptions) (err error) {
 	v := &verbs{agent: ag, work: a.work}
 	var w *web
 	if o.http != nil {
-		if w, err = listenHTTP(*o.http); err != nil {
+		if w, err = listenHTTPAgain(dir, *o.http, o.logger); err != nil {
 			return err
 		}
 		defer w.listener.Close()

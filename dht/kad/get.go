@@ -234,12 +234,12 @@ func (n *Node) newPlainWalk(key string, t dht_pb.Message_MessageType) *walk {
 func (n *Node) addInitialPeers(ctx context.Context, w *walk) error {
 	table := n.dht.RoutingTable()
 	if table.Size() == 0 {
-		if len(n.bootstrap) == 0 {
+		if len(n.entryPeers()) == 0 {
 			return fmt.Errorf("%w: no peer is known; give a bootstrap address", dht.ErrUnreachable)
 		}
 		ctx, cancel := context.WithTimeout(ctx, n.joinTimeout())
 		defer cancel()
-		if _, err := n.join(ctx, n.bootstrap); err != nil {
+		if err := n.enter(ctx); err != nil {
 			return err
 		}
 	}

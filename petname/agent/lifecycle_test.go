@@ -92,6 +92,8 @@ func (l *loneNode) Peers() int                 { return 0 }
 func (l *loneNode) JoinError() error           { return nil }
 func (l *loneNode) Status() agent.Holding      { return agent.Holding{} }
 func (l *loneNode) Wait(context.Context) error { return nil }
+func (l *loneNode) Ports() []agent.ListenPort  { return nil }
+func (l *loneNode) GoodPeers() [][]string      { return nil }
 func (l *loneNode) Serve(dht.Store)            {}
 func (l *loneNode) Dial([][]byte) dht.Store    { return l }
 

@@ -255,7 +255,7 @@ func (s *state) network(ctx context.Context) (Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.node = n
+	s.node, s.nodeNetwork = n, networkTag(c)
 	return n, nil
 }
 
@@ -270,6 +270,7 @@ func (s *state) enter(ctx context.Context, c home.Config, n NodeConfig) (Node, e
 	}
 	n.Network, n.Bootstrap, n.Log = c.Network, slices.Clone(c.Bootstrap), s.log
 	n.Discover = c.Network == "lan"
+	n.Known = s.knownPeers(c)
 	ctx, cancel := context.WithTimeout(ctx, s.joinTimeout)
 	defer cancel()
 	return s.transport.Start(ctx, n)
@@ -283,6 +284,7 @@ func (s *state) reenter(ctx context.Context, c home.Config) (Node, error) {
 		return nil, err
 	}
 	if s.node != nil {
+		s.rememberPeers()
 		old := s.node
 		s.node = nil
 		if err := old.Close(); err != nil {
@@ -293,7 +295,8 @@ func (s *state) reenter(ctx context.Context, c home.Config) (Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.node = n
+	s.node, s.nodeNetwork = n, networkTag(c)
+	s.keepPorts(n)
 	return n, nil
 }
 
