@@ -73,13 +73,23 @@ func (n *Node) GetAt(ctx context.Context, p pointer.Pointer, level dht.Level) it
 				return
 			}
 		}
-		if n.local == nil {
-			return
-		}
-		if rec, err := n.local.Get(ctx, g.key); err == nil && rec != nil {
-			yield(dht.Answer{Record: rec.GetValue(), Source: dht.SourceHome, Asked: g.asked}, nil)
+		if held := n.Held(ctx, p); held != nil {
+			yield(dht.Answer{Record: held, Source: dht.SourceHome, Asked: g.asked}, nil)
 		}
 	}
+}
+
+// Held returns the record of a pointer that the node itself stores, not verified; nil if
+// there is none, and for clients. It asks no peer.
+func (n *Node) Held(ctx context.Context, p pointer.Pointer) []byte {
+	if n.local == nil {
+		return nil
+	}
+	rec, err := n.local.Get(ctx, routingKey(p))
+	if err != nil || rec == nil {
+		return nil
+	}
+	return rec.GetValue()
 }
 
 // get is the state of one look-up.

@@ -94,8 +94,10 @@ func (l *loneNode) Status() agent.Holding      { return agent.Holding{} }
 func (l *loneNode) Wait(context.Context) error { return nil }
 func (l *loneNode) Ports() []agent.ListenPort  { return nil }
 func (l *loneNode) GoodPeers() [][]string      { return nil }
-func (l *loneNode) Serve(dht.Store)            {}
-func (l *loneNode) Dial([][]byte) dht.Store    { return l }
+
+func (l *loneNode) Held(context.Context, pointer.Pointer) []byte { return nil }
+func (l *loneNode) Serve(dht.Store)                              {}
+func (l *loneNode) Dial([][]byte) dht.Store                      { return l }
 
 func (l *loneNode) Close() error {
 	l.of.mu.Lock()

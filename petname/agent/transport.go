@@ -61,6 +61,9 @@ type Node interface {
 	// acknowledged it first excluded.
 	Confirm(ctx context.Context, p pointer.Pointer, record []byte) (int, error)
 
+	// Held returns the record that the node itself stores, not verified; nil: none.
+	Held(ctx context.Context, p pointer.Pointer) []byte
+
 	// ForClient returns the network for requests that the node passes on for the
 	// client at an address: bounded, so that its peers do not cut the node off, and
 	// what it stores is held as the client's.
