@@ -33,6 +33,7 @@ type nodes struct {
 }
 
 func (n *nodes) Bootstrap(string) []string { return n.public }
+func (n *nodes) CheckPeer(string) error    { return nil }
 
 func (n *nodes) Start(ctx context.Context, c agent.NodeConfig) (agent.Node, error) {
 	if n.start != nil {

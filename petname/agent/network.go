@@ -152,10 +152,19 @@ func (s *state) parseJoin(targets []string) (home.Config, error) {
 	if c.Network == "off" && len(c.Bootstrap) > 0 {
 		c.Network = "peers"
 	}
+	var refused *AddressError
+	unreachable := func(addr string) bool {
+		if err := s.transport.CheckPeer(addr); err != nil {
+			refused = &AddressError{"peer", addr, fmt.Sprintf("multiaddr %q: %v", addr, err)}
+		}
+		return refused != nil
+	}
 	switch {
 	case c.Network == "off":
 	case s.transport == nil:
 		return home.Config{}, ErrNoTransport
+	case slices.ContainsFunc(c.Bootstrap, unreachable):
+		return home.Config{}, refused
 	case c.Network == "ipfs":
 		c.Bootstrap = slices.Concat(s.transport.Bootstrap(c.Network), c.Bootstrap)
 	}

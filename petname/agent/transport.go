@@ -22,6 +22,10 @@ type Transport interface {
 
 	// Bootstrap returns the multiaddrs to enter a public network by: "ipfs".
 	Bootstrap(network string) []string
+
+	// CheckPeer returns an error for the multiaddr of a peer that no node can dial,
+	// because it has not the transport.
+	CheckPeer(addr string) error
 }
 
 // NodeConfig is how a [Transport] starts a node.

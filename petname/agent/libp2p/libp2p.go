@@ -57,6 +57,9 @@ func (t *transport) Bootstrap(network string) []string {
 	return nil
 }
 
+// CheckPeer refuses addresses of other transports than TCP and QUIC v1.
+func (t *transport) CheckPeer(addr string) error { return kad.CheckAddr(addr) }
+
 // Start starts a node.
 func (t *transport) Start(ctx context.Context, c agent.NodeConfig) (agent.Node, error) {
 	k := kad.Config{Network: kad.LAN, Bootstrap: slices.Concat(c.Entry, c.Bootstrap), Known: c.Known, Discover: c.Discover, Logger: c.Log, Timeout: t.timeout, DialTimeout: t.timeout * 2 / 5,
