@@ -62,6 +62,9 @@ seconds. A second signal ends it at once.`,
 			} else if options.cors {
 				return usage("--cors is for --http").With("petname node --http 127.0.0.1:8080 --cors")
 			}
+			if !cmd.Flags().Changed("listen") {
+				options.listen = []string{loopbackListen(canBind)}
+			}
 			logger, end, err := a.logger(logTo, verbose)
 			if err != nil {
 				return err

@@ -2,10 +2,15 @@ package libp2p
 
 import (
 	"context"
+	"errors"
 	"net"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
+
+	"github.com/multiformats/go-multiaddr"
 
 	"github.com/petnames-go/petnames/dht/kad"
 	"github.com/petnames-go/petnames/petname/agent"
@@ -22,6 +27,9 @@ func startListening(ctx context.Context, k kad.Config, listen []string, kept []a
 		}
 	}
 	n, err := kad.Start(ctx, k)
+	if err == nil {
+		warnNotBound(k, listenAddrs(n))
+	}
 	if err == nil || ctx.Err() != nil || slices.Equal(k.Listen, listen) {
 		return n, err
 	}
@@ -88,7 +96,22 @@ func boundPorts(listen, bound []string) []agent.ListenPort {
 	return out
 }
 
-// isFree reports whether a program can listen at an IP address and port. Two programs can
+// warnNotBound warns of each address that a node was to listen at and does not, because
+// the host has no address of the kind: it listens at the others.
+func warnNotBound(k kad.Config, addrs []string) {
+	for _, l := range bound(k.Listen, addrs) {
+		_, open := isOpen(l)
+		if a, err := multiaddr.NewMultiaddr(l); err == nil {
+			l = a.String()
+		}
+		listens := slices.ContainsFunc(addrs, func(a string) bool { return strings.HasPrefix(a, l+"/p2p/") })
+		if k.Logger != nil && (open || !listens) {
+			k.Logger.Warn("this node does not listen at an address: the host has none of the kind, or another program has it", "address", l)
+		}
+	}
+}
+
+// isFree reports whether no program listens at an IP address and port. Two programs can
 // share a port if both ask for it, as libp2p does: this one does not.
 func isFree(addr string) bool {
 	parts := strings.Split(addr, "/")
@@ -98,10 +121,16 @@ func isFree(addr string) bool {
 	network, host := parts[3]+strings.TrimPrefix(parts[1], "ip"), net.JoinHostPort(parts[2], parts[4])
 	if parts[3] == "udp" {
 		c, err := net.ListenPacket(network, host)
-		return err == nil && c.Close() == nil
+		return !isInUse(err) && (err != nil || c.Close() == nil)
 	}
 	l, err := net.Listen(network, host)
-	return err == nil && l.Close() == nil
+	return !isInUse(err) && (err != nil || l.Close() == nil)
+}
+
+// isInUse reports whether an error of listening is that a port is in use; on Windows any
+// error is.
+func isInUse(err error) bool {
+	return err != nil && (errors.Is(err, syscall.EADDRINUSE) || runtime.GOOS == "windows")
 }
 
 // bound replaces port 0 in addresses to listen on by the port that was bound: of the same
