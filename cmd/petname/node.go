@@ -30,7 +30,8 @@ func (a *app) nodeVerb() *cobra.Command {
 		Long: `Run a node of this home until it is stopped. It prints its addresses, then
 stores and returns records for the peers of the joined network. Meanwhile it
 runs the other verbs of this home. It listens on loopback only, without
---listen.
+--listen. For port 0 it listens at the port of its first start again, if that
+is free.
 
 It stores your record again before the network drops it, and signs it again
 before it expires; a locked identity needs --passphrase-file for that. It does
