@@ -180,7 +180,7 @@ func (l *lookup) handle(a arrival) {
 	i := a.store
 	l.asked[i] = max(l.asked[i], a.answer.Asked)
 	switch {
-	case a.err != nil && a.answer.Peer == "":
+	case a.err != nil && a.answer.Peer == "": // of the whole store
 		l.failed[i] = true
 		l.failures = append(l.failures, a.err)
 		if len(l.failures) > maxRejections {

@@ -47,61 +47,48 @@ func referenceDecode(b []byte, v any) error {
 	return referenceDecMode.Unmarshal(b, v)
 }
 
-func referenceParseAdmission(body []byte, book BookID, identity pointer.Pointer) (admission, BookID, pointer.Pointer, error) {
-	var a admission
-	fail := func(err error) (admission, BookID, pointer.Pointer, error) {
-		return a, book, identity, fmt.Errorf("admission: %w", err)
+func referenceParseAdmission(body []byte, book BookID, identity pointer.Pointer) (verifiedAdmission, error) {
+	if isVersion2(body) {
+		a, err := referenceParse[admission2](body)
+		if err != nil {
+			return verifiedAdmission{}, err
+		}
+		return a.verify(book, identity)
 	}
-	if err := referenceDecode(body, &a); err != nil {
-		return fail(err)
-	}
-	if !bytes.Equal(referenceEncode(a), body) || len(a.Book) != len(book) || len(a.Device) != len(DeviceID{}) {
-		return fail(errors.New("not referenceEncode"))
-	}
-	if err := checkName(a.Name); err != nil {
-		return fail(err)
-	}
-	p, err := pointer.FromBytes(a.Identity)
+	a, err := referenceParse[admission](body)
 	if err != nil {
-		return fail(err)
+		return verifiedAdmission{}, err
 	}
-	if identity != (pointer.Pointer{}) && p != identity {
-		return fail(fmt.Errorf("by %q, the book is %q's", p, identity))
+	v, b, _, err := a.verify(identity)
+	if err == nil && b != book {
+		return verifiedAdmission{}, fmt.Errorf("for book %q, this is %q", b, book)
 	}
-	b := BookID(a.Book)
-	if book != (BookID{}) && b != book {
-		return fail(fmt.Errorf("for book %q, this is %q", b, book))
-	}
-	if err := p.Verify(a.message(), a.Signature); err != nil {
-		return fail(err)
-	}
-	return a, b, p, nil
+	return v, err
 }
 
-func referenceParseRemoval(body []byte, book BookID, identity pointer.Pointer) (removal, error) {
-	var r removal
-	if err := referenceDecode(body, &r); err != nil {
-		return r, fmt.Errorf("removal: %w", err)
+func referenceParseRemoval(body []byte, book BookID, identity pointer.Pointer) (verifiedRemoval, error) {
+	if isVersion2(body) {
+		r, err := referenceParse[removal2](body)
+		if err != nil {
+			return verifiedRemoval{}, err
+		}
+		return r.verify(book, identity)
 	}
-	switch {
-	case !bytes.Equal(referenceEncode(r), body) || len(r.Device) != len(DeviceID{}) || r.Last > maxNumber:
-		return r, errors.New("removal: not referenceEncode")
-	case !bytes.Equal(r.Book, book[:]):
-		return r, fmt.Errorf("removal: for book %x, this is %q", r.Book, book)
-	case !bytes.Equal(r.Identity, identity.Bytes()):
-		return r, fmt.Errorf("removal: not by the book's identity %q", identity)
+	r, err := referenceParse[removal](body)
+	if err != nil {
+		return verifiedRemoval{}, err
 	}
-	if err := identity.Verify(r.message(), r.Signature); err != nil {
-		return r, fmt.Errorf("removal: %w", err)
-	}
-	return r, nil
+	return r.verify(book, identity)
 }
 
-// admitted is what an admission is read as.
-type admitted struct {
-	admission admission
-	book      BookID
-	identity  pointer.Pointer
+func referenceParse[T any](body []byte) (v T, err error) {
+	if err := referenceDecode(body, &v); err != nil {
+		return v, err
+	}
+	if !bytes.Equal(referenceEncode(v), body) {
+		return v, errors.New("not referenceEncode")
+	}
+	return v, nil
 }
 
 func codecsAgree(t require.TestingT, b []byte) (accepted bool) {
@@ -118,37 +105,39 @@ func codecsAgree(t require.TestingT, b []byte) (accepted bool) {
 	loose := canonicaltest.Codec{Marshal: canonical.Marshal, Unmarshal: readRow}
 	referenceLoose := canonicaltest.Codec{Marshal: referenceEncMode.Marshal, Unmarshal: referenceDecode}
 	for _, agree := range []func(require.TestingT, []byte, canonicaltest.Codec, canonicaltest.Codec) bool{
-		canonicaltest.AgreeOn[admission], canonicaltest.AgreeOn[removal], canonicaltest.AgreeOn[bookRow], canonicaltest.AgreeOn[deviceRow],
+		canonicaltest.AgreeOn[admission], canonicaltest.AgreeOn[removal], canonicaltest.AgreeOn[admission2], canonicaltest.AgreeOn[removal2],
+		canonicaltest.AgreeOn[branchRow], canonicaltest.AgreeOn[bookRow], canonicaltest.AgreeOn[deviceRow],
 	} {
 		accepted = agree(t, b, strict, referenceStrict) || accepted
 		accepted = agree(t, b, loose, referenceLoose) || accepted
 	}
 	p, err := pointer.FromPublicKey(identity.Public())
 	require.NoError(t, err)
-	for _, book := range []BookID{{}, fuzzBook} {
-		canonicaltest.Agree(t, b,
-			func(b []byte) (a admitted, err error) {
-				a.admission, a.book, a.identity, err = parseAdmission(b, book, p)
-				return
-			},
-			func(b []byte) (a admitted, err error) {
-				a.admission, a.book, a.identity, err = referenceParseAdmission(b, book, p)
-				return
-			})
-	}
 	canonicaltest.Agree(t, b,
-		func(b []byte) (removal, error) { return parseRemoval(b, fuzzBook, p) },
-		func(b []byte) (removal, error) { return referenceParseRemoval(b, fuzzBook, p) })
+		func(b []byte) (verifiedAdmission, error) { return parseAdmission(b, fuzzBook, p) },
+		func(b []byte) (verifiedAdmission, error) { return referenceParseAdmission(b, fuzzBook, p) })
+	canonicaltest.Agree(t, b,
+		func(b []byte) (verifiedRemoval, error) { return parseRemoval(b, fuzzBook, p) },
+		func(b []byte) (verifiedRemoval, error) { return referenceParseRemoval(b, fuzzBook, p) })
 	return accepted
 }
 
 func codecSeeds(t testing.TB) [][]byte {
-	body, p, err := admit(fuzzBook, identity, nil, DeviceID{5}, "name")
+	p := identityPointer(t)
+	body, err := admit(fuzzBook, identity, nil, nil, DeviceID{5}, "name")
+	require.NoError(t, err)
+	later, steps := succeeded(t)
+	admits2, err := admit(fuzzBook, later, steps, nil, DeviceID{5}, "name")
+	require.NoError(t, err)
+	removes2, err := remove(fuzzBook, later, steps, nil, DeviceID{5}, 9, Hash{7})
+	require.NoError(t, err)
+	removesAll, err := remove(fuzzBook, identity, nil, nil, DeviceID{5}, 0, Hash{})
 	require.NoError(t, err)
 	r := removal{Book: fuzzBook[:], Identity: p.Bytes(), Device: make([]byte, 32), Last: 9}
 	r.Signature, err = sign(identity, nil, r.message())
 	require.NoError(t, err)
 	return [][]byte{
+		admits2, removes2, removesAll, referenceEncode(branchRow{Parent: -1, From: 1, Counted: maxNumber}),
 		body, referenceEncode(r), referenceEncode(bookRow{Format: fileFormat, Book: fuzzBook[:], Identity: p.Bytes(), Order: 300, Fold: "fold", Devices: 2}),
 		referenceEncode(deviceRow{ID: make([]byte, 32), Name: "laptop", Head: 1 << 33, Hash: make([]byte, 32), Clock: 1 << 40, Removed: true, Last: 5, Past: []pastRow{{Index: 1, Number: 300}, {}}}),
 		referenceEncode(deviceRow{ID: make([]byte, 32), Hash: make([]byte, 32)}),

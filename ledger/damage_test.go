@@ -266,7 +266,7 @@ func TestVerifyFindsAHeadThatDiffersFromMemory(t *testing.T) {
 	_, err := l.Append([]byte("a=1"))
 	require.NoError(t, err)
 	st := l.st.Load().clone()
-	st.devices[0].hash[0] ^= 1
+	st.branches[0].hash[0] ^= 1
 	l.st.Store(st)
 	require.Equal(t, 1, verifies(t, l))
 }

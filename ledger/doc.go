@@ -48,15 +48,22 @@
 //	hash      = sha2-256("petnames/ledger/entry/v1\0" ‖ book id ‖ the entry without signature)
 //	signature = Ed25519 by the device, over "petnames/ledger/signature/v1\0" ‖ hash
 //
-//	exchanged entry   = [bytes .cbor entry, body: bytes / null]   ; null if the body was dropped
-//	admission, genesis body = [book: bytes .size 16, identity: bytes, device: bytes .size 32,
-//	                           name: text, signature: bytes]
-//	removal body      = [book: bytes .size 16, identity: bytes, device: bytes .size 32,
-//	                     last: uint, signature: bytes]
+//	exchanged entry = [bytes .cbor entry, body: bytes / null]   ; null if the body was dropped
+//	admission 1, genesis body = [book: bytes .size 16, identity: bytes, device: bytes .size 32,
+//	                             name: text, signature: bytes]
+//	admission 2 = [2, book: bytes .size 16, steps: bytes, device: bytes .size 32, name: text,
+//	               signature: bytes]
+//	removal 1   = [book: bytes .size 16, identity: bytes, device: bytes .size 32, last: uint,
+//	               signature: bytes]   ; read, and not written any more
+//	removal 2   = [2, book: bytes .size 16, steps: bytes, device: bytes .size 32, last: uint,
+//	               hash: bytes .size (0 / 32),   ; of the entry last; empty if last is 0
+//	               signature: bytes]
 //
-// The signature of a statement is the identity's, over
-// "petnames/ledger/admit/v1\0" or "petnames/ledger/remove/v1\0" and the
-// statement with an empty signature. The hash covers the book's id, so an entry
+// The signature of a statement is by the book's identity, over
+// "petnames/ledger/admit/v1\0", "petnames/ledger/remove/v1\0", or the same with v2, and
+// the statement with an empty signature. In version 2 the identity is the key to which the
+// steps lead from the identity of the genesis: as pointer.EncodeSuccession encodes them,
+// each signed by both of its keys; empty: none. The hash covers the book's id, so an entry
 // is valid in its own book only. The clock is for display. It increases from entry
 // to entry of a device, or returns by more than 24 hours when a clock that ran
 // ahead was corrected. The field seen, and not the clock, distinguishes concurrent
@@ -66,10 +73,17 @@
 //
 // If Append, Update or Merge return nil, a power cut loses nothing of their
 // changes; otherwise none of them is visible, now or later. Foreign entries are
-// verified completely before any part of them is visible. Two entries with one
-// number are stored as evidence (Forks), and only the first counts. A damaged
+// verified completely before any part of them is visible. A damaged
 // byte is reported as a *DamagedError when it is read, and is not returned.
 //
+// The view is a function of the set of stored entries. Two entries of a device that
+// follow on one entry are a fork (Forks): all branches are stored, and the one with the
+// smaller hash at the first difference counts, on every device. Of a removed device the
+// branch counts that its removal names, up to the entry that it names. The entries of a
+// device count if an entry that counts admitted it. A device cannot take back with a fork
+// what it wrote before a removal; until then its holder can, and the fork is evidence.
+//
 // It is not guaranteed that a device's file was not replaced by an older copy.
-// Writing to both makes a fork, which the other devices detect.
+// Writing to both makes a fork, which every device detects; the copy whose branch does not
+// count can write again under a new device key.
 package ledger

@@ -7,6 +7,8 @@ import (
 	"encoding/binary"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/pointer"
 )
 
 // cborWriter writes CBOR. The head with number wide, counted from 0, is encoded
@@ -203,7 +205,7 @@ func removes(t require.TestingT, l *Ledger, device string, last uint64) statemen
 // device held every entry of l.
 func drafted(t require.TestingT, l *Ledger, device string, body []byte) *draft {
 	id, book := deviceID(device), l.Book()
-	own := l.st.Load().device(id)
+	own := l.st.Load().first(id)
 	require.NotNil(t, own)
 	d := &draft{
 		version: 1, number: own.head + 1, kind: 4, clock: own.clock + 1<<20,
@@ -215,7 +217,10 @@ func drafted(t require.TestingT, l *Ledger, device string, body []byte) *draft {
 		d.prev = nil
 	}
 	for _, h := range l.Heads() { // sorted by device
-		if h.Device != id && h.Number > pastOf(own.past, h.Device) {
+		if i, _ := l.st.Load().tip(h.Device); l.st.Load().branches[i].hash != h.Hash {
+			continue // another branch
+		}
+		if h.Device != id && h.Number > l.st.Load().pastOf(own.past, h.Device) {
 			d.seen = append(d.seen, draftHead{device: bytes.Clone(h.Device[:]), number: h.Number, hash: bytes.Clone(h.Hash[:])})
 		}
 	}
@@ -229,4 +234,19 @@ func hashAt(t require.TestingT, l *Ledger, device DeviceID, number uint64) []byt
 	require.NoError(t, err)
 	h := e.Hash()
 	return h[:]
+}
+
+// succeeded returns the second key after that of the book's identity, and the steps to it.
+func succeeded(t require.TestingT) (key ed25519.PrivateKey, steps []pointer.Succession) {
+	keys := []ed25519.PrivateKey{identity, testKey("second"), testKey("third"), testKey("fourth")}
+	for i, key := range keys[:2] {
+		old, err := pointer.FromPublicKey(key.Public())
+		require.NoError(t, err)
+		commitment, err := pointer.Commit(keys[i+2].Public())
+		require.NoError(t, err)
+		step, err := pointer.Succeed(old, keys[i+1], commitment, key)
+		require.NoError(t, err)
+		steps = append(steps, step)
+	}
+	return keys[2], steps
 }

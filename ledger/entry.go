@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -27,6 +26,8 @@ const (
 	version    = 1               // of the entry format
 	hashDomain = "petnames/ledger/entry/v1\x00"
 	signDomain = "petnames/ledger/signature/v1\x00"
+
+	digestDomain = "petnames/ledger/digest/v1\x00" // of a set of entries
 )
 
 // Hash is the sha2-256 hash that identifies an entry: of a domain, the book's
@@ -93,12 +94,6 @@ const (
 	KindApplication Kind = 4 // opaque to this package
 )
 
-// mark is one element of a version vector.
-type mark struct {
-	device DeviceID
-	number uint64
-}
-
 // Entry is one verified entry; there is no type for an unverified one.
 type Entry struct {
 	id       ID
@@ -110,9 +105,8 @@ type Entry struct {
 	bodyHash Hash
 	hash     Hash
 	sig      [ed25519.SignatureSize]byte
-	// the entries of other devices that its device had seen, up to this entry; sorted, shared,
-	// read-only
-	past []mark
+	past     []mark // the entries of other devices that its device had seen; shared, read-only
+	st       *state // of the branches in past
 }
 
 // ID returns the entry's device and number.
@@ -152,38 +146,7 @@ func (e Entry) Saw(id ID) bool {
 	if id.Device == e.id.Device {
 		return id.Number < e.id.Number
 	}
-	return pastOf(e.past, id.Device) >= id.Number
-}
-
-// pastOf returns the number of the last entry of a device in a version vector, 0 if
-// there is none.
-func pastOf(past []mark, d DeviceID) uint64 {
-	for i := range past {
-		if past[i].device == d {
-			return past[i].number
-		}
-	}
-	return 0
-}
-
-// advance returns past with the entries of seen added: a new slice, or past
-// itself if nothing is added.
-func advance(past []mark, seen []Head) []mark {
-	if len(seen) == 0 {
-		return past
-	}
-	out := make([]mark, len(past), len(past)+len(seen))
-	copy(out, past)
-	for _, h := range seen {
-		i := slices.IndexFunc(out, func(m mark) bool { return m.device == h.Device })
-		if i < 0 {
-			out = append(out, mark{h.Device, h.Number})
-		} else {
-			out[i].number = h.Number
-		}
-	}
-	slices.SortFunc(out, func(a, b mark) int { return strings.Compare(string(a.device[:]), string(b.device[:])) })
-	return out
+	return e.st.pastOf(e.past, id.Device) >= id.Number
 }
 
 // encode returns the canonical bytes of e with an empty signature. The signed

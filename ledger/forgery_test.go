@@ -18,7 +18,6 @@ import (
 type forgery struct {
 	name  string
 	forge func(t require.TestingT, l *Ledger, d *draft) bool
-	fork  bool // it is reported as a fork, and the rest of the batch is merged
 }
 
 func always(change func(d *draft)) func(require.TestingT, *Ledger, *draft) bool {
@@ -41,17 +40,17 @@ var entryForgeries = []forgery{
 	{name: "kind 0", forge: always(func(d *draft) { d.kind = 0 })},
 	{name: "kind 5", forge: always(func(d *draft) { d.kind = 5 })},
 	{name: "a kind that is right in its last byte", forge: always(func(d *draft) { d.kind += 256 })},
-	{name: "another entry before it", forge: always(func(d *draft) { d.prev[0] ^= 1 }), fork: true},
+	{name: "another entry before it", forge: always(func(d *draft) { d.prev[0] ^= 1 })},
 	{name: "no entry before it", forge: always(func(d *draft) { d.prev = nil })},
 	{name: "31 bytes of the hash before it", forge: always(func(d *draft) { d.prev = d.prev[:31] })},
 	{name: "33 bytes of the hash before it", forge: always(func(d *draft) { d.prev = append(d.prev, 0) })},
 	{name: "33 bytes of its device", forge: always(func(d *draft) { d.device = append(d.device, 0) })},
 	{name: "a clock that stands", forge: func(_ require.TestingT, l *Ledger, d *draft) bool {
-		d.clock = l.st.Load().device(DeviceID(d.device)).clock
+		d.clock = l.st.Load().first(DeviceID(d.device)).clock
 		return true
 	}},
 	{name: "a clock that goes back", forge: func(_ require.TestingT, l *Ledger, d *draft) bool {
-		d.clock = l.st.Load().device(DeviceID(d.device)).clock - 1
+		d.clock = l.st.Load().first(DeviceID(d.device)).clock - 1
 		return true
 	}},
 	{name: "a clock over the limit", forge: always(func(d *draft) { d.clock = 1<<62 + 1 })},
@@ -85,7 +84,7 @@ var entryForgeries = []forgery{
 		d.seen = slices.Insert(d.seen, at, stranger)
 	})},
 	{name: "saw an entry that is not there", forge: withSeen(func(h *draftHead) { h.number++ })}, // with the hash of the head
-	{name: "saw another entry", forge: withSeen(func(h *draftHead) { h.hash[31] ^= 1 }), fork: true},
+	{name: "saw another entry", forge: withSeen(func(h *draftHead) { h.hash[31] ^= 1 })},
 	{name: "saw entry 0", forge: withSeen(func(h *draftHead) { h.number = 0 })},
 	{name: "saw 31 bytes of a device", forge: withSeen(func(h *draftHead) { h.device = h.device[:31] })},
 	{name: "saw 31 bytes of a hash", forge: withSeen(func(h *draftHead) { h.hash = h.hash[:31] })},
@@ -100,7 +99,7 @@ var entryForgeries = []forgery{
 	{name: "saw two entries of a device", forge: func(t require.TestingT, l *Ledger, d *draft) bool {
 		for i, h := range d.seen {
 			id := DeviceID(h.device)
-			if past := pastOf(l.st.Load().device(DeviceID(d.device)).past, id); h.number > past+1 {
+			if past := l.st.Load().pastOf(l.st.Load().first(DeviceID(d.device)).past, id); h.number > past+1 {
 				d.seen = slices.Insert(d.seen, i, draftHead{device: h.device, number: h.number - 1, hash: hashAt(t, l, id, h.number-1)})
 				return true
 			}
@@ -127,7 +126,7 @@ var entryForgeries = []forgery{
 	{name: "saw less than it had seen before", forge: sawBefore(1)},
 	{name: "saw a head, not what that had seen", forge: func(_ require.TestingT, l *Ledger, d *draft) bool {
 		for _, h := range d.seen {
-			if alone, ok := withoutWhatItSaw(l, d, h, l.st.Load().device(DeviceID(h.device)).past); ok {
+			if alone, ok := withoutWhatItSaw(l, d, h, l.st.Load().first(DeviceID(h.device)).past); ok {
 				d.seen = alone
 				return true
 			}
@@ -135,10 +134,10 @@ var entryForgeries = []forgery{
 		return false
 	}},
 	{name: "saw an entry before a head, not what that had seen", forge: func(t require.TestingT, l *Ledger, d *draft) bool {
-		own := l.st.Load().device(DeviceID(d.device))
+		own := l.st.Load().first(DeviceID(d.device))
 		for _, h := range d.seen {
 			id := DeviceID(h.device)
-			if h.number-1 <= pastOf(own.past, id) {
+			if h.number-1 <= l.st.Load().pastOf(own.past, id) {
 				continue
 			}
 			e, _, err := l.Entry(ID{id, h.number - 1})
@@ -152,16 +151,16 @@ var entryForgeries = []forgery{
 		return false
 	}},
 	{name: "saw another entry than the one before a head", forge: func(t require.TestingT, l *Ledger, d *draft) bool {
-		own := l.st.Load().device(DeviceID(d.device))
+		own := l.st.Load().first(DeviceID(d.device))
 		for i := range d.seen {
 			h := &d.seen[i]
-			if h.number-1 > pastOf(own.past, DeviceID(h.device)) { // the number for which the head's hash would be right
+			if h.number-1 > l.st.Load().pastOf(own.past, DeviceID(h.device)) { // the number for which the head's hash would be right
 				h.number--
 				return true
 			}
 		}
 		return false
-	}, fork: true},
+	}},
 }
 
 // withSeen changes the first head that the draft has seen.
@@ -179,11 +178,12 @@ func withSeen(change func(h *draftHead)) func(require.TestingT, *Ledger, *draft)
 // less entries older.
 func sawBefore(less uint64) func(require.TestingT, *Ledger, *draft) bool {
 	return func(t require.TestingT, l *Ledger, d *draft) bool {
-		for _, m := range l.st.Load().device(DeviceID(d.device)).past {
+		for _, m := range l.st.Load().first(DeviceID(d.device)).past {
 			if m.number <= less {
 				continue
 			}
-			old := draftHead{device: m.device[:], number: m.number - less, hash: hashAt(t, l, m.device, m.number-less)}
+			id := l.st.Load().branches[m.branch].device
+			old := draftHead{device: id[:], number: m.number - less, hash: hashAt(t, l, id, m.number-less)}
 			d.seen = []draftHead{old} // alone: the device saw the other entries together with it
 			return true
 		}
@@ -194,9 +194,9 @@ func sawBefore(less uint64) func(require.TestingT, *Ledger, *draft) bool {
 // withoutWhatItSaw returns seen with only the head h, if h's entry saw an entry
 // that d's device had not seen.
 func withoutWhatItSaw(l *Ledger, d *draft, h draftHead, past []mark) ([]draftHead, bool) {
-	own := l.st.Load().device(DeviceID(d.device))
+	own := l.st.Load().first(DeviceID(d.device))
 	for _, m := range past {
-		if m.device != own.id && m.number > pastOf(own.past, m.device) {
+		if id := l.st.Load().branches[m.branch].device; id != own.device && m.number > l.st.Load().pastOf(own.past, id) {
 			return []draftHead{h}, true
 		}
 	}
@@ -262,11 +262,7 @@ func TestAnEntryThatIsWrongInOneThingIsRefused(t *testing.T) {
 				continue
 			}
 			tried++
-			want := ErrRefused
-			if f.fork {
-				want = ErrFork
-			}
-			t.Run(kind+": "+f.name, func(t *testing.T) { keeps(t, a, want, d.wire()) })
+			t.Run(kind+": "+f.name, func(t *testing.T) { keeps(t, a, ErrRefused, d.wire()) })
 		}
 		if kind == "entry" {
 			require.Len(t, entryForgeries, tried, "the scene has what each forgery needs")

@@ -9,14 +9,14 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// The log is one bucket with the entries of all devices. Numbers have no gaps,
-// so it needs no links between rows: a missing entry up to its device's head is
+// The log is one bucket with the entries of all branches. Numbers have no gaps,
+// so it needs no links between rows: a missing entry up to its branch's head is
 // damage.
 //
-//	key = index of the device in this file, 4 bytes ‖ number, 8 bytes, big endian
+//	key = index of the branch in this file, 4 bytes ‖ number, 8 bytes, big endian
 //	row = crc32c of bucket ‖ key ‖ the rest, 4 bytes ‖ state of the body, 1 byte
 //	    ‖ order of arrival here, uvarint
-//	    ‖ version vector: count, then pairs of device index and number, uvarints
+//	    ‖ version vector: count, then pairs of branch index and number, uvarints
 //	    ‖ length of the entry, uvarint ‖ entry ‖ body
 //
 // The order of arrival is a causal order, so a replay in this order can be
@@ -55,10 +55,10 @@ type logAt struct {
 }
 
 func (a logAt) String() string {
-	if int(a.index) < len(a.st.devices) {
-		return fmt.Sprintf("entry %v", ID{a.st.devices[a.index].id, a.num})
+	if int(a.index) < len(a.st.branches) {
+		return fmt.Sprintf("entry %v", ID{a.st.branches[a.index].device, a.num})
 	}
-	return fmt.Sprintf("entry %d of device %d", a.num, a.index)
+	return fmt.Sprintf("entry %d of branch %d", a.num, a.index)
 }
 
 func logKey(index uint32, number uint64) []byte {
@@ -88,7 +88,7 @@ func (g *logBucket) put(index uint32, number uint64, r record) (err error) {
 	v = binary.AppendUvarint(v, r.order)
 	v = binary.AppendUvarint(v, uint64(len(r.past)))
 	for _, m := range r.past {
-		v = binary.AppendUvarint(v, uint64(g.st.index[m.device]))
+		v = binary.AppendUvarint(v, uint64(m.branch))
 		v = binary.AppendUvarint(v, m.number)
 	}
 	v = binary.AppendUvarint(v, uint64(len(r.raw)))
@@ -126,7 +126,7 @@ func (g *logBucket) get(index uint32, number uint64) (r record, err error) {
 	}
 	r.order = uvarint()
 	n := uvarint()
-	if n > maxDevices {
+	if n > maxRows {
 		return bad(errChecksum)
 	}
 	if n > 0 {
@@ -134,10 +134,10 @@ func (g *logBucket) get(index uint32, number uint64) (r record, err error) {
 	}
 	for i := range r.past {
 		d := uvarint()
-		if d >= uint64(len(g.st.devices)) {
+		if d >= uint64(len(g.st.branches)) {
 			return bad(errChecksum)
 		}
-		r.past[i] = mark{g.st.devices[d].id, uvarint()}
+		r.past[i] = mark{uint32(d), uvarint()}
 	}
 	size := uvarint()
 	if broken || size > uint64(len(rest)) {
@@ -157,7 +157,7 @@ func (g *logBucket) entry(index uint32, number uint64, verify bool) (e Entry, r 
 		return e, r, err
 	}
 	e, err = parseEntry(g.st.book, r.raw)
-	if want := (ID{g.st.devices[index].id, number}); err == nil && e.id != want {
+	if want := (ID{g.st.branches[index].device, number}); err == nil && e.id != want {
 		err = fmt.Errorf("holds entry %v", e.id)
 	}
 	if err == nil && verify {
@@ -169,21 +169,15 @@ func (g *logBucket) entry(index uint32, number uint64, verify bool) (e Entry, r 
 	if err != nil {
 		return Entry{}, r, &DamagedError{Path: g.path, At: logAt{g.st, index, number}.String(), Err: err}
 	}
-	e.past = r.past
+	e.past, e.st = r.past, g.st
 	return e, r, nil
 }
 
-// delete deletes the row of an entry.
-func (g *logBucket) delete(index uint32, number uint64) (err error) {
-	defer rescue(&err, g.path, logAt{g.st, index, number})
-	return g.b.Delete(logKey(index, number))
-}
-
-// merged iterates over several devices' logs as one, in order of arrival
-// (byOrder) or of the hybrid clocks, which is the same on all devices.
+// merged iterates over several branches as one, in order of arrival or of the hybrid
+// clocks, which is the same on all devices.
 type merged struct {
 	log    *logBucket
-	next   []uint64 // number of the next entry of each device
+	next   []uint64 // number of the next entry of each branch
 	end    []uint64 // last number
 	heads  []Entry  // at next, where loaded
 	recs   []record
@@ -193,7 +187,7 @@ type merged struct {
 }
 
 // newMerged returns the iteration from the numbers next to the numbers end, each by
-// the index of the device. It changes next. clock selects the order of the hybrid
+// the index of the branch. It changes next. clock selects the order of the hybrid
 // clocks; verify verifies the signatures.
 func newMerged(log *logBucket, next, end []uint64, clock, verify bool) *merged {
 	n := len(next)
@@ -226,7 +220,7 @@ func (m *merged) step() (e Entry, r record, ok bool, err error) {
 	return m.heads[best], m.recs[best], true, nil
 }
 
-// before reports whether the loaded entry of device i comes before that of device j.
+// before reports whether the loaded entry of branch i comes before that of branch j.
 func (m *merged) before(i, j int) bool {
 	if !m.clock {
 		return m.recs[i].order < m.recs[j].order

@@ -3,74 +3,83 @@ package ledger
 import (
 	"bytes"
 	"cmp"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"iter"
 	"slices"
-	"strings"
 )
 
 const (
 	maxDeferred      = 8192     // entries of one Merge that wait for other entries
 	maxDeferredBytes = 64 << 20 // and their size
 	maxPasses        = 32       // over the waiting entries
-	maxForks         = 16       // evidence stored for one device
 )
 
-// Heads returns each device's latest entry in this ledger, by device. Another
-// device needs them to compute what is Missing here.
+// Heads returns the last stored entry of each branch, by device: one for each device that
+// has entries, several for one that forked. Another device needs them to compute what is
+// Missing here.
 func (l *Ledger) Heads() []Head {
 	st := l.st.Load()
 	var out []Head
-	for _, d := range st.devices {
-		if d.head > 0 {
-			out = append(out, Head{d.id, d.head, d.hash})
+	for i := range st.branches {
+		if b := &st.branches[i]; b.head >= b.from {
+			out = append(out, Head{b.device, b.head, b.hash})
 		}
 	}
-	slices.SortFunc(out, func(a, b Head) int { return bytes.Compare(a.Device[:], b.Device[:]) })
+	slices.SortFunc(out, func(a, b Head) int {
+		return cmp.Or(bytes.Compare(a.Device[:], b.Device[:]), cmp.Compare(a.Number, b.Number), bytes.Compare(a.Hash[:], b.Hash[:]))
+	})
 	return out
 }
 
+// Digest returns a hash of the set of stored entries: two ledgers of one book with equal
+// digests have the same entries and the same view.
+//
+//	sha2-256("petnames/ledger/digest/v1\0" ‖ book id
+//	         ‖ of each of Heads: device ‖ number, 8 bytes, big endian ‖ hash)
+func (l *Ledger) Digest() (h Hash) {
+	b := append([]byte(digestDomain), l.st.Load().book[:]...)
+	for _, head := range l.Heads() {
+		b = append(b, head.Device[:]...)
+		b = binary.BigEndian.AppendUint64(b, head.Number)
+		b = append(b, head.Hash[:]...)
+	}
+	return sha256.Sum256(b)
+}
+
 // Missing yields the entries that the holder of these heads lacks, in the form
-// and in an order that Merge accepts; all entries for no heads. If a head is
-// not in this ledger's chain, the chain is sent from that number on, so that
-// the holder detects the fork. Signatures are not verified here: the receiver
-// verifies them.
+// and in an order that Merge accepts; all entries for no heads. If a head is of a branch
+// that this ledger does not have, all entries of the device are sent, so that the holder
+// detects the fork. Signatures are not verified here: the receiver verifies them.
 func (l *Ledger) Missing(heads []Head) iter.Seq2[[]byte, error] {
 	heads = slices.Clone(heads)
-	from := func(log *logBucket, st *state) ([]uint64, error) {
-		next := make([]uint64, len(st.devices))
+	lacking := func(log *logBucket, st *state) (next, end []uint64, err error) {
+		next, end = make([]uint64, len(st.branches)), make([]uint64, len(st.branches))
 		for i := range next {
-			next[i] = 1
+			next[i], end[i] = st.branches[i].from, st.branches[i].head
 		}
 		for _, h := range heads {
-			i, ok := st.index[h.Device]
-			if !ok || h.Number == 0 {
+			m, found, err := log.find(h)
+			if err != nil {
+				return nil, nil, err
+			}
+			if branches := st.devices[h.Device]; !found && len(branches) == 1 && h.Number > end[branches[0]] {
+				m, found = mark{branches[0], end[branches[0]]}, true // the holder has more of it
+			}
+			if !found {
 				continue
 			}
-			d := &st.devices[i]
-			hash := d.hash
-			if h.Number > d.head {
-				next[i] = d.head + 1
-				continue
-			}
-			if h.Number < d.head {
-				e, _, err := log.entry(i, h.Number, false)
-				if err != nil {
-					return nil, err
-				}
-				hash = e.hash
-			}
-			next[i] = h.Number
-			if hash == h.Hash {
-				next[i]++
+			for i, last := int(m.branch), m.number; i != noParent; i = st.branches[i].parent {
+				next[i] = max(next[i], last+1)
+				last = min(last, st.branches[i].from-1)
 			}
 		}
-		return next, nil
+		return next, end, nil
 	}
 	return func(yield func([]byte, error) bool) {
-		all := l.entries(from, false, false, func(e Entry, r record) EntryBody {
+		all := l.entries(lacking, false, false, func(e Entry, r record) EntryBody {
 			return EntryBody{e, encodeWire(r.raw, r.body, r.state == bodyStored)}
 		})
 		for eb, err := range all {
@@ -88,80 +97,160 @@ var errNothing = errors.New("nothing to write")
 // by the identity; each signature, chain and body correct; everything that an
 // entry saw present), they become visible and durable in one step; otherwise
 // nothing changes and the error is ErrRefused. Known entries are skipped. Merge
-// returns the number of new ones.
+// returns the number of new ones that count.
 //
-// Two kinds of entry are skipped and reported without refusing the rest: those
-// of another branch of a fork, which is stored as evidence (ErrFork), and those
-// that a removed device wrote after its end (ErrRefused).
+// What counts is a function of the set of entries that were merged: their order, and in
+// how many calls they came, make no difference. Two kinds of entry are stored and
+// reported without refusing the rest: those of a fork, of which one branch counts
+// (ErrFork), and those that do not count because their device was removed before, or is
+// not admitted any more (ErrRefused). They are bounded: of what is over 16 branches of a
+// device, or over 1024 entries after its removal, nothing is stored, and then of the
+// entries that build on it neither.
 func (l *Ledger) Merge(entries iter.Seq[[]byte]) (n int, err error) {
-	var skipped error
+	m, err := l.merge(entries, false)
+	if err != nil {
+		return 0, err
+	}
+	return m.added, m.skipped
+}
+
+// MergePart is Merge for entries of which some may be missing or damaged: those that
+// verify are stored, and the others do not prevent it. It returns the entries that build
+// on others that are not here, any number of them, and the first of the errors for which
+// Merge refuses all, or of those that it reports.
+func (l *Ledger) MergePart(entries iter.Seq[[]byte]) (n int, waiting [][]byte, err error) {
+	m, err := l.merge(entries, true)
+	if err != nil {
+		return 0, nil, err
+	}
+	return m.added, m.waiting, cmp.Or(m.refused, m.skipped)
+}
+
+func (l *Ledger) merge(entries iter.Seq[[]byte], part bool) (m *merging, err error) {
 	err = l.write(func(w *writing) error {
-		m, err := w.merge(entries)
-		if err != nil {
+		if m, err = w.merge(entries, part); err != nil {
 			return err
 		}
-		n, skipped = m.added, m.skipped
 		if m.added == 0 && !m.changed {
 			return errNothing
 		}
 		return nil
 	})
 	if err != nil && !errors.Is(err, errNothing) {
-		return 0, err
+		return nil, err
 	}
-	return n, skipped
+	return m, nil
 }
 
 // merging is the state of one Merge.
 type merging struct {
 	w       *writing
 	added   int
-	changed bool  // evidence or a body was stored
-	skipped error // why the first skipped entry was skipped
+	changed bool  // an entry that does not count, or a body, was stored
+	skipped error // why the first entry that does not count does not
+	dropped bool  // an entry over a bound was not stored
 	passes  int   // over the waiting entries
+
+	part    bool // of MergePart
+	refused error
+	waiting [][]byte
+}
+
+// entry is mergeEntry. In a MergePart it only records that an entry is refused.
+func (m *merging) entry(b []byte) error {
+	err := m.mergeEntry(b)
+	if m.part && errors.Is(err, ErrRefused) && !errors.Is(err, errLater) {
+		m.refused = cmp.Or(m.refused, err)
+		return nil
+	}
+	return err
 }
 
 var errLater = errors.New("what it builds on is not here")
 
 // merge verifies and stores entries in one transaction. Entries that arrive before
-// those that they build on are deferred, and repeated until all are stored.
-func (w *writing) merge(entries iter.Seq[[]byte]) (*merging, error) {
-	m := &merging{w: w}
-	var deferred [][]byte
+// those that they build on wait, and are tried again until none is left. If none of those
+// that wait can be stored, the merge is refused; but if an entry over a bound was dropped,
+// they may build on it, and are dropped too.
+func (w *writing) merge(entries iter.Seq[[]byte], part bool) (*merging, error) {
+	m := &merging{w: w, part: part}
+	if err := m.placeOldForks(); err != nil {
+		return nil, err
+	}
+	var waiting [][]byte
 	size := 0
 	for b := range entries {
-		switch err := m.mergeEntry(b); {
+		switch err := m.entry(b); {
 		case errors.Is(err, errLater):
-			deferred = append(deferred, bytes.Clone(b))
-			if size += len(b); len(deferred) > maxDeferred || size > maxDeferredBytes {
-				return nil, fmt.Errorf("%w: %w", ErrRefused, err)
+			waiting = append(waiting, bytes.Clone(b))
+			if size += len(b); !part && (len(waiting) > maxDeferred || size > maxDeferredBytes) {
+				return nil, fmt.Errorf("%w: over %d entries or %d MiB wait for others: %w", ErrRefused, maxDeferred, maxDeferredBytes>>20, err)
 			}
 		case err != nil:
 			return nil, err
 		}
 	}
-	m.sortByClock(deferred)
-	for progress := true; progress && len(deferred) > 0; {
+	m.sortByClock(waiting)
+	for len(waiting) > 0 {
 		if m.passes++; m.passes > maxPasses {
+			if part {
+				break
+			}
 			return nil, fmt.Errorf("%w: its entries are in no order that their clocks show", ErrRefused)
 		}
 		var remaining [][]byte
 		var lastErr error
-		for _, b := range deferred {
-			switch err := m.mergeEntry(b); {
+		for _, b := range waiting {
+			switch err := m.entry(b); {
 			case errors.Is(err, errLater):
 				remaining, lastErr = append(remaining, b), err
 			case err != nil:
 				return nil, err
 			}
 		}
-		progress = len(remaining) < len(deferred)
-		deferred = remaining
-		if !progress && m.skipped == nil {
+		if len(remaining) == len(waiting) {
+			if m.dropped || part {
+				break
+			}
 			return nil, fmt.Errorf("%w: %w", ErrRefused, lastErr)
 		}
+		waiting = remaining
 	}
+	m.waiting = waiting
 	return m, nil
+}
+
+// Identify returns what an exchanged entry states of itself: its device, number and hash,
+// and the hash of the entry before it. Nothing of it is verified.
+func (l *Ledger) Identify(entry []byte) (h Head, prev Hash, err error) {
+	raw, _, _, err := parseWire(entry)
+	if err != nil {
+		return h, prev, err
+	}
+	e, err := parseEntry(l.Book(), raw)
+	return Head{e.id.Device, e.id.Number, e.hash}, e.prev, err
+}
+
+// placeOldForks merges what a file of the first format has as the evidence of forks: the
+// first entries of other branches, without their bodies.
+func (m *merging) placeOldForks() error {
+	if m.w.st.format >= fileFormat {
+		return nil
+	}
+	for {
+		k, b, err := m.w.index.scan(forkPrefix).next()
+		if err != nil || !bytes.HasPrefix(k, forkPrefix) {
+			return err
+		}
+		b = bytes.Clone(b)
+		if _, err := m.w.index.delete(bytes.Clone(k)); err != nil {
+			return err
+		}
+		var damaged *DamagedError
+		if err := m.mergeEntry(b); errors.As(err, &damaged) {
+			return err
+		}
+	}
 }
 
 // sortByClock sorts waiting entries by their clocks. Honest devices set a clock above
@@ -180,7 +269,7 @@ func (m *merging) sortByClock(waiting [][]byte) {
 	slices.SortStableFunc(waiting, func(a, b []byte) int { return cmp.Compare(clocks[&a[0]], clocks[&b[0]]) })
 }
 
-// skip records the error of a skipped entry, if it is the first. It returns nil.
+// skip records why an entry does not count, if it is the first. It returns nil.
 func (m *merging) skip(err error) error {
 	if m.skipped == nil {
 		m.skipped = err
@@ -196,7 +285,7 @@ func (m *merging) mergeEntry(b []byte) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}
-	if len(st.devices) == 0 {
+	if len(st.branches) == 0 {
 		return m.genesis(raw, body)
 	}
 	e, err := parseEntry(st.book, raw)
@@ -206,109 +295,184 @@ func (m *merging) mergeEntry(b []byte) error {
 	refuse := func(format string, args ...any) error {
 		return fmt.Errorf("%w: entry %v: %w", ErrRefused, e.id, fmt.Errorf(format, args...))
 	}
-	d := st.device(e.id.Device)
-	if d == nil {
+	device := st.first(e.id.Device)
+	if device == nil {
 		return fmt.Errorf("entry %v: its device is not admitted to the book: %w", e.id, errLater)
 	}
-	if e.id.Number <= d.head {
-		return m.mergeKnown(e, raw, body, withBody)
+	if at, found, err := m.w.log.find(Head{e.id.Device, e.id.Number, e.hash}); err != nil {
+		return err
+	} else if found {
+		return m.mergeKnown(at, e, raw, body, withBody)
 	}
-	if d.removed && e.id.Number > d.last {
-		if err := e.verify(); err != nil {
-			return refuse("%w", err)
-		}
-		return m.skip(refuse("device %q was removed after its entry %d", d.name, d.last))
-	}
-	if e.id.Number > d.head+1 {
-		return fmt.Errorf("entry %v: the one before it is missing: %w", e.id, errLater)
+	before, err := m.before(&e)
+	if err != nil {
+		return err
 	}
 	if err := e.verify(); err != nil {
 		return refuse("%w", err)
 	}
-	if e.prev != d.hash {
-		return m.fork(e, raw)
-	}
-	if clockWentBack(d.clock, e.clock) {
+	switch {
+	case device.removed && e.id.Number > device.last+maxLate:
+		m.dropped = true
+		return m.skip(refuse("device %q was removed after its entry %d, and over %d later ones are not stored", device.name, device.last, maxLate))
+	case before.leaves && st.full(e.id.Device):
+		m.dropped = true
+		return m.skip(fmt.Errorf("entry %v: %w, and no further branch is stored", e.id, ErrFork))
+	case e.kind == KindGenesis:
+		return refuse("a book has one genesis")
+	case clockWentBack(before.clock, e.clock):
 		return refuse("its clock went back")
+	case e.kind != KindApplication && !withBody:
+		return refuse("its statement is missing")
 	}
 	if withBody {
 		if err := e.checkBody(body); err != nil {
 			return refuse("%w", err)
 		}
 	}
-	if err := m.checkSeen(&e, d); err != nil {
-		if errors.Is(err, ErrFork) {
-			return m.skip(err)
-		}
+	e.st = st
+	if e.past, err = m.w.log.pastWith(&e, before.past); err != nil {
 		return err
 	}
-	switch {
-	case e.kind == KindGenesis:
-		return refuse("a book has one genesis")
-	case e.kind != KindApplication && !withBody:
-		return refuse("its statement is missing")
-	case e.kind != KindApplication:
-		if err := m.w.applyStatement(e.kind, body); err != nil {
+	var s storedStatement
+	if e.kind != KindApplication {
+		if s, err = m.w.checkStatement(e.kind, body); err != nil {
 			return refuse("%w", err)
 		}
-		if d = st.device(e.id.Device); d.removed && e.id.Number > d.last {
-			return m.skip(refuse("device %q removed itself", d.name))
-		}
+	}
+	i := before.branch
+	if before.leaves {
+		i = m.w.addBranch(e.id.Device, before.parent, e.id.Number)
 	}
 	state := bodyStored
 	if !withBody {
 		state = bodyMissing
 	}
-	m.added++
-	return m.w.store(e, bytes.Clone(raw), bytes.Clone(body), state)
+	if err := m.w.store(i, e, bytes.Clone(raw), bytes.Clone(body), state); err != nil {
+		return err
+	}
+	if e.kind != KindApplication {
+		err = m.w.addStatement(s, i, e)
+	} else if before.leaves || device.removed && st.forked(e.id.Device) {
+		err = m.w.settle() // the entry may be the one that a removal names
+	}
+	if err != nil {
+		return err
+	}
+	return m.count(i, e, before.leaves)
 }
 
-// checkSeen checks the entries that e's device states it saw, and sets e's vector.
-// All of them must be stored, and with each entry everything that it saw.
-func (m *merging) checkSeen(e *Entry, d *device) error {
+// count counts a stored entry, or reports why it does not count. fork reports that it is
+// the first of a branch.
+func (m *merging) count(i uint32, e Entry, fork bool) error {
 	st := m.w.st
-	e.past = advance(d.past, e.seen)
+	b, device := &st.branches[i], st.first(e.id.Device)
+	if b.counts(e.id.Number) {
+		m.added++
+		if fork {
+			return m.skip(fmt.Errorf("entry %v: %w", e.id, ErrFork))
+		}
+		return nil
+	}
+	m.changed = true
+	switch {
+	case device.removed && e.id.Number > device.last:
+		return m.skip(fmt.Errorf("%w: entry %v: device %q was removed after its entry %d", ErrRefused, e.id, device.name, device.last))
+	case st.forked(e.id.Device):
+		return m.skip(fmt.Errorf("entry %v: %w", e.id, ErrFork))
+	}
+	return m.skip(fmt.Errorf("%w: entry %v: no entry that counts admitted device %q", ErrRefused, e.id, device.name))
+}
+
+// predecessor is the place of a new entry.
+type predecessor struct {
+	branch uint32 // that the entry extends, unless it leaves one
+	leaves bool   // it starts a branch, after an entry that has a successor
+	parent int    // of that branch
+	clock  uint64 // of the entry before it; 0: it is the first
+	past   []mark // of the entry before it
+}
+
+// before finds the place of an entry that is not stored.
+func (m *merging) before(e *Entry) (predecessor, error) {
+	st := m.w.st
+	if e.id.Number == 1 {
+		i := st.devices[e.id.Device][0]
+		return predecessor{branch: i, leaves: st.branches[i].head > 0, parent: noParent}, nil
+	}
+	at, found, err := m.w.log.find(Head{e.id.Device, e.id.Number - 1, e.prev})
+	if err != nil {
+		return predecessor{}, err
+	}
+	if !found {
+		return predecessor{}, fmt.Errorf("entry %v: the one before it is missing: %w", e.id, errLater)
+	}
+	b := &st.branches[at.branch]
+	p := predecessor{branch: at.branch, parent: int(at.branch), clock: b.clock, past: b.past}
+	if p.leaves = b.head > at.number; p.leaves {
+		last, _, err := m.w.log.entry(at.branch, at.number, false)
+		if err != nil {
+			return predecessor{}, err
+		}
+		p.clock, p.past = last.clock, last.past
+	}
+	return p, nil
+}
+
+// pastWith returns the version vector of an entry, given that of the entry before it. All
+// that the entry's device states it saw must be stored, and with each entry everything
+// that it saw. Only of a fork, and of what does not count, a device need not state all: a
+// list has one entry of each device.
+func (g *logBucket) pastWith(e *Entry, before []mark) ([]mark, error) {
+	st := g.st
+	seen := make([]mark, 0, len(e.seen))
 	for _, h := range e.seen {
 		id := ID{h.Device, h.Number}
-		other := st.device(h.Device)
+		if st.first(h.Device) == nil {
+			return nil, fmt.Errorf("entry %v: saw %v, whose device is not admitted: %w", e.id, id, errLater)
+		}
+		m, found, err := g.find(h)
 		switch {
-		case other == nil:
-			return fmt.Errorf("entry %v: saw %v, whose device is not admitted: %w", e.id, id, errLater)
-		case h.Number <= pastOf(d.past, h.Device):
-			return fmt.Errorf("%w: entry %v: saw %v, and had seen more before", ErrRefused, e.id, id)
-		case other.removed && h.Number > other.last:
-			continue // removed here, and no longer counted
-		case h.Number > other.head:
-			return fmt.Errorf("entry %v: saw %v: %w", e.id, id, errLater)
+		case err != nil:
+			return nil, err
+		case !found && st.unknowable(h):
+			continue
+		case !found:
+			return nil, fmt.Errorf("entry %v: saw %v: %w", e.id, id, errLater)
+		case st.covers(before, m):
+			return nil, fmt.Errorf("%w: entry %v: saw %v, and had seen more before", ErrRefused, e.id, id)
 		}
-		hash, past := other.hash, other.past
-		if h.Number < other.head {
-			s, _, err := m.w.log.entry(st.index[h.Device], h.Number, false)
+		seen = append(seen, m)
+	}
+	past := st.add(before, seen...)
+	for _, m := range seen {
+		b := &st.branches[m.branch]
+		theirs := b.past
+		if m.number < b.head {
+			s, _, err := g.entry(m.branch, m.number, false)
 			if err != nil {
-				return err
+				return nil, err
 			}
-			hash, past = s.hash, s.past
+			theirs = s.past
 		}
-		if hash != h.Hash {
-			return fmt.Errorf("entry %v: saw another %v than the one here: %w", e.id, id, ErrFork)
-		}
-		for _, p := range past {
-			if p.device == e.id.Device || pastOf(e.past, p.device) >= p.number {
+		for _, p := range theirs {
+			device := st.branches[p.branch].device
+			if device == e.id.Device || st.covers(past, p) {
 				continue
 			}
-			if other := st.device(p.device); other != nil && other.removed && p.number > other.last {
-				continue
+			if !st.forked(device) && st.shared(p) >= p.number {
+				return nil, fmt.Errorf("%w: entry %v: saw %v, but not what that had seen", ErrRefused, e.id, ID{b.device, m.number})
 			}
-			return fmt.Errorf("%w: entry %v: saw %v, but not what that had seen", ErrRefused, e.id, id)
+			past = st.add(past, p)
 		}
 	}
-	return nil
+	return past, nil
 }
 
 // genesis verifies and stores the first entry of an empty ledger.
 func (m *merging) genesis(raw, body []byte) error {
 	st := m.w.st
-	a, book, _, err := parseAdmission(body, BookID{}, st.identity)
+	a, book, _, err := parseGenesis(body, st.identity)
 	if err != nil {
 		return fmt.Errorf("%w: the first entry must be the genesis: %w", ErrRefused, err)
 	}
@@ -319,35 +483,29 @@ func (m *merging) genesis(raw, body []byte) error {
 	if err == nil {
 		err = e.checkBody(body)
 	}
-	if err == nil && (e.kind != KindGenesis || e.id.Number != 1 || len(e.seen) > 0 || !bytes.Equal(a.Device, e.id.Device[:])) {
+	if err == nil && (e.kind != KindGenesis || e.id.Number != 1 || len(e.seen) > 0 || a.device != e.id.Device) {
 		err = errors.New("not a genesis")
 	}
 	if err != nil {
 		return fmt.Errorf("%w: genesis: %w", ErrRefused, err)
 	}
 	st.book = book
-	m.w.addDevice(e.id.Device, a.Name)
+	m.w.addDevice(e.id.Device, a.name)
 	m.added++
-	return m.w.store(e, bytes.Clone(raw), bytes.Clone(body), bodyStored)
+	return m.w.store(0, e, bytes.Clone(raw), bytes.Clone(body), bodyStored)
 }
 
-// mergeKnown processes an entry with a number that is already in its device's log.
-// With an equal hash it is the same entry: a body that was missing is added, and a
-// different signature over the same entry is ignored. With a different hash it is a
-// fork.
-func (m *merging) mergeKnown(e Entry, raw, body []byte, withBody bool) error {
+// mergeKnown processes an entry that is already stored. A body that was missing is added,
+// and a different signature over the same entry is ignored.
+func (m *merging) mergeKnown(at mark, e Entry, raw, body []byte, withBody bool) error {
 	w := m.w
-	i := w.st.index[e.id.Device]
-	stored, r, err := w.log.entry(i, e.id.Number, false)
+	stored, r, err := w.log.entry(at.branch, at.number, false)
 	if err != nil {
 		return err
 	}
 	if !bytes.Equal(raw, r.raw) {
 		if err := e.verify(); err != nil {
 			return fmt.Errorf("%w: %w", ErrRefused, err)
-		}
-		if stored.hash != e.hash {
-			return m.fork(e, raw)
 		}
 	}
 	if withBody {
@@ -357,92 +515,8 @@ func (m *merging) mergeKnown(e Entry, raw, body []byte, withBody bool) error {
 		if r.state == bodyMissing {
 			r.raw, r.body, r.state = bytes.Clone(r.raw), bytes.Clone(body), bodyStored
 			w.st.replay, m.changed = true, true
-			return w.log.put(i, e.id.Number, r)
+			return w.log.put(at.branch, at.number, r)
 		}
 	}
 	return nil
-}
-
-// Fork is evidence that a device wrote two entries in one place. The first one
-// received is in the chain; the other one and its successors are refused.
-type Fork struct {
-	Kept  Entry
-	Other Entry  // of the same number; or of the next, with another previous entry
-	Wire  []byte // the exchanged form of the other entry, for verification by others
-}
-
-// fork stores the evidence of a verified entry that is not in this ledger's
-// chain.
-func (m *merging) fork(e Entry, raw []byte) error {
-	w := m.w
-	prefix := binary.BigEndian.AppendUint32(slices.Clone(forkPrefix), w.st.index[e.id.Device])
-	key := append(binary.BigEndian.AppendUint64(slices.Clone(prefix), e.id.Number), e.hash[:8]...)
-	count := 0
-	for s := w.index.scan(prefix); ; count++ {
-		k, _, err := s.next()
-		if err != nil {
-			return err
-		}
-		if !bytes.HasPrefix(k, prefix) {
-			break
-		}
-		if bytes.Equal(k, key) {
-			count = maxForks // already stored
-			break
-		}
-	}
-	if count < maxForks {
-		if _, err := w.index.put(key, encodeWire(raw, nil, false)); err != nil {
-			return err
-		}
-		m.changed = true
-	}
-	return m.skip(fmt.Errorf("entry %v: %w", e.id, ErrFork))
-}
-
-// Forks returns the stored evidence, by device and number.
-func (l *Ledger) Forks() ([]Fork, error) {
-	var out []Fork
-	err := l.readLog(func(log *logBucket, st *state) error {
-		c, err := l.openChain(log.b.Tx(), bucketIndex)
-		if err != nil {
-			return err
-		}
-		for s := c.scan(forkPrefix); ; {
-			k, b, err := s.next()
-			if err != nil {
-				return err
-			}
-			if !bytes.HasPrefix(k, forkPrefix) {
-				break
-			}
-			raw, _, _, err := parseWire(b)
-			var f Fork
-			if err == nil {
-				f.Other, err = parseEntry(st.book, raw)
-			}
-			if err == nil {
-				err = f.Other.verify()
-			}
-			if err != nil {
-				return c.damaged(k, err)
-			}
-			f.Wire = bytes.Clone(b)
-			id := f.Other.id
-			if d := st.device(id.Device); d != nil && d.head > 0 {
-				if f.Kept, _, err = log.entry(st.index[id.Device], min(id.Number, d.head), true); err != nil {
-					return err
-				}
-			}
-			out = append(out, f)
-		}
-		return nil
-	})
-	slices.SortStableFunc(out, func(a, b Fork) int {
-		if c := strings.Compare(string(a.Other.id.Device[:]), string(b.Other.id.Device[:])); c != 0 {
-			return c
-		}
-		return int(min(max(int64(a.Other.id.Number-b.Other.id.Number), -1), 1))
-	})
-	return out, err
 }

@@ -28,7 +28,7 @@ func forge(book BookID, key ed25519.PrivateKey, e Entry, body []byte) ([]byte, E
 func next(t *testing.T, l *Ledger, device string) Entry {
 	var id DeviceID
 	copy(id[:], testKey(device).Public().(ed25519.PublicKey))
-	d := l.st.Load().device(id)
+	d := l.st.Load().first(id)
 	require.NotNil(t, d)
 	return Entry{id: ID{id, d.head + 1}, kind: KindApplication, prev: d.hash, clock: d.clock + 1<<20}
 }
@@ -135,7 +135,7 @@ func TestOrderOfEntriesDoesNotMultiplyTheCost(t *testing.T) {
 	slices.Reverse(reversed)
 	m := &merging{}
 	require.NoError(t, a.write(func(w *writing) error {
-		m, err = w.merge(seq(reversed...))
+		m, err = w.merge(seq(reversed...), false)
 		return err
 	}))
 	require.LessOrEqual(t, m.passes, 2)
@@ -164,7 +164,7 @@ func TestAnAdmissionIsGoodForOneBookAndOneIdentity(t *testing.T) {
 	admitted := func(book BookID, by crypto.Signer, device string) []byte {
 		var id DeviceID
 		copy(id[:], testKey(device).Public().(ed25519.PublicKey))
-		body, _, err := admit(book, by, nil, id, device)
+		body, err := admit(book, by, nil, nil, id, device)
 		require.NoError(t, err)
 		e := next(t, a, "two")
 		e.kind = KindAdmit
@@ -249,74 +249,96 @@ func TestARemovedDevicesLaterEntriesDoNotCount(t *testing.T) {
 	require.Error(t, a.RemoveDevice(identity, a.Device()))
 }
 
-func TestTwoEntriesWithOneNumberAreKeptAsEvidence(t *testing.T) {
+func TestOfAForkTheBranchWithTheSmallerHashCounts(t *testing.T) {
 	a, _ := newBook(t)
 	b := join(t, a, "two")
 	pull(t, a, b)
 	e := next(t, a, "two")
-	first, e1 := forge(a.Book(), testKey("two"), e, []byte("k=first"))
-	second, e2 := forge(a.Book(), testKey("two"), e, []byte("k=second"))
-	third := e2
-	third.id.Number, third.prev, third.clock, third.seen = e2.id.Number+1, e2.hash, e2.clock+1, nil
-	follow, e3 := forge(a.Book(), testKey("two"), third, []byte("k=third"))
+	lower, low := forge(a.Book(), testKey("two"), e, []byte("k=lower"))
+	higher, high := forge(a.Book(), testKey("two"), e, []byte("k=higher"))
+	names := map[bool]string{false: "lower", true: "higher"}
+	if string(high.hash[:]) < string(low.hash[:]) {
+		lower, higher, low, high = higher, lower, high, low
+		names[false], names[true] = names[true], names[false]
+	}
+	after := high
+	after.id.Number, after.prev, after.clock, after.seen = high.id.Number+1, high.hash, high.clock+1, nil
+	follow, _ := forge(a.Book(), testKey("two"), after, []byte("l=after the higher"))
 
-	n, err := a.Merge(seq(first))
+	n, err := a.Merge(seq(higher, follow))
 	require.NoError(t, err)
-	require.Equal(t, 1, n)
-	view := dump(t, a)
+	require.Equal(t, 2, n)
+	require.Equal(t, []string{names[true]}, get(t, a, "k"))
 
-	// Other devices' good entries in the same batch are not held up.
+	// Other devices' entries in the same batch are merged. The view is that of the branch
+	// with the smaller hash, whatever came first.
 	c := join(t, a, "three")
 	_, err = c.Append([]byte("other=good"))
 	require.NoError(t, err)
-	n, err = a.Merge(seq(append([][]byte{second, follow}, missing(t, c, a.Heads())...)...))
+	n, err = a.Merge(seq(append([][]byte{lower}, missing(t, c, a.Heads())...)...))
 	require.ErrorIs(t, err, ErrFork)
-	require.Equal(t, 1, n)
-	require.Equal(t, []string{"first"}, get(t, a, "k"))
+	require.Equal(t, 2, n)
+	require.Equal(t, []string{names[false]}, get(t, a, "k"))
+	require.Empty(t, get(t, a, "l"))
 	require.Equal(t, []string{"good"}, get(t, a, "other"))
-	forks, err := a.Forks()
-	require.NoError(t, err)
-	require.Len(t, forks, 2)
-	require.Equal(t, e1.hash, forks[0].Kept.Hash())
-	require.Equal(t, e2.hash, forks[0].Other.Hash())
-	require.Equal(t, e3.hash, forks[1].Other.Hash())
-	again, err := unwireEntry(a.Book(), forks[0].Wire)
-	require.NoError(t, err)
-	require.NoError(t, again.verify())
-
-	// Twice is once, and nothing of it reached the view.
-	_, err = a.Merge(seq(second))
-	require.ErrorIs(t, err, ErrFork)
-	forks, err = a.Forks()
-	require.NoError(t, err)
-	require.Len(t, forks, 2)
-	require.NotEqual(t, view, dump(t, a))
+	evidence := func(l *Ledger) {
+		forks, err := l.Forks()
+		require.NoError(t, err)
+		require.Len(t, forks, 1)
+		require.Equal(t, low.hash, forks[0].Kept.Hash())
+		require.Equal(t, high.hash, forks[0].Other.Hash())
+		again, err := unwireEntry(l.Book(), forks[0].Wire)
+		require.NoError(t, err)
+		require.NoError(t, again.verify())
+	}
+	evidence(a)
+	keeps(t, a, nil, lower, higher, follow) // known
 	verified(t, a)
 	a = reopen(t, a, "one")
-	forks, err = a.Forks()
-	require.NoError(t, err)
-	require.Len(t, forks, 2)
+	evidence(a)
 
-	// A ledger that took the other branch learns of the fork from our heads.
-	other, err := Join(filepath.Join(t.TempDir(), "o.db"), identityPointer(t), testKey("two"), seq(append(missing(t, b, nil), second)...), multi{}, testOptions())
+	// In the other order it is the same.
+	pull := func(to, from *Ledger) {
+		if _, err := to.Merge(slices.Values(missing(t, from, to.Heads()))); err != nil {
+			require.ErrorIs(t, err, ErrFork)
+		}
+	}
+	pull(b, a)
+	require.Equal(t, dump(t, a), dump(t, b))
+	evidence(b)
+	other, err := Join(filepath.Join(t.TempDir(), "o.db"), identityPointer(t), testKey("two"), seq(append(missing(t, c, nil)[:3], higher, follow)...), multi{}, testOptions())
 	require.NoError(t, err)
 	defer other.Close()
-	_, err = other.Merge(slices.Values(missing(t, a, other.Heads())))
+	_, err = other.Append([]byte("m=of the copy"))
+	require.NoError(t, err)
+	pull(other, a) // learns of the fork from these heads
+	evidence(other)
+	require.Equal(t, dump(t, a), dump(t, other))
+	// This copy of the device's key continues the branch that does not count: it stops.
+	_, err = other.Append([]byte("m=more"))
 	require.ErrorIs(t, err, ErrFork)
-	require.Equal(t, []string{"second"}, get(t, other, "k"))
-	forks, err = other.Forks()
-	require.NoError(t, err)
-	require.Len(t, forks, 1)
+	pull(a, other)
+	pull(c, other)
+	require.Equal(t, dump(t, a), dump(t, c))
+	require.Empty(t, get(t, a, "m"))
+	require.Equal(t, a.Heads(), c.Heads())
+	verified(t, a)
+	verified(t, other)
 
-	// Evidence is bounded.
-	for i := range 40 {
-		w, _ := forge(a.Book(), testKey("two"), e, fmt.Appendf(nil, "k=%d", i))
-		_, err = a.Merge(seq(w))
-		require.ErrorIs(t, err, ErrFork)
-	}
-	forks, err = a.Forks()
+	// Its new key continues.
+	require.NoError(t, a.AdmitDevice(identity, publicKey("four"), "four"))
+	pull(other, a)
+	path := other.path
+	require.NoError(t, other.Close())
+	renewed, err := Open(path, testKey("four"), multi{}, testOptions())
 	require.NoError(t, err)
-	require.Len(t, forks, maxForks)
+	defer renewed.Close()
+	_, err = renewed.Append([]byte("m=again"))
+	require.NoError(t, err)
+	pull(a, renewed)
+	require.Equal(t, []string{"again"}, get(t, a, "m"))
+	require.Equal(t, dump(t, a), dump(t, renewed))
+	verified(t, renewed)
 }
 
 func TestABodyCanBeDroppedWithoutBreakingTheChain(t *testing.T) {

@@ -81,11 +81,12 @@ func Create(path string, g Genesis, f Fold, o Options) (*Ledger, error) {
 		if _, err := io.ReadFull(o.Rand, w.st.book[:]); err != nil {
 			return fmt.Errorf("drawing a book id: %w", err)
 		}
-		body, identity, err := admit(w.st.book, g.Identity, o.Rand, w.l.self, g.DeviceName)
+		body, err := admit(w.st.book, g.Identity, nil, o.Rand, w.l.self, g.DeviceName)
 		if err != nil {
 			return err
 		}
-		if _, _, _, err := parseAdmission(body, w.st.book, identity); err != nil {
+		_, _, identity, err := parseGenesis(body, pointer.Pointer{})
+		if err != nil {
 			return fmt.Errorf("identity key: %w", err)
 		}
 		w.st.identity = identity
@@ -105,10 +106,10 @@ func Join(path string, identity pointer.Pointer, device crypto.Signer, entries i
 	}
 	return build(path, device, f, o.withDefaults(), func(w *writing) error {
 		w.st.identity = identity
-		if _, err := w.merge(entries); err != nil {
+		if _, err := w.merge(entries, false); err != nil {
 			return err
 		}
-		if w.st.device(w.l.self) == nil {
+		if w.st.first(w.l.self) == nil {
 			return fmt.Errorf("%w: device %v is not admitted to the book", ErrRefused, w.l.self)
 		}
 		return nil
@@ -206,7 +207,7 @@ func (l *Ledger) open(wait time.Duration) (err error) {
 		return err
 	}
 	st := l.st.Load()
-	if st.device(l.self) == nil {
+	if st.first(l.self) == nil {
 		return fmt.Errorf("device %v is not one of the book's; open it with the key of a device that is", l.self)
 	}
 	return nil
@@ -227,20 +228,20 @@ func (l *Ledger) load(tx *bbolt.Tx) error {
 	if err != nil {
 		return err
 	}
-	for i := range st.devices {
-		d := &st.devices[i]
-		if d.head == 0 {
+	for i := range st.branches {
+		b := &st.branches[i]
+		if b.head < b.from {
 			continue
 		}
-		if err := l.pages.descend(uint64(log.b.Root()), logKey(uint32(i), d.head)); err != nil {
+		if err := l.pages.descend(uint64(log.b.Root()), logKey(uint32(i), b.head)); err != nil {
 			return err
 		}
 		// Including the signature: the head's hash covers the chain before it.
-		e, _, err := log.entry(uint32(i), d.head, true)
+		e, _, err := log.entry(uint32(i), b.head, true)
 		if err != nil {
 			return err
 		}
-		if e.hash != d.hash {
+		if e.hash != b.hash {
 			return &DamagedError{Path: l.path, At: "entry " + e.id.String(), Err: errors.New("is not the head that was written")}
 		}
 	}
@@ -386,7 +387,7 @@ func (l *Ledger) fill(fill func(w *writing) error) (err error) {
 		return err
 	}
 	l.free = []uint64{} // no page is defaced yet
-	l.st.Store(&state{fold: l.fold.Version(), index: map[DeviceID]uint32{}})
+	l.st.Store(&state{format: firstFormat, fold: l.fold.Version(), devices: map[DeviceID][]uint32{}})
 	return l.write(fill)
 }
 

@@ -75,24 +75,23 @@ func (l *Ledger) contains(acknowledged *state) error {
 	if err != nil {
 		return err
 	}
-	lost := func(d device) error {
-		return &DamagedError{Path: l.path, At: "entry " + ID{d.id, d.head}.String(), Err: errors.New("it was acknowledged, and is not in the file")}
+	lost := func(b branch) error {
+		return &DamagedError{Path: l.path, At: "entry " + ID{b.device, b.head}.String(), Err: errors.New("it was acknowledged, and is not in the file")}
 	}
 	if st.book != acknowledged.book {
 		return &DamagedError{Path: l.path, At: "the book", Err: errors.New("is another")}
 	}
-	for _, d := range acknowledged.devices {
-		if d.head == 0 {
+	for i, b := range acknowledged.branches {
+		if b.head < b.from {
 			continue
 		}
-		i, known := st.index[d.id]
-		if !known || st.devices[i].head < d.head {
-			return lost(d)
+		if i >= len(st.branches) || st.branches[i].device != b.device || st.branches[i].head < b.head {
+			return lost(b)
 		}
-		if e, _, err := log.entry(i, d.head, false); err != nil {
+		if e, _, err := log.entry(uint32(i), b.head, false); err != nil {
 			return err
-		} else if e.hash != d.hash {
-			return lost(d)
+		} else if e.hash != b.hash {
+			return lost(b)
 		}
 	}
 	return nil

@@ -21,7 +21,11 @@ const (
 	bucketLog   = "log"   // the entries
 	bucketView  = "view"  // a chain: the fold's tables
 	bucketLocal = "local" // a chain: the device-local tables
-	fileFormat  = 1
+
+	// A file gets format 2 when it first has a statement after its genesis, or a fork:
+	// programs that do not know its rows refuse it.
+	firstFormat = 1
+	fileFormat  = 2
 )
 
 var (
@@ -29,37 +33,26 @@ var (
 	viewSalt = sync.OnceValue(func() uint32 { return crc32.Checksum(viewName, castagnoli()) })
 	logSalt  = sync.OnceValue(func() uint32 { return crc32.Checksum([]byte(bucketLog), castagnoli()) })
 
-	bookKey      = []byte("book")
-	devicePrefix = []byte("device")
-	forkPrefix   = []byte("fork")
-	localKey     = []byte("local") // present if the bucket of the device-local tables is
+	bookKey         = []byte("book")
+	devicePrefix    = []byte("device")
+	forkPrefix      = []byte("fork")      // format 1: an entry of another branch
+	branchPrefix    = []byte("branch")    // format 2: the place of a branch, beside its device row
+	statementPrefix = []byte("statement") // format 2: the entry of a statement
+	localKey        = []byte("local")     // present if the bucket of the device-local tables is
 )
 
 // state is the content of the index bucket, in memory. A committed state is
 // never changed: a transaction changes a clone.
 type state struct {
 	txn      int // the bbolt transaction that wrote it
+	format   uint64
 	book     BookID
 	identity pointer.Pointer
 	order    uint64 // of the latest entry, by arrival
 	fold     string // version of the fold that wrote the view
-	devices  []device
-	index    map[DeviceID]uint32
-	replay   bool // the view has to be replayed before the transaction ends
-}
-
-// device is one device of the book. Its index in state.devices is its index in
-// the keys of this file, in the order in which the file learned of the devices.
-type device struct {
-	id      DeviceID
-	name    string
-	head    uint64
-	hash    Hash   // of the head
-	clock   uint64 // of the head
-	past    []mark // cumulative, at the head
-	removed bool
-	last    uint64 // its last entry that counts, if it was removed
-	dirty   bool
+	branches []branch
+	devices  map[DeviceID][]uint32 // the branches of each device, the first one first
+	replay   bool                  // the view has to be replayed before the transaction ends
 }
 
 // bookRow is the row bookKey of the index.
@@ -73,7 +66,8 @@ type bookRow struct {
 	Devices  uint64
 }
 
-// deviceRow is the row of a device in the index.
+// deviceRow is the row of a branch in the index. The name and the removal are those of
+// the device, in the row of its first branch.
 type deviceRow struct {
 	_       struct{} `cbor:",toarray"`
 	ID      []byte
@@ -86,7 +80,16 @@ type deviceRow struct {
 	Past    []pastRow
 }
 
-// pastRow is one element of a device's version vector, with the index of the device.
+// branchRow is the second row of a branch, in format 2. Without it the branch is its
+// device's first one, and all its entries count.
+type branchRow struct {
+	_       struct{} `cbor:",toarray"`
+	Parent  int64    // its index; -1: none
+	From    uint64
+	Counted uint64
+}
+
+// pastRow is one element of a version vector, with the index of the branch.
 type pastRow struct {
 	_      struct{} `cbor:",toarray"`
 	Index  uint32
@@ -96,42 +99,45 @@ type pastRow struct {
 // clone returns a copy for a transaction to change.
 func (s *state) clone() *state {
 	c := *s
-	c.devices = slices.Clone(s.devices)
-	c.index = maps.Clone(s.index)
+	c.branches = slices.Clone(s.branches)
+	c.devices = maps.Clone(s.devices)
 	return &c
 }
 
-// device returns the device with an id, nil if it is not in the book.
-func (s *state) device(id DeviceID) *device {
-	i, ok := s.index[id]
-	if !ok {
-		return nil
-	}
-	return &s.devices[i]
-}
-
-// deviceKey returns the key of a device's row; i is its index.
+// deviceKey returns the key of a branch's row; i is its index.
 func deviceKey(i int) []byte {
 	return binary.BigEndian.AppendUint32(slices.Clone(devicePrefix), uint32(i))
 }
 
-// save writes the changed devices and the book's row to the index.
+// branchKey returns the key of a branch's second row.
+func branchKey(i int) []byte {
+	return binary.BigEndian.AppendUint32(slices.Clone(branchPrefix), uint32(i))
+}
+
+// save writes the changed branches and the book's row to the index.
 func (s *state) save(c *chain) error {
-	for i := range s.devices {
-		d := &s.devices[i]
-		if !d.dirty {
+	for i := range s.branches {
+		b := &s.branches[i]
+		if !b.dirty {
 			continue
 		}
-		d.dirty = false
-		row := deviceRow{ID: d.id[:], Name: d.name, Head: d.head, Hash: d.hash[:], Clock: d.clock, Removed: d.removed, Last: d.last, Past: []pastRow{}}
-		for _, m := range d.past {
-			row.Past = append(row.Past, pastRow{Index: s.index[m.device], Number: m.number})
+		b.dirty = false
+		row := deviceRow{ID: b.device[:], Name: b.name, Head: b.head, Hash: b.hash[:], Clock: b.clock, Removed: b.removed, Last: b.last, Past: []pastRow{}}
+		for _, m := range b.past {
+			row.Past = append(row.Past, pastRow{Index: m.branch, Number: m.number})
 		}
 		if _, err := c.put(deviceKey(i), canonical.MustMarshal(row)); err != nil {
 			return err
 		}
+		if s.format < fileFormat {
+			continue
+		}
+		place := branchRow{Parent: int64(b.parent), From: b.from, Counted: b.counted}
+		if _, err := c.put(branchKey(i), canonical.MustMarshal(place)); err != nil {
+			return err
+		}
 	}
-	row := bookRow{Format: fileFormat, Book: s.book[:], Identity: s.identity.Bytes(), Order: s.order, Fold: s.fold, Devices: uint64(len(s.devices))}
+	row := bookRow{Format: s.format, Book: s.book[:], Identity: s.identity.Bytes(), Order: s.order, Fold: s.fold, Devices: uint64(len(s.branches))}
 	_, err := c.put(bookKey, canonical.MustMarshal(row))
 	return err
 }
@@ -152,37 +158,47 @@ func loadState(tx *bbolt.Tx, path string) (st *state, err error) {
 	if b == nil {
 		return bad(bookKey, errAbsent)
 	}
-	if err := readRow(b, &book); err != nil || len(book.Book) != len(BookID{}) || book.Devices > maxDevices {
+	if err := readRow(b, &book); err != nil || len(book.Book) != len(BookID{}) || book.Devices > maxRows {
 		return bad(bookKey, errors.Join(errChecksum, err))
 	}
-	if book.Format != fileFormat {
-		return nil, fmt.Errorf("%q has format %d, this program knows %d", path, book.Format, fileFormat)
+	if book.Format < firstFormat || book.Format > fileFormat {
+		return nil, fmt.Errorf("%q has format %d, this program knows %d: a newer version of it wrote the file", path, book.Format, fileFormat)
 	}
 	p, err := pointer.FromBytes(book.Identity)
 	if err != nil {
 		return bad(bookKey, err)
 	}
-	s := &state{txn: tx.ID(), book: BookID(book.Book), identity: p, order: book.Order, fold: book.Fold, index: map[DeviceID]uint32{}}
-	rows := make([]deviceRow, book.Devices)
-	for i := range rows {
+	s := &state{txn: tx.ID(), format: book.Format, book: BookID(book.Book), identity: p, order: book.Order, fold: book.Fold,
+		branches: make([]branch, book.Devices), devices: map[DeviceID][]uint32{}}
+	for i := range s.branches {
+		var row deviceRow
 		b, err := c.get(deviceKey(i))
 		if err != nil {
 			return nil, err
 		}
-		row := &rows[i]
-		if err := readRow(b, row); err != nil || len(row.ID) != len(DeviceID{}) || len(row.Hash) != len(Hash{}) {
+		if err := readRow(b, &row); err != nil || len(row.ID) != len(DeviceID{}) || len(row.Hash) != len(Hash{}) {
 			return bad(deviceKey(i), errors.Join(errChecksum, err))
 		}
-		d := device{id: DeviceID(row.ID), name: row.Name, head: row.Head, hash: Hash(row.Hash), clock: row.Clock, removed: row.Removed, last: row.Last}
-		s.index[d.id] = uint32(i)
-		s.devices = append(s.devices, d)
-	}
-	for i := range rows {
-		for _, m := range rows[i].Past {
-			if int(m.Index) >= len(s.devices) {
+		place := branchRow{Parent: noParent, From: 1, Counted: maxNumber}
+		if row.Removed {
+			place.Counted = row.Last
+		}
+		if s.format >= fileFormat {
+			if b, err = c.get(branchKey(i)); err != nil {
+				return nil, err
+			}
+			if err := readRow(b, &place); err != nil || place.Parent < noParent || place.Parent >= int64(i) || place.From == 0 || place.Counted+1 < place.From {
+				return bad(branchKey(i), errors.Join(errChecksum, err))
+			}
+		}
+		s.branches[i] = branch{device: DeviceID(row.ID), name: row.Name, parent: int(place.Parent), from: place.From, counted: place.Counted,
+			head: row.Head, hash: Hash(row.Hash), clock: row.Clock, removed: row.Removed, last: row.Last}
+		s.devices[s.branches[i].device] = append(s.devices[s.branches[i].device], uint32(i))
+		for _, m := range row.Past {
+			if m.Index >= uint32(len(s.branches)) {
 				return bad(deviceKey(i), errChecksum)
 			}
-			s.devices[i].past = append(s.devices[i].past, mark{s.devices[m.Index].id, m.Number})
+			s.branches[i].past = append(s.branches[i].past, mark{m.Index, m.Number})
 		}
 	}
 	return s, nil

@@ -151,6 +151,8 @@ type writing struct {
 	log   *logBucket
 	view  *View
 	local *View
+
+	statements []storedStatement // once they are read; never nil then
 }
 
 // write runs fn in a read-write transaction and makes its changes durable.
@@ -271,10 +273,7 @@ func (w *writing) replay(bucket string) (err error) {
 	if err := w.recreate(bucket); err != nil {
 		return err
 	}
-	next, end := make([]uint64, len(w.st.devices)), make([]uint64, len(w.st.devices))
-	for i := range next {
-		next[i], end[i] = 1, w.st.devices[i].head
-	}
+	next, end := w.st.counted()
 	for m := newMerged(w.log, next, end, false, false); ; {
 		e, r, ok, err := m.step()
 		if err != nil || !ok {

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ed25519"
 	"crypto/sha256"
@@ -9,11 +10,9 @@ import (
 	"iter"
 	"runtime/debug"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/petnames-go/petnames/pointer"
-	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
 // Book returns the id of the book.
@@ -29,12 +28,18 @@ func (l *Ledger) Device() DeviceID { return l.self }
 // which this file learned of them.
 func (l *Ledger) Devices() []Device {
 	st := l.st.Load()
-	out := make([]Device, len(st.devices))
-	for i, d := range st.devices {
-		out[i] = Device{ID: d.id, Name: d.name, Head: d.head, Removed: d.removed, Last: d.last}
-		if d.head > 0 {
-			out[i].At = time.UnixMilli(int64(d.clock >> logical)).UTC()
+	var out []Device
+	for i := range st.branches {
+		b := &st.branches[i]
+		if st.devices[b.device][0] != uint32(i) || !b.removed && !st.admitted(b.device) {
+			continue // another branch, or a device whose admission does not count
 		}
+		d := Device{ID: b.device, Name: b.name, Removed: b.removed, Last: b.last}
+		j, number := st.tip(b.device)
+		if d.Head = number; number > 0 && number == st.branches[j].head {
+			d.At = time.UnixMilli(int64(st.branches[j].clock >> logical)).UTC()
+		}
+		out = append(out, d)
 	}
 	return out
 }
@@ -128,7 +133,8 @@ func (l *Ledger) Append(bodies ...[]byte) ([]Entry, error) {
 // append writes the next entry of this device.
 func (w *writing) append(kind Kind, body []byte) (Entry, error) {
 	st := w.st
-	d := st.device(w.l.self)
+	i := st.devices[w.l.self][0] // entries of other copies of this device's key are never the first ones here
+	d := &st.branches[i]
 	switch {
 	case len(body) > MaxBody:
 		return Entry{}, fmt.Errorf("body of %d bytes, at most %d", len(body), MaxBody)
@@ -136,16 +142,21 @@ func (w *writing) append(kind Kind, body []byte) (Entry, error) {
 		return Entry{}, fmt.Errorf("device %q was removed from the book; admit a new one", d.name)
 	case d.head >= maxNumber:
 		return Entry{}, errors.New("this device has used up its numbers")
+	case !d.counts(d.head + 1):
+		return Entry{}, fmt.Errorf("%w: another copy of this device's key wrote to the book, and what it wrote counts", ErrFork)
 	}
-	e := Entry{id: ID{d.id, d.head + 1}, kind: kind, prev: d.hash, bodyLen: uint32(len(body)), bodyHash: sha256.Sum256(body)}
-	for i := range st.devices {
-		other := &st.devices[i]
-		if other.id != d.id && other.head > pastOf(d.past, other.id) {
-			e.seen = append(e.seen, Head{other.id, other.head, other.hash})
-		}
+	e := Entry{id: ID{d.device, d.head + 1}, kind: kind, bodyLen: uint32(len(body)), bodyHash: sha256.Sum256(body), st: st}
+	if e.id.Number > 1 {
+		e.prev = d.hash
 	}
-	slices.SortFunc(e.seen, func(a, b Head) int { return strings.Compare(string(a.Device[:]), string(b.Device[:])) })
-	e.past = advance(d.past, e.seen)
+	seen, err := w.unseen(d)
+	if err != nil {
+		return Entry{}, err
+	}
+	e.seen = seen
+	if e.past, err = w.log.pastWith(&e, d.past); err != nil {
+		return Entry{}, err
+	}
 	e.clock = w.nextClock(d.clock)
 	unsigned := e.encode()
 	e.hash = hashOf(st.book, unsigned)
@@ -157,10 +168,36 @@ func (w *writing) append(kind Kind, body []byte) (Entry, error) {
 		return Entry{}, fmt.Errorf("signing entry %v: the device key made %d bytes", e.id, len(sig))
 	}
 	copy(e.sig[:], sig)
-	if err := w.store(e, seal(unsigned, sig), body, bodyStored); err != nil {
+	if err := w.store(i, e, seal(unsigned, sig), body, bodyStored); err != nil {
 		return Entry{}, err
 	}
 	return e, nil
+}
+
+// unseen returns the last entry of each other device that counts, if the chain of d has not
+// seen it, by device.
+func (w *writing) unseen(d *branch) (seen []Head, err error) {
+	for id := range w.st.devices {
+		if id == d.device {
+			continue
+		}
+		i, number := w.st.tip(id)
+		if number == 0 || w.st.covers(d.past, mark{i, number}) {
+			continue
+		}
+		b := &w.st.branches[i]
+		h := Head{id, number, b.hash}
+		if number < b.head {
+			e, _, err := w.log.entry(i, number, false)
+			if err != nil {
+				return nil, err
+			}
+			h.Hash = e.hash
+		}
+		seen = append(seen, h)
+	}
+	slices.SortFunc(seen, func(a, b Head) int { return bytes.Compare(a.Device[:], b.Device[:]) })
+	return seen, nil
 }
 
 // nextClock returns the hybrid clock for a new entry of this device: after all
@@ -171,8 +208,8 @@ func (w *writing) nextClock(own uint64) uint64 {
 	ms := uint64(max(w.l.now().UnixMilli(), 0))
 	c := min(ms<<logical, maxClock)
 	limit := c + aheadClock
-	for i := range w.st.devices {
-		if o := w.st.devices[i].clock; o <= limit {
+	for i := range w.st.branches {
+		if o := w.st.branches[i].clock; o <= limit {
 			c = max(c, o+1)
 		}
 	}
@@ -197,18 +234,17 @@ func clockWentBack(last, next uint64) bool {
 	return next <= last && (last-next <= aheadClock || next < firstClock)
 }
 
-// store appends a verified entry to its device's log and folds it.
-func (w *writing) store(e Entry, raw, body []byte, state bodyState) error {
+// store appends a verified entry to a branch, and folds it if it counts.
+func (w *writing) store(i uint32, e Entry, raw, body []byte, state bodyState) error {
 	st := w.st
-	i := st.index[e.id.Device]
-	d := &st.devices[i]
 	st.order++
 	if err := w.log.put(i, e.id.Number, record{order: st.order, past: e.past, raw: raw, body: body, state: state}); err != nil {
 		return err
 	}
-	d.head, d.hash, d.clock, d.past, d.dirty = e.id.Number, e.hash, e.clock, e.past, true
-	if st.replay {
-		return nil // the replay at the end includes it
+	b := &st.branches[i]
+	b.head, b.hash, b.clock, b.past, b.dirty = e.id.Number, e.hash, e.clock, e.past, true
+	if st.replay || !b.counts(e.id.Number) {
+		return nil // the replay at the end includes it if it counts then
 	}
 	if state != bodyStored {
 		body = nil
@@ -218,119 +254,65 @@ func (w *writing) store(e Entry, raw, body []byte, state bodyState) error {
 	return w.apply(e, body)
 }
 
-// addDevice adds a device to the book.
-func (w *writing) addDevice(id DeviceID, name string) {
-	w.st.index[id] = uint32(len(w.st.devices))
-	w.st.devices = append(w.st.devices, device{id: id, name: name, dirty: true})
-}
-
 // AdmitDevice admits a device to the book. Admitting one again only changes its
-// name; a removed device stays removed.
-func (l *Ledger) AdmitDevice(identity crypto.Signer, key ed25519.PublicKey, name string) error {
+// name; a removed device stays removed. The steps lead from the book's identity to the
+// given key, each signed by both of its keys; without steps the key is that of the
+// identity.
+func (l *Ledger) AdmitDevice(identity crypto.Signer, key ed25519.PublicKey, name string, steps ...pointer.Succession) error {
 	id, err := deviceFromKey(key)
 	if err != nil {
 		return err
 	}
 	return l.write(func(w *writing) error {
-		body, _, err := admit(w.st.book, identity, l.rand, id, name)
+		body, err := admit(w.st.book, identity, steps, l.rand, id, name)
 		if err != nil {
 			return err
 		}
-		if err := w.applyStatement(KindAdmit, body); err != nil {
-			return err
-		}
-		_, err = w.append(KindAdmit, body)
-		return err
+		return w.appendStatement(KindAdmit, body)
 	})
 }
 
 // RemoveDevice permanently removes a device from the book. Its entries up to
 // its latest one in this ledger count, and no later ones, wherever they are. A
-// device that only a removed entry admitted stays in the files that have it,
-// and has to be admitted again for the others.
-func (l *Ledger) RemoveDevice(identity crypto.Signer, id DeviceID) error {
+// device that only an entry admitted that no longer counts has to be admitted again.
+// The steps are those of AdmitDevice.
+func (l *Ledger) RemoveDevice(identity crypto.Signer, id DeviceID, steps ...pointer.Succession) error {
 	return l.write(func(w *writing) error {
-		d := w.st.device(id)
-		if d == nil {
+		if w.st.first(id) == nil {
 			return fmt.Errorf("no device %q in the book", id)
 		}
 		if id == l.self {
 			return errors.New("a device cannot remove itself; remove it from another one")
 		}
-		r := removal{Book: w.st.book[:], Identity: w.st.identity.Bytes(), Device: id[:], Last: d.head}
-		var err error
-		if r.Signature, err = sign(identity, l.rand, r.message()); err != nil {
-			return fmt.Errorf("removing a device: %w", err)
+		i, last := w.st.tip(id)
+		var hash Hash
+		if last > 0 {
+			e, _, err := w.log.entry(i, last, false)
+			if err != nil {
+				return err
+			}
+			hash = e.hash
 		}
-		body := canonical.MustMarshal(r)
-		if err := w.applyStatement(KindRemove, body); err != nil {
+		body, err := remove(w.st.book, identity, steps, l.rand, id, last, hash)
+		if err != nil {
 			return err
 		}
-		_, err = w.append(KindRemove, body)
-		return err
+		return w.appendStatement(KindRemove, body)
 	})
 }
 
-// applyStatement verifies and applies the statement of one of this package's own
-// entries.
-func (w *writing) applyStatement(kind Kind, body []byte) error {
-	st := w.st
-	switch kind {
-	case KindAdmit:
-		a, _, _, err := parseAdmission(body, st.book, st.identity)
-		if err != nil {
-			return err
-		}
-		id := DeviceID(a.Device)
-		if d := st.device(id); d != nil {
-			d.name, d.dirty = a.Name, true
-			return nil
-		}
-		if len(st.devices) >= maxDevices {
-			return fmt.Errorf("the book has %d devices already", maxDevices)
-		}
-		w.addDevice(id, a.Name)
-	case KindRemove:
-		r, err := parseRemoval(body, st.book, st.identity)
-		if err != nil {
-			return err
-		}
-		id := DeviceID(r.Device)
-		d := st.device(id)
-		if d == nil {
-			return fmt.Errorf("removal of device %v, which was never admitted", id)
-		}
-		if d.removed && d.last <= r.Last {
-			return nil // of two removals the earlier end counts
-		}
-		d.removed, d.last, d.dirty = true, r.Last, true
-		if d.head > d.last {
-			return w.deleteAfterEnd(id)
-		}
+// appendStatement writes a statement as the next entry of this device, verified as a
+// foreign one is.
+func (w *writing) appendStatement(kind Kind, body []byte) error {
+	s, err := w.checkStatement(kind, body)
+	if err != nil {
+		return err
 	}
-	return nil
-}
-
-// deleteAfterEnd deletes the entries after the end of a removed device's log.
-func (w *writing) deleteAfterEnd(id DeviceID) error {
-	i := w.st.index[id]
-	d := &w.st.devices[i]
-	for d.head > d.last {
-		if err := w.log.delete(i, d.head); err != nil {
-			return err
-		}
-		d.head--
+	e, err := w.append(kind, body)
+	if err != nil {
+		return err
 	}
-	d.hash, d.clock, d.past = Hash{}, 0, nil
-	if d.head > 0 {
-		e, _, err := w.log.entry(i, d.head, false)
-		if err != nil {
-			return err
-		}
-		d.hash, d.clock, d.past = e.hash, e.clock, e.past
-	}
-	w.st.replay = true
-	return nil
+	return w.addStatement(s, w.st.devices[w.l.self][0], e)
 }
 
 // Rebuild derives the view again from the entries.
@@ -402,14 +384,14 @@ func (w *writing) dropBody(id ID) (EntryBody, error) {
 	return dropped, w.log.put(i, id.Number, r)
 }
 
-// find returns the index of the device of an entry. It fails if the entry is not in
-// the log.
+// find returns the branch that has an entry that counts. It fails if there is no such
+// entry.
 func (s *state) find(id ID) (uint32, error) {
-	i, ok := s.index[id.Device]
-	if !ok || id.Number == 0 || id.Number > s.devices[i].head {
+	i, last := s.tip(id.Device)
+	if id.Number == 0 || id.Number > last {
 		return 0, fmt.Errorf("no entry %v in the ledger", id)
 	}
-	return i, nil
+	return s.owner(i, id.Number), nil
 }
 
 // Entry returns an entry, verified when it is read, and its body: nil if it is
@@ -437,7 +419,7 @@ type EntryBody struct {
 	Body []byte
 }
 
-// Entries yields all entries ordered by the devices' clocks. The order is the
+// Entries yields all entries that count, ordered by the devices' clocks. The order is the
 // same on every device that has the same entries, and a device's own entries
 // stay in their order. Each is verified when it is read. After an error for a
 // damaged entry the iteration continues.
@@ -447,12 +429,12 @@ func (l *Ledger) Entries() iter.Seq2[EntryBody, error] {
 	})
 }
 
-// entries iterates over the log, from the numbers that from returns (by the index of
-// the device), or from the start if from is nil. clock and verify are those of
+// entries iterates over the log: from and to the numbers that bounds returns, by the
+// index of the branch; over all that counts if bounds is nil. clock and verify are those of
 // newMerged. pick converts an entry within the transaction, in which alone the slices
 // of the record are valid. It reads in chunks, so that no transaction is open while
 // the caller's loop body runs.
-func (l *Ledger) entries(from func(log *logBucket, st *state) ([]uint64, error), clock, verify bool, pick func(Entry, record) EntryBody) iter.Seq2[EntryBody, error] {
+func (l *Ledger) entries(bounds func(log *logBucket, st *state) (next, end []uint64, err error), clock, verify bool, pick func(Entry, record) EntryBody) iter.Seq2[EntryBody, error] {
 	return func(yield func(EntryBody, error) bool) {
 		type item struct {
 			e   EntryBody
@@ -462,20 +444,13 @@ func (l *Ledger) entries(from func(log *logBucket, st *state) ([]uint64, error),
 		for more := true; more; {
 			var chunk []item
 			err := l.readLog(func(log *logBucket, st *state) error {
-				if next == nil {
-					next, end = make([]uint64, len(st.devices)), make([]uint64, len(st.devices))
-					for i := range next {
-						next[i], end[i] = 1, st.devices[i].head
+				if next == nil && bounds == nil {
+					next, end = st.counted()
+				} else if next == nil {
+					var err error
+					if next, end, err = bounds(log, st); err != nil {
+						return err
 					}
-					if from != nil {
-						var err error
-						if next, err = from(log, st); err != nil {
-							return err
-						}
-					}
-				}
-				for i := range end { // a removal may have shortened a log meanwhile
-					end[i] = min(end[i], st.devices[i].head)
 				}
 				m := newMerged(log, next, end, clock, verify)
 				for size := 0; size < 1<<20 && len(chunk) < 512; {

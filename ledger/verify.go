@@ -9,6 +9,7 @@ import (
 	"iter"
 	"math"
 	"os"
+	"slices"
 )
 
 // Verify checks the whole file: every page in use or free, every entry's
@@ -118,13 +119,17 @@ func (l *Ledger) verifyPages(w *writing) error {
 	return nil
 }
 
-// verifyLog checks every entry alone and against the previous one.
+// verifyLog checks every entry alone and against the previous one, and what counts
+// against the statements.
 func (w *writing) verifyLog(ctx context.Context, report func(error)) {
 	rows := 0
-	for i := range w.st.devices {
-		d := &w.st.devices[i]
+	for i := range w.st.branches {
+		b := &w.st.branches[i]
 		var prev Entry
-		for n := uint64(1); n <= d.head; n++ {
+		if b.parent != noParent {
+			prev, _, _ = w.log.entry(w.st.owner(uint32(b.parent), b.from-1), b.from-1, false)
+		}
+		for n := b.from; n <= b.head; n++ {
 			if err := ctx.Err(); err != nil {
 				report(err)
 				return
@@ -145,7 +150,7 @@ func (w *writing) verifyLog(ctx context.Context, report func(error)) {
 			}
 			prev = e
 		}
-		if d.head > 0 && prev.id.Number == d.head && prev.hash != d.hash {
+		if b.head >= b.from && prev.id.Number == b.head && prev.hash != b.hash {
 			report(&DamagedError{Path: w.l.path, At: "entry " + prev.id.String(), Err: errors.New("is not the head that was written")})
 		}
 	}
@@ -154,22 +159,34 @@ func (w *writing) verifyLog(ctx context.Context, report func(error)) {
 		err = &DamagedError{Path: w.l.path, At: bucketLog, Err: fmt.Errorf("%d rows, %d entries", n, rows)}
 	}
 	report(err)
+	report(w.verifySettled())
+}
+
+// verifySettled checks that what counts is what the statements and the forks lead to.
+func (w *writing) verifySettled() error {
+	if w.st.format < fileFormat {
+		return nil
+	}
+	before := slices.Clone(w.st.branches)
+	if err := w.settle(); err != nil {
+		return err
+	}
+	for i := range before {
+		a, b := &before[i], &w.st.branches[i]
+		if a.counted != b.counted || a.removed != b.removed || a.last != b.last || a.name != b.name {
+			return w.index.damaged(deviceKey(i), errors.New("not what the statements lead to"))
+		}
+	}
+	return nil
 }
 
 // verifySeen checks that a head that an entry saw is in the log.
 func (w *writing) verifySeen(at string, h Head) error {
-	other := w.st.device(h.Device)
-	if other != nil && other.removed && h.Number > other.last {
-		return nil
+	_, found, err := w.log.find(h)
+	if err != nil || found || w.st.unknowable(h) {
+		return err
 	}
-	if other == nil || h.Number > other.head {
-		return &DamagedError{Path: w.l.path, At: at, Err: fmt.Errorf("saw %v, which is not here", ID{h.Device, h.Number})}
-	}
-	e, _, err := w.log.entry(w.st.index[h.Device], h.Number, false)
-	if err == nil && e.hash != h.Hash {
-		err = &DamagedError{Path: w.l.path, At: at, Err: fmt.Errorf("saw another %v", e.id)}
-	}
-	return err
+	return &DamagedError{Path: w.l.path, At: at, Err: fmt.Errorf("saw %v, which is not here", ID{h.Device, h.Number})}
 }
 
 // countLog returns the number of rows of the log.

@@ -204,7 +204,7 @@ func TestAFileOfAnotherFormatIsNotOpened(t *testing.T) {
 		}
 		b = bytes.Clone(b)
 		require.Equal(t, []byte{0x86, 1}, b[:2], "an array of six, the first of which is the format")
-		b[1] = 2
+		b[1] = fileFormat + 1
 		_, err = c.put([]byte("book"), b)
 		return err
 	})
@@ -213,25 +213,21 @@ func TestAFileOfAnotherFormatIsNotOpened(t *testing.T) {
 	require.False(t, named(err), "it is not damaged: %v", err)
 }
 
-// The index contains data that is rarely read, such as evidence of forks.
+// The index contains data that is rarely read, such as where the statements are.
 func TestVerifyFindsDamageInTheIndex(t *testing.T) {
 	a := scene(t)
-	d := drafted(t, a, "two", []byte("k=other"))
-	d.prev[0] ^= 1
-	keeps(t, a, ErrFork, d.wire())
 	edit(t, a, func(tx *bbolt.Tx) error {
 		b := tx.Bucket([]byte("index"))
-		k, v := b.Cursor().Seek([]byte("fork"))
+		k, v := b.Cursor().Seek([]byte("statement"))
 		v = bytes.Clone(v)
-		v[20] ^= 1
+		v[0] ^= 1
 		return b.Put(bytes.Clone(k), v)
 	})
 	a, err := openAs(a, "one")
 	require.NoError(t, err)
 	defer a.Close()
-	require.Equal(t, 1, verifies(t, a))
-	_, err = a.Forks()
-	require.Truef(t, named(err), "%v", err)
+	require.Equal(t, 2, verifies(t, a))
+	require.True(t, named(a.AdmitDevice(identity, publicKey("five"), "five")))
 }
 
 // A reader waits between a commit and the update of the state in memory.

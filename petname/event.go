@@ -78,13 +78,14 @@ func logged(e ledger.Entry, body []byte, open opener) Event {
 	return event(e, a)
 }
 
+// event returns the event of an entry whose body decodeAct has read.
 func event(e ledger.Entry, a act) Event {
 	ev := Event{ID: e.ID(), At: e.Time(), Op: a.Op.String(), Name: a.Name, Label: a.Label, Undoes: a.Number, Lookalike: a.Lookalike}
 	if a.Contact != nil {
 		ev.Contact, _ = pointer.FromBytes(a.Contact) // decodeAct checked it
 	}
 	if a.Op == opPin && a.Of != nil {
-		ev.Contact, _ = pointer.FromBytes(a.Of) // likewise
+		ev.Contact, _ = pointer.FromBytes(a.Of) // the pointer that the decision is about; likewise
 	}
 	if a.Audience != nil {
 		ev.Audience, _ = pointer.FromBytes(a.Audience) // decodeAct checked it

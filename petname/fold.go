@@ -111,7 +111,7 @@ func (f fold) Apply(v *ledger.View, e ledger.Entry, body []byte) error {
 	case opProfile:
 		return f.setProfile(v, e, a)
 	case opPublish:
-		return f.publish(v, a)
+		return f.setPublished(v, a)
 	case opKeep:
 		return f.setKeep(v, e, a.Contact, a.Keep)
 	case opSuggest:
@@ -251,14 +251,16 @@ func (f fold) setProfile(v *ledger.View, e ledger.Entry, a act) error {
 	return putState(v, tableProfile, []byte(keyNickname), state)
 }
 
-func (f fold) publish(v *ledger.View, a act) error {
+// setPublished stores the last publication of one of the owner's pointers: its value and
+// sequence. It keeps the row unless the act has a greater sequence.
+func (f fold) setPublished(v *ledger.View, a act) error {
 	key := publishedKey(a.Of)
 	state, err := getState[publishedState](v, tablePublished, key)
 	if err != nil {
 		return err
 	}
-	// Of two publications of different devices with one sequence, the greater
-	// value is stored, so that all devices have the same view.
+	// Two devices can publish with one sequence. The greater value is then stored, so that
+	// all devices have the same view in whatever order they apply the acts.
 	if a.Published.Sequence < state.Sequence ||
 		(a.Published.Sequence == state.Sequence && a.Published.Value <= state.Value) {
 		return nil

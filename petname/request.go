@@ -85,7 +85,8 @@ func checkUnknown(v *ledger.View, p pointer.Pointer) error {
 	return firstError(err, &NamedError{Name: c.Name, Contact: p})
 }
 
-// checkRequestRoom is checkRoom for a contact request.
+// checkRequestRoom is checkRoom for a contact request. One that has expired counts until
+// requestSlotTime after its arrival.
 func (b *Book) checkRequestRoom(v *ledger.View, proposed wireSuggestion) error {
 	now, n := b.now(), 0
 	for s, err := range b.pending(v) {

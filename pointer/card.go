@@ -289,7 +289,7 @@ func parseCard(b []byte) (Card, error) {
 	// canonical.
 	again, err := c.Encode()
 	if err != nil {
-		return Card{}, errors.Unwrap(err)
+		return Card{}, errors.Unwrap(err) // without the prefix "card: ", which the caller adds
 	}
 	if !bytes.Equal(again, b) {
 		return Card{}, canonical.ErrNotCanonical

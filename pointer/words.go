@@ -95,7 +95,7 @@ func ParseWords(s string) (Words, error) {
 		w[i] = uint16(index)
 	}
 	var entropy [wordsEntropy]byte
-	for bit := range wordsEntropy * 8 {
+	for bit := range wordsEntropy * 8 { // 11 bits a word, the highest first; the last 4 are the checksum
 		entropy[bit/8] |= byte(w[bit/11]>>(10-bit%11)&1) << (7 - bit%8)
 	}
 	if wordsOf(entropy) != w {

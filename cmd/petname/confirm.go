@@ -18,20 +18,24 @@ func (a *app) confirmVerb() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "confirm NAME",
 		Short: "Confirm the next key that a contact's card states",
-		Long: `Settle contradictions about the next key of a contact: its newest card is right,
-and every other claim on record is wrong. If the card names a successor that it
-proves, the contact moves to the successor. A card that contradicts the record
-and was not shown before is recorded first, with exit status 6: look at it with
-petname show, and confirm again. If the key signed cards with different next
-keys, choose one of them with --next: which is the newest is up to the signer.
+		Long: `Settle contradictions about the next key of a contact: the contact's newest card
+is right, and every other claim in the book about that key is wrong, as from a
+link, an introduction or another card. If the card names a successor that it
+proves, the contact moves to the successor. A card that contradicts the book and
+was not shown before is entered in the book first, with exit status 6: look at
+it with petname show, and confirm again. If the key signed cards with different
+next keys, choose one of them with --next: which is the newest is up to the
+signer.
 
-With --successor the contact moves to a pointer that only a claim proves, or
-stays at the pointer that it moved to. petname show prints a command for each
-choice.
+With --successor the contact moves to a pointer that show prints as NOT PROVEN:
+a link or another person states its key, and no card of the contact in the book
+does. Or the contact stays at the pointer that it moved to. petname show prints
+a command for each choice.
 
-First compare the words of the pointer with its owner over another channel. To
-settle them by a link from its owner, use petname add NAME LINK --replace-pin.
-The log records both, and petname undo reverts them.`,
+First compare the words of the pointer with its owner over another channel. If
+you have a link from the owner, petname add NAME LINK --replace-pin settles the
+contradictions by that link instead. The log has an entry of either verb, and
+petname undo reverts it.`,
 		Example: `  petname confirm bob
   petname confirm bob --next kmuhyhste9xn14f4lh202vko84xvp6osl92m8gguulglytjomgxy3`,
 		Args:              cobra.ExactArgs(1),

@@ -106,6 +106,8 @@ func (a *app) printStep(n int, s step) {
 	}
 }
 
+// end prints the sum of the steps, and returns the failure of the last one. keep is the folder
+// with the homes; "": they are removed.
 func (d *demo) end(keep string) error {
 	var failed error
 	total := 0.0
@@ -115,7 +117,7 @@ func (d *demo) end(keep string) error {
 			failed = &failure{Code: "demo", Exit: exitFailure, Message: "step failed: " + s.Name + ": " + s.Detail}
 		}
 	}
-	if d.ctx.Err() != nil && d.app.ctx.Err() != nil {
+	if d.ctx.Err() != nil && d.app.ctx.Err() != nil { // interrupted, and not out of time
 		failed = classify(context.Canceled)
 	}
 	err := d.app.printResult(struct {

@@ -46,7 +46,8 @@ func usage(format string, args ...any) *failure {
 }
 
 // classify returns the failure for any error. It is the table of codes, messages,
-// next steps and exit statuses.
+// next steps and exit statuses. Of an error that wraps others, the first case that matches
+// counts.
 func classify(err error) *failure {
 	if err == nil {
 		return nil

@@ -87,7 +87,7 @@ func reflow(text string, wide int) string {
 		}
 		item = nil
 	}
-	section := "" // of the usage: the title of a list
+	section := "" // the title of a list, from "Usage:" on; "": in the text before
 	for line := range strings.Lines(text) {
 		line = strings.TrimSuffix(line, "\n")
 		content := strings.TrimLeft(line, " ")
@@ -100,10 +100,12 @@ func reflow(text string, wide int) string {
 			out.WriteString(line + "\n")
 			continue
 		}
+		// Another item begins, unless the line continues a paragraph (neither is indented) or is
+		// indented further than the term of the item. In a section each line is an item.
 		if item == nil || at <= indent && at+indent > 0 || section != "" {
 			flush()
 			indent, hang = at, at
-			if term, rest, is := strings.Cut(content, "  "); is && at > 0 {
+			if term, rest, is := strings.Cut(content, "  "); is && at > 0 { // two spaces end the term
 				content = strings.TrimLeft(rest, " ")
 				hang = utf8.RuneCountInString(line) - utf8.RuneCountInString(content)
 				item = []string{term + strings.Repeat(" ", max(0, hang-at-utf8.RuneCountInString(term)-1))}

@@ -37,6 +37,7 @@ var mayImport = map[string][]string{
 	"dht/share":       {},
 
 	"ledger/durable":             {},
+	"ledger/folder":              {"ledger", "ledger/durable", "pointer", "pointer/canonical"},
 	"ledger/durable/durabletest": {"ledger/durable"},
 
 	"petname":              {"dht", "ledger", "pointer", "petname/introduce", "petname/mutual", "petname/name", "pointer/canonical"},

@@ -205,7 +205,7 @@ func firstWord(s string) string {
 // an escape sequence, a pointer, a peer ID, or a character with its combining marks.
 func unbreakable(s string) int {
 	if rest, is := strings.CutPrefix(s, "\x1b["); is {
-		return 3 + strings.IndexByte(rest, 'm')
+		return len("\x1b[") + strings.IndexByte(rest, 'm') + 1 // m ends it
 	}
 	if s[0] == 'k' || s[0] == 'K' || strings.HasPrefix(s, "12D3Koo") {
 		word := s

@@ -138,7 +138,7 @@ func (a shareArgs) words() string {
 }
 
 func (v *verbs) share(ctx context.Context, a shareArgs) (*edgeList, error) {
-	if a.Public == (a.To != "") {
+	if a.Public == (a.To != "") { // exactly one is needed
 		return nil, usage("share with one contact, or in public?").
 			With("petname share " + a.words() + " --to CONTACT\npetname share " + a.words() + " --public")
 	}
@@ -162,7 +162,7 @@ func (v *verbs) share(ctx context.Context, a shareArgs) (*edgeList, error) {
 		return nil, err
 	}
 	out.Added = added
-	if len(before.Edges) == 0 {
+	if len(before.Edges) == 0 { // the notice is for the first public edge alone
 		out.Visible = strings.ReplaceAll(shareVisible, "\n", " ") + " To withdraw it before you publish: petname unshare " + shellWord(added[0])
 	}
 	return out, nil

@@ -109,9 +109,9 @@ func (l *limiter) bucket(client netip.Prefix) *bucket {
 		l.buckets = map[netip.Prefix]*list.Element{}
 	}
 	if len(l.buckets) >= maxClients {
-		// A removed client starts again with all of its tokens and active requests. That
-		// needs requests from maxClients others while its own ones are under way, whose
-		// own accounts allow as much; limiter.active bounds the requests of all.
+		// A removed client begins again with all tokens and no active requests. To use
+		// this, an attacker needs maxClients other clients, whose own buckets allow more;
+		// limiter.active bounds the requests of all.
 		oldest := l.recent.Back()
 		delete(l.buckets, oldest.Value.(*bucket).client)
 		l.recent.Remove(oldest)

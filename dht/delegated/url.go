@@ -45,6 +45,7 @@ func parseURL(s string) (string, error) {
 		return "", errors.New("starts with neither http:// nor https://")
 	case u.User != nil:
 		return "", errors.New("has a user in it, which is not sent to routers")
+	// ForceQuery and "#" find an empty query and an empty fragment.
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.Contains(s, "#"):
 		return "", errors.New("ends with a query or a fragment")
 	}

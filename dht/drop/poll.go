@@ -120,6 +120,7 @@ func (c *Channel) applyBatch(opened openedBatch, newest bool) (lost uint64) {
 		return lost
 	}
 	c.newest = opened.order
+	// A sender that repeats messages which are processed here lacks the acknowledgement.
 	c.ackNeeded = forked || len(opened.batch.Messages) > 0 && opened.batch.Base.Counter < c.processed.Counter
 	c.applyAck(opened.batch.Ack)
 	return lost

@@ -59,7 +59,7 @@ func (f *agreementFilter) add(c *contact, a dht.Answer) {
 func (f *agreementFilter) release() (out []dht.Answer) {
 	for _, r := range f.records {
 		for len(r.pending) > 0 {
-			i := 0
+			i := 0 // the first answer with the record, at once
 			if len(r.released) > 0 {
 				if i = slices.IndexFunc(r.pending, func(h pendingAnswer) bool { return !h.contact.cached }); i < 0 || !f.allows(r) {
 					break

@@ -103,8 +103,8 @@ type get struct {
 	filter      agreementFilter
 	holders     holders
 	askedByPath map[peer.ID]bool // peers that a path of disjointPaths asked
-	asked       int
-	stopped     bool // the consumer ended the iteration
+	asked       int              // by disjointPaths; after the walk, by both
+	stopped     bool             // the consumer ended the iteration
 }
 
 // run walks, and leaves late answers and repairs to the background.
@@ -156,14 +156,14 @@ func (g *get) run(ctx context.Context) error {
 }
 
 // runWalk walks and yields answers until the walk and the look-up at the mirror
-// end.
+// end. Requests that are late continue under background.
 func (g *get) runWalk(ctx, background context.Context) error {
 	bounded, cancel := context.WithTimeoutCause(ctx, maxWalk, errWalkLimit)
 	defer cancel()
 	err := g.walk.loop(bounded, background, func(e event) bool {
 		switch {
 		case e.late || e.contact == nil:
-		case g.askedByPath[e.contact.ID]:
+		case g.askedByPath[e.contact.ID]: // disjointPaths has yielded the answer
 			if e.err == nil {
 				g.holders.add(e.contact, e.reply.record)
 			}
@@ -196,8 +196,10 @@ func (g *get) updateTable(ctx context.Context, e event) {
 	}
 }
 
-// handleAnswer yields the answer of a peer or adds it to the filter.
+// handleAnswer handles the answer of a peer. Above [dht.LevelAny], an answer with a record
+// goes to the filter; errors and empty answers are yielded at once.
 func (g *get) handleAnswer(e event) {
+	// The larger count, not the sum: walk.asked counts peers of disjointPaths again.
 	a := dht.Answer{Record: e.reply.record, Source: dht.SourceNetwork, Peer: e.contact.ID.String(), Asked: max(g.asked, g.walk.asked)}
 	if e.err != nil {
 		a.Record = nil
@@ -277,9 +279,11 @@ func (n *Node) updateTable(ctx context.Context, e event) {
 		if n.network == IPFS && !kaddht.PublicRoutingTableFilter(n.dht, id) {
 			return
 		}
-		if added, err := table.TryAddPeer(id, true, true); err == nil && !added {
+		const queried, replaceable = true, true
+		if added, err := table.TryAddPeer(id, queried, replaceable); err == nil && !added { // it is there already
 			table.UpdateLastSuccessfulOutboundQueryAt(id, time.Now())
 		}
+	// A peer stays if ctx ended the request, or if it is connected: then only the request failed.
 	case ctx.Err() == nil && errors.Is(e.err, dht.ErrUnreachable) && n.host.Network().Connectedness(id) != network.Connected:
 		table.RemovePeer(id)
 	}

@@ -95,8 +95,8 @@ func (h *assembledHost) Close() (err error) {
 	return err
 }
 
-// start creates the host and listens. The host closes the resource manager; if
-// start fails, it closes it itself.
+// start creates the host and listens. The host closes p.ResourceManager when it
+// ends; start closes it if it fails.
 func (p hostPlan) start() (_ host.Host, err error) {
 	bus := eventbus.NewBus()
 	hostNet, err := p.newNetwork(p.PeerKey, bus, swarm.WithDialTimeout(p.DialTimeout), swarm.WithDialTimeoutLocal(p.DialTimeout))
@@ -126,7 +126,7 @@ func (p hostPlan) start() (_ host.Host, err error) {
 	options := &basichost.HostOpts{
 		EventBus: bus, NATManager: p.NATManager, EnablePing: true, UserAgent: "petnames", EnableHolePunching: p.EnableHolePunching,
 	}
-	if options.ConnManager, err = basicconnmgr.NewConnManager(160, 192); err != nil {
+	if options.ConnManager, err = basicconnmgr.NewConnManager(160, 192); err != nil { // connections: the limits of go-libp2p
 		return nil, err
 	}
 	if p.AddressDiscovery {

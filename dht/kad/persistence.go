@@ -82,7 +82,7 @@ func (n *Node) openPersistence(path string) (*persistence, error) {
 		p.knownPeers = p.knownPeers[:min(len(p.knownPeers), maxKnown)]
 	}
 	s.mu.Lock()
-	s.changedKeys = map[string]bool{}
+	s.changedKeys = map[string]bool{} // what was read is in the journal; changes from now on are not
 	s.dropExpired(s.now())
 	s.mu.Unlock()
 	// A file that cannot be written is reported at the start.

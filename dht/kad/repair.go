@@ -87,6 +87,7 @@ func (g *get) cacheHolders() {
 	for _, c := range g.walk.nearest(2*nearPeers, candidate, asking, answered) {
 		rec, answered := g.holders.held[c]
 		switch {
+		// No peer has a record, or this one is behind: not cached.
 		case g.holders.best.Pointer().IsZero() || answered && (rec.Pointer().IsZero() || rec.ID() != g.holders.best.ID()):
 		case answered:
 			holding = append(holding, c)

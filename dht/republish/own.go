@@ -152,9 +152,9 @@ func (r *Republisher) republishOwn(ctx context.Context) {
 	if err != nil {
 		e.Next = now.Add(r.jittered(retryAfter))
 		if errors.Is(err, dht.ErrUnreachable) {
-			e.Next = now.Add(r.jittered(retryAfter / 6))
+			e.Next = now.Add(r.jittered(retryAfter / 6)) // sooner: it burdens no peer
 		}
-		if r.woken {
+		if r.woken { // by Wake, during this attempt
 			e.Next = now
 		}
 		r.log.Warn("own record not put", "error", err)

@@ -50,7 +50,7 @@ func (r *Republisher) explore(ctx context.Context, near Key) (region, error) {
 		}
 		shared = depth - 1 // there are more peers near the key than expected
 	}
-	if depth == 0 && guess > 2 {
+	if depth == 0 && guess > 2 { // the walk found under 20 peers, fewer than shared 2 bits before
 		return region{}, fmt.Errorf("%w: %d", errFewerPeers, len(e.found))
 	}
 	// The peers that share depth bits with at are known. The region is one bit

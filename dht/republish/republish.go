@@ -294,7 +294,7 @@ func (r *Republisher) republishRegion(ctx context.Context, first *item) {
 	var running sync.WaitGroup
 	slots := make(chan struct{}, maxParallel)
 	for _, it := range due {
-		sleep(ctx, r.randomDelay(2*gap))
+		sleep(ctx, r.randomDelay(2*gap)) // gap on average
 		select {
 		case slots <- struct{}{}:
 		case <-ctx.Done():

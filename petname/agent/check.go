@@ -188,6 +188,8 @@ func (a *Agent) checkCopies(ctx context.Context, out *checks) {
 	}
 }
 
+// checkRecords checks the records in the home, and that the owner's last publication was not
+// superseded before a store received it.
 func (s *state) checkRecords(out *checks) {
 	pointers, err := s.records.Pointers()
 	if err != nil {

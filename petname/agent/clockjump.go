@@ -45,7 +45,8 @@ func (s *state) comparedEntry() time.Time {
 	return newest
 }
 
-// jumpHint returns the entry that the clock is over a year after.
+// jumpHint returns a hint of the book's last entry if the clock is over a year after it. It
+// records the jump, see comparedEntry.
 func (s *state) jumpHint(now time.Time) (clockHint, bool) {
 	entry := s.comparedEntry()
 	source := "the last entry of the book"

@@ -29,7 +29,9 @@ const (
 	atTheLatest   = "at the latest"
 )
 
-// clockSources returns the times that are known from other sources.
+// clockSources returns what routers, peers, the book and the own record show about this
+// machine's clock. Each source that shows a difference is a hint; of routers, also those that
+// agree with the clock.
 func (s *state) clockSources() []clockHint {
 	now := s.now()
 	var hints []clockHint
@@ -54,7 +56,7 @@ func (s *state) clockSources() []clockHint {
 		if ahead := d.At.Sub(now); !d.Removed && ahead > bookMargin {
 			h := clockHint{source: fmt.Sprintf("the last entry of device %.8s in the book", d.ID), ahead: ahead}
 			if d.ID == s.book.Ledger().Device() {
-				h.group = homeGroup
+				h.group = homeGroup // dated by this machine's clock; other devices have clocks of their own
 			}
 			hints = append(hints, h)
 		}
@@ -62,6 +64,8 @@ func (s *state) clockSources() []clockHint {
 	if h, ok := s.ownRecordHint(now); ok {
 		hints = append(hints, h)
 	}
+	// Called in any case, since it records a jump. It counts only if no source agrees with the
+	// clock: a home that was not used for a year looks the same.
 	if h, ok := s.jumpHint(now); ok && !slices.ContainsFunc(hints, func(h clockHint) bool { return h.agrees }) {
 		hints = append(hints, h)
 	}

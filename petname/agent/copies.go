@@ -126,6 +126,7 @@ func (a *Agent) OtherCopy(ctx context.Context, look bool) (*OtherCopy, error) {
 	if err != nil || row == nil {
 		return nil, err
 	}
+	// Another next key is proof: no restored backup causes it.
 	again := (row.Times > 1 || row.Next != "") && a.now().Sub(row.Seen).Abs() < copyShown // not for years after a clock that was ahead
 	if row.Shown && !newest && !again {
 		return nil, nil

@@ -306,11 +306,11 @@ func (s *state) newCard(id home.Identity, addresses bool) (pointer.Card, error) 
 	return card, nil
 }
 
-// newestOwn returns the owner's newest publication on record in the book, the home
-// or the network. The network may have one of another device, or of a home that was
-// lost since. It also returns the evidence of another copy of the home that this
-// record is; nil: none. It fails with a [*CopiedError]; with despite not if it is only
-// that another copy has the same key.
+// newestOwn returns the owner's newest publication in the book, the home or the
+// network. The network may have one of another device, or of a home that was lost
+// since. It also returns the evidence that another copy of the home signed that
+// record; nil: none. It fails with a [*CopiedError] if this copy has rotated the key, or
+// has the same key with another next key; despite prevents the latter.
 func (s *state) newestOwn(ctx context.Context, stores []dht.Store, offline error, despite bool) (petname.Published, *OtherCopy, error) {
 	if err := s.lookUpOwn(ctx, stores, offline); err != nil {
 		return petname.Published{}, nil, err

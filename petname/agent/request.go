@@ -73,6 +73,7 @@ func (a *Agent) RequestContact(ctx context.Context, r Request) (Requested, error
 	if err != nil {
 		return Requested{}, err
 	}
+	// Without a network, fail before the proof of work is made.
 	if _, err := (&unlinkableStore{a.state}).stores(ctx); err != nil {
 		return Requested{}, err
 	}

@@ -70,8 +70,9 @@ func (s *state) unsent() (p petname.Published, err error) {
 	return p, err
 }
 
-// clearUnsent removes the mark of a value that a store has received: one that was refused
-// is reported to the owner at once, like one for which there is a better record.
+// clearUnsent removes the mark of a record that was put with this result, unless no store
+// has received it. A record that was refused counts as received: the error of the put has
+// reported it to the owner. The mark of a later record or of another value stays.
 func (s *state) clearUnsent(r pointer.Record, receipt dht.Receipt, failed error) {
 	if receipt.Stored+receipt.Refused == 0 && (failed == nil || isNetwork(failed) || errors.Is(failed, context.Canceled)) {
 		return

@@ -88,7 +88,9 @@ func (e *Exchange) moveToChannel(to pointer.Pointer, c *channel) (queueErr, err 
 	return queueErr, err
 }
 
-// outboxRecipients returns the recipients of the messages in the outbox.
+// outboxRecipients returns the recipients of the messages in the outbox, each once: the rows of
+// one are adjacent. With an error it returns those before the row that failed, and
+// flushAllOutboxes still sends to them.
 func (e *Exchange) outboxRecipients() (to []pointer.Pointer, err error) {
 	err = e.view(func(local *ledger.View) error {
 		var previous []byte
@@ -96,7 +98,7 @@ func (e *Exchange) outboxRecipients() (to []pointer.Pointer, err error) {
 			if err != nil {
 				return err
 			}
-			if len(row.Key) < 8 {
+			if len(row.Key) < 8 { // recipient ‖ number, 8 bytes: see numbered
 				return fmt.Errorf("outbox: key of %d bytes", len(row.Key))
 			}
 			key := row.Key[:len(row.Key)-8]

@@ -59,7 +59,7 @@ func (e *Exchange) formerChannels() (all []formerChannel, err error) {
 			if err != nil {
 				return err
 			}
-			k, v := row.Key, row.Value
+			k, v := row.Key, row.Value // party ‖ earlier pointer → time, 8 bytes ‖ head
 			if len(k) < size || len(v) < 8 {
 				return fmt.Errorf("former channel: row of %d and %d bytes", len(k), len(v))
 			}

@@ -111,7 +111,7 @@ func (r channelRows) store(local *ledger.View, parts drop.Parts) error {
 		if err != nil {
 			return err
 		}
-		if i := n - parts.First; i < uint64(len(stored)) {
+		if i := n - parts.First; i < uint64(len(stored)) { // below First, i wraps and is large
 			stored[i] = bytes.Equal(row.Value, parts.Queue[i])
 		} else if err := local.Delete(r.queue, row.Key); err != nil {
 			return err

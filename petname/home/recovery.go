@@ -216,13 +216,14 @@ func parseRecoveryBody(text string) (r recovery, header string, err error) {
 		return recovery{}, "", fmt.Errorf(format+": damaged or altered", args...)
 	}
 	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+	// The optional lines "# former:" stand between line 5 and the two keys: cut them out.
 	var former []string
 	for len(lines) > 7 && len(former) < maxFormer && strings.HasPrefix(lines[5], formerField) {
 		former = append(former, lines[5])
 		lines = slices.Delete(lines, 5, 6)
 	}
 	if len(lines) != 7 || lines[0] != recoveryMagic {
-		return fail("the encrypted text does not have its 7 lines, and at most %d of former keys", maxFormer)
+		return fail("the encrypted text does not have 7 lines and at most %d lines of former keys", maxFormer)
 	}
 	fields := make([]string, 4)
 	for i, prefix := range []string{"# pointer: ", "# next: ", successionField, lastField} {
@@ -238,15 +239,16 @@ func parseRecoveryBody(text string) (r recovery, header string, err error) {
 	if r.after, err = pointer.ParseKey(lines[6]); err != nil {
 		return fail("the key after the next: %w", err)
 	}
-	// 2. The commitment, and the step: both keys signed it.
+	// 2. The commitment, and the step. parseSuccession verifies the signatures; that of the old
+	// key is optional there, and required here.
 	if r.old, err = pointer.Parse(fields[0]); err != nil {
 		return fail("%w", err)
 	}
-	next, err := pointer.ParseCommitment(fields[1])
+	commitment, err := pointer.ParseCommitment(fields[1])
 	if err != nil {
 		return fail("%w", err)
 	}
-	if !next.Opens(r.next.Public()) {
+	if !commitment.Opens(r.next.Public()) {
 		return fail("the next key is not the one that its line commits to")
 	}
 	if r.chain, err = parseSuccession(lines[3], r.next.Pointer()); err != nil {
@@ -274,7 +276,7 @@ func parseRecoveryBody(text string) (r recovery, header string, err error) {
 	switch {
 	case card.Successor != r.next.Pointer():
 		return fail("the last record does not name %s as successor", r.next.Pointer())
-	case card.Next != next:
+	case card.Next != commitment:
 		return fail("the last record has another commitment")
 	case last.Sequence() != pointer.MaxSequence:
 		return fail("the last record has sequence %d", last.Sequence())
@@ -286,7 +288,7 @@ func parseRecoveryBody(text string) (r recovery, header string, err error) {
 	if r.former, err = parseFormer(former, r.chain[:len(r.chain)-1]); err != nil {
 		return fail("%w", err)
 	}
-	return r, recoveryHeader(r.old, next), nil
+	return r, recoveryHeader(r.old, commitment), nil
 }
 
 // parseFormer parses the lines with the last records of former keys, oldest first, and

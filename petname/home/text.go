@@ -102,7 +102,9 @@ func newPassphrase(typed string) (string, error) {
 func passphraseForms(typed string) []string {
 	text, marked := strings.CutPrefix(typed, bom)
 	forms := []string{typed, norm.NFC.String(text), norm.NFD.String(text)}
-	if marked { // an older version read the bytes of UTF-16 up to the first \n
+	// An older version read the bytes of UTF-16 up to the first byte \n: the text, with \r if the
+	// line ended in \r\n, and in big endian with the zero byte before the \n.
+	if marked {
 		forms = append(forms, utf16Line(binary.LittleEndian, typed), utf16Line(binary.LittleEndian, typed+"\r"),
 			utf16Line(binary.BigEndian, typed)+"\x00", utf16Line(binary.BigEndian, typed+"\r")+"\x00", utf16Line(binary.BigEndian, typed))
 	}

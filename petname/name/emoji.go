@@ -78,6 +78,7 @@ const maxSequence = 10
 // because nothing in them is invisible.
 func emojiSequence(s string) int {
 	first, size := utf8.DecodeRuneInString(s)
+	// The first emoji that is not in ASCII is ©, U+00A9.
 	if first >= 0x80 && first < 0xa9 || first < 0x80 && !isKeycapBase(first) || size == len(s) {
 		return 0
 	}

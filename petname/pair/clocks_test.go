@@ -109,8 +109,27 @@ func TestInviterFarBehindEndsWithTheReason(t *testing.T) {
 		requireBothEnd(t, m, skew, theirs, "2026-05-01 12:10 UTC", "2026-05-01 12:18 UTC")
 		require.Empty(t, m.aliceMarks.marks)
 	}
-	// A network that fails for a moment leaves a notice of the same slot: it pairs.
+	// The invitee can find the notice in one period, and the inviter the answer in the next.
 	m := newCodeScenario(t, theCode, theCode)
+	m.store.Store = &dht.Memory{Now: func() time.Time { return m.clock.now().Add(48 * time.Hour) }}
+	require.Error(t, m.stepInviter(t).err)
+	_, err := m.invitee.Step(t.Context(), m.store, m.clock.now().Add(48*time.Hour))
+	require.ErrorIs(t, err, ErrClocks)
+	m.clock.after(periodLength)
+	require.ErrorIs(t, m.stepInviter(t).err, ErrClocks)
+	// Without an invitee it ends when the code does.
+	m = newCodeScenario(t, theCode, theCode)
+	m.store.Store = &dht.Memory{Now: func() time.Time { return m.clock.now().Add(48 * time.Hour) }}
+	var last outcome
+	for range 2 * int(CodeLife/time.Minute) {
+		if last = m.stepInviter(t); last.ended() {
+			break
+		}
+		m.clock.after(time.Minute)
+	}
+	require.ErrorIs(t, last.err, ErrTimeout)
+	// A network that fails for a moment leaves a notice of the same slot: it pairs.
+	m = newCodeScenario(t, theCode, theCode)
 	m.store.Store = &dht.Memory{Now: func() time.Time { return m.clock.now().Add(48 * time.Hour) }}
 	require.Error(t, m.stepInviter(t).err)
 	m.store.Store.(*dht.Memory).Now = m.clock.now

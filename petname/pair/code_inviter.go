@@ -13,7 +13,8 @@ import (
 // CodeInviter is the side that speaks the code. [CodeInviter.SaveWith] lets it be resumed.
 type CodeInviter struct {
 	codeSide
-	offer   []byte    // the message; nil before the first step
+	offer   []byte    // the message; nil until a peer has stored it
+	began   time.Time // of the first attempt to put it
 	expires time.Time // of the offer
 	noticed slot      // of the notice that is in the network; zero: none
 	answer  []byte    // the message; nil before it is made
@@ -41,7 +42,14 @@ func (i *CodeInviter) Step(ctx context.Context, store dht.Store, now time.Time) 
 	case i.answer != nil:
 		return i.sendAnswer(ctx, store, now)
 	case i.offer == nil:
-		return Event{}, i.publishOffer(ctx, store, now)
+		if i.began.IsZero() {
+			i.began = now
+		}
+		err := i.publishOffer(ctx, store, now)
+		if err != nil && i.err == nil && now.Sub(i.began) > CodeLife {
+			return i.timeout(now, err)
+		}
+		return Event{}, err
 	}
 	i.expires = endNear(i.expires, now)
 	// 1. An invitee cannot tell two offers in one slot apart: both fail.
@@ -96,11 +104,19 @@ func (i *CodeInviter) publishOffer(ctx context.Context, store dht.Store, now tim
 	for _, s := range i.code.slotsNear(now) {
 		mailboxes = append(mailboxes, s.mailbox(mailboxOffer))
 	}
-	stored, err := fetchAll(ctx, store, now, append(mailboxes, ownSlot.mailbox(mailboxAcceptance), ownSlot.mailbox(mailboxAnswer)))
+	offers := len(mailboxes)
+	mailboxes = append(mailboxes, ownSlot.mailbox(mailboxAcceptance), ownSlot.mailbox(mailboxAnswer))
+	if i.noticed != (slot{}) && i.noticed != ownSlot { // of the period before
+		mailboxes = append(mailboxes, i.noticed.mailbox(mailboxAcceptance))
+	}
+	stored, err := fetchAll(ctx, store, now, mailboxes)
 	if err != nil {
 		return err
 	}
-	if found := stored[len(mailboxes)]; found.present { // an invitee found the notice below
+	for n, found := range stored {
+		if n < offers || n == offers+1 || !found.present { // an invitee found the notice below
+			continue
+		}
 		if err := clocksError(found.message, now); err != nil {
 			_, err = i.fail(err)
 			return err

@@ -40,8 +40,8 @@ type Inviter struct {
 
 	lastPut time.Time  // when the invitation was last put
 	handled [][32]byte // by mailbox: the last message that was handled
-	pending *reply
-	err     error
+	pending *reply     // the answer that is not in the store yet; nil: none
+	err     error      // the final error of Step; nil: none
 }
 
 // reply is an answer that is not sent yet.
@@ -121,8 +121,8 @@ func (i *Inviter) Withdraw(ctx context.Context) error {
 // Step implements [Stepper]. The event is Accepted, once for each invitee; if a crash
 // follows SaveState, only SaveState receives it. Further steps refuse late invitees. The
 // final error is [ErrExpired], 10 minutes after the end of the invitation. While the clock
-// is over a day behind [Terms].Made, invitees are refused as late: that clock was ahead, and
-// the end may be years away.
+// is over clockTolerance (a day) behind [Terms].Made, admit refuses invitees as late: the
+// clock was ahead when the invitation was made, so its end may be years away.
 func (i *Inviter) Step(ctx context.Context, store dht.Store, now time.Time) (Event, error) {
 	switch {
 	case i.err != nil:
@@ -137,6 +137,9 @@ func (i *Inviter) Step(ctx context.Context, store dht.Store, now time.Time) (Eve
 	if i.lastPut.IsZero() || now.Sub(i.lastPut) >= republishInterval {
 		sealed := seal(invitationKey(i.invitation.secret), i.invitation.signed)
 		err := invitationMailbox(i.invitation.secret).put(ctx, store, sealed, uint64(now.Unix()), i.invitation.Expires.Add(gracePeriod+clockTolerance))
+		// With ErrOlder the store has a newer record: the invitation, put under a clock that was
+		// ahead (the sequence is the time), or a record of another holder of the secret. Another
+		// try replaces neither.
 		if err != nil && !errors.Is(err, dht.ErrOlder) {
 			return Event{}, err
 		}
@@ -159,7 +162,8 @@ func (i *Inviter) Step(ctx context.Context, store dht.Store, now time.Time) (Eve
 			i.handled[n] = hash
 			continue
 		}
-		r.index, r.hash, i.pending = n, hash, r
+		r.index, r.hash = n, hash
+		i.pending = r // kept until the put succeeds: the next Step tries again if send fails
 		if event, err := i.send(ctx, store, now); err != nil || event != (Event{}) {
 			return event, err
 		}
@@ -174,8 +178,8 @@ func (i *Inviter) send(ctx context.Context, store dht.Store, now time.Time) (Eve
 	if err != nil && !errors.Is(err, dht.ErrOlder) {
 		return Event{}, err
 	}
-	// An older record is the answer of before a restart, or of another holder of the
-	// secret; the invitee detects the latter.
+	// With ErrOlder the store has an answer: that of before a restart, or one of another holder
+	// of the secret; the invitee detects the latter.
 	i.handled[r.index], i.pending = r.hash, nil
 	return r.event, nil
 }

@@ -63,7 +63,7 @@ func Foreign(s string) string {
 	return ""
 }
 
-// decode returns a text in UTF-8.
+// decode returns a text in UTF-8. A text with a byte order mark of UTF-16 is converted.
 func decode(b []byte) string {
 	var order binary.ByteOrder
 	switch {

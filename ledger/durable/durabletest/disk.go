@@ -295,9 +295,9 @@ type file struct {
 	node *inode
 }
 
-// Write writes half of the data if it fails, as on a full disk.
+// Write writes half of the data if it fails, as on a full disk, and nothing after the power cut.
 func (f *file) Write(b []byte) (int, error) {
-	err := f.disk.begin("write")
+	err := f.disk.begin("write") // returns with the lock held
 	defer f.disk.mu.Unlock()
 	if errors.Is(err, ErrCrashed) {
 		return 0, err
@@ -306,6 +306,7 @@ func (f *file) Write(b []byte) (int, error) {
 		b = b[:len(b)/2]
 	}
 	n, werr := f.f.Write(b)
+	// content is a copy, since synced may share the array
 	f.node.content = append(bytes.Clone(f.node.content), b[:n]...)
 	f.node.modified = time.Time{}
 	return n, errors.Join(err, werr)

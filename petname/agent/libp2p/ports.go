@@ -137,7 +137,7 @@ func isInUse(err error) bool {
 // IP address, or else of any.
 func bound(listen, addrs []string) []string {
 	out := slices.Clone(listen)
-	taken := map[string]bool{}
+	taken := map[string]bool{} // transport and port
 	for _, sameIP := range []bool{true, false} {
 		for i, l := range listen {
 			parts, open := isOpen(l)
@@ -145,7 +145,7 @@ func bound(listen, addrs []string) []string {
 				continue
 			}
 			for _, addr := range addrs {
-				got := strings.Split(addr, "/")
+				got := strings.Split(addr, "/") // … tcp, 4001, p2p, 12D3Koo…
 				if len(got) < len(parts)+2 || taken[got[3]+got[4]] || got[1] != parts[1] || got[3] != parts[3] || sameIP && got[2] != parts[2] ||
 					!slices.Equal(got[5:len(parts)], parts[5:]) || got[len(parts)] != "p2p" {
 					continue

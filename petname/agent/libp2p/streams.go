@@ -92,7 +92,7 @@ func answer(ctx context.Context, s io.ReadWriter, store dht.Store, serving func(
 		if _, err := store.Put(ctx, p, record); err != nil {
 			status = statusRefused
 		}
-		_, err := s.Write([]byte{status, 0, 0})
+		_, err := s.Write([]byte{status, 0, 0}) // no record: length 0
 		return err
 	}
 	var found []byte

@@ -186,6 +186,7 @@ func openImage(file []byte) (image.Image, error) {
 	switch {
 	case bytes.HasPrefix(file, []byte("\x89PNG\r\n\x1a\n")):
 	case bytes.HasPrefix(file, []byte{0xff, 0xd8, 0xff}):
+		// each scan costs a pass over all pixels; ff da is the marker of one
 		if scans := bytes.Count(file, []byte{0xff, 0xda}); scans > maxScans {
 			return nil, fmt.Errorf("has %d scans", scans)
 		}

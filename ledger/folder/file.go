@@ -1,0 +1,300 @@
+package folder
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/ecdh"
+	"crypto/ed25519"
+	"crypto/hkdf"
+	"crypto/hpke"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+
+	"filippo.io/edwards25519"
+
+	"github.com/petnames-go/petnames/ledger"
+)
+
+const (
+	magic        = "petnames sync 1\n"
+	hintDomain   = "petnames/sync/hint/v1\x00"
+	keyDomain    = "petnames/sync/key/v1\x00"
+	framesDomain = "petnames/sync/frames/v1\x00"
+
+	saltSize   = 32
+	hintSize   = 8
+	sealedSize = 32 + 32 + 16 // encapsulated key, file key, tag
+	maxSlots   = 256          // as many as a book has devices
+	maxFrame   = 1 << 20      // bytes of ciphertext
+	lastFrame  = 1 << 31      // the bit in the length of the last frame
+	frameFill  = 256 << 10    // bytes of entries after which a frame is written
+)
+
+var (
+	errForeign    = errors.New("it was not written by petnames")
+	errNotForUs   = errors.New("it is for devices of another book, or was written before this device was admitted")
+	errIncomplete = errors.New("a part of it is missing: it may not have arrived yet")
+	errDamaged    = errors.New("it is damaged")
+)
+
+// montgomery returns the X25519 form of a device's Ed25519 key (RFC 7748, §4.1).
+func montgomery(id ledger.DeviceID) (*ecdh.PublicKey, error) {
+	p, err := new(edwards25519.Point).SetBytes(id[:])
+	if err != nil {
+		return nil, fmt.Errorf("device %v: %w", id, err)
+	}
+	return ecdh.X25519().NewPublicKey(p.BytesMontgomery())
+}
+
+// montgomeryPrivate returns the X25519 form of a device's private key.
+func montgomeryPrivate(key ed25519.PrivateKey) (*ecdh.PrivateKey, error) {
+	h := sha512.Sum512(key.Seed())
+	return ecdh.X25519().NewPrivateKey(h[:32])
+}
+
+// hintOf returns the hint by which a device finds its slot.
+func hintOf(salt []byte, id ledger.DeviceID) []byte {
+	h := sha256.New()
+	h.Write([]byte(hintDomain))
+	h.Write(salt)
+	h.Write(id[:])
+	return h.Sum(nil)[:hintSize]
+}
+
+func suite() (hpke.KDF, hpke.AEAD) { return hpke.HKDFSHA256(), hpke.AES256GCM() }
+
+// framesAEAD returns the cipher of the frames of a file.
+func framesAEAD(fileKey []byte) (cipher.AEAD, error) {
+	key, err := hkdf.Key(sha256.New, fileKey, nil, framesDomain, 32)
+	if err != nil {
+		return nil, err
+	}
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCM(block)
+}
+
+// nonce returns the nonce of a frame.
+func nonce(number uint64) []byte {
+	b := make([]byte, 12)
+	binary.BigEndian.PutUint64(b[4:], number)
+	return b
+}
+
+// content writes a file of entries for some devices. It is an io.WriterTo.
+type content struct {
+	devices []ledger.DeviceID
+	entries [][]byte
+}
+
+// WriteTo writes the file.
+func (c content) WriteTo(w io.Writer) (int64, error) {
+	fileKey, salt := make([]byte, 32), make([]byte, saltSize)
+	_, _ = rand.Read(fileKey)
+	_, _ = rand.Read(salt)
+	out := &counter{w: bufio.NewWriter(w)}
+	out.write([]byte(magic), salt, binary.BigEndian.AppendUint16(nil, uint16(len(c.devices))))
+	for _, id := range c.devices {
+		public, err := montgomery(id)
+		if err != nil {
+			return out.n, err
+		}
+		recipient, err := hpke.NewDHKEMPublicKey(public)
+		if err != nil {
+			return out.n, err
+		}
+		kdf, aead := suite()
+		sealed, err := hpke.Seal(recipient, kdf, aead, append([]byte(keyDomain), salt...), fileKey)
+		if err != nil {
+			return out.n, err
+		}
+		out.write(hintOf(salt, id), sealed)
+	}
+	aead, err := framesAEAD(fileKey)
+	if err != nil {
+		return out.n, err
+	}
+	var plain []byte
+	number := uint64(0)
+	flush := func(last uint32) {
+		length := binary.BigEndian.AppendUint32(nil, uint32(len(plain)+aead.Overhead())|last)
+		out.write(length, aead.Seal(nil, nonce(number), plain, length))
+		number, plain = number+1, plain[:0]
+	}
+	for _, e := range c.entries {
+		plain = appendBytes(plain, e)
+		if len(plain) >= frameFill {
+			flush(0)
+		}
+	}
+	flush(lastFrame)
+	if out.err == nil {
+		out.err = out.w.Flush()
+	}
+	return out.n, out.err
+}
+
+// counter counts the bytes that it writes, until the first error.
+type counter struct {
+	w   *bufio.Writer
+	n   int64
+	err error
+}
+
+func (c *counter) write(parts ...[]byte) {
+	for _, b := range parts {
+		if c.err == nil {
+			_, c.err = c.w.Write(b)
+			c.n += int64(len(b))
+		}
+	}
+}
+
+// appendBytes appends a CBOR byte string of at most 4 GiB.
+func appendBytes(b, s []byte) []byte {
+	switch n := len(s); {
+	case n < 24:
+		b = append(b, 0x40|byte(n))
+	case n < 1<<8:
+		b = append(b, 0x58, byte(n))
+	case n < 1<<16:
+		b = binary.BigEndian.AppendUint16(append(b, 0x59), uint16(n))
+	default:
+		b = binary.BigEndian.AppendUint32(append(b, 0x5a), uint32(n))
+	}
+	return append(b, s...)
+}
+
+// cutBytes reads a CBOR byte string at the start of b, in its shortest encoding.
+func cutBytes(b []byte) (s, rest []byte, err error) {
+	if len(b) == 0 || b[0]>>5 != 2 {
+		return nil, nil, errDamaged
+	}
+	head, n := 1, uint64(b[0]&0x1f)
+	if n >= 24 {
+		size := 1 << (n - 24)
+		if n > 26 || len(b) < 1+size {
+			return nil, nil, errDamaged
+		}
+		n, head = 0, 1+size
+		for _, c := range b[1:head] {
+			n = n<<8 | uint64(c)
+		}
+	}
+	if n > uint64(len(b)-head) {
+		return nil, nil, errDamaged
+	}
+	s, rest = b[head:head+int(n)], b[head+int(n):]
+	if !bytes.Equal(appendBytes(nil, s)[:head], b[:head]) {
+		return nil, nil, errDamaged
+	}
+	return s, rest, nil
+}
+
+// open returns the file key of a file for a device. r is at the frames then.
+func open(r io.Reader, id ledger.DeviceID, private *ecdh.PrivateKey) (cipher.AEAD, error) {
+	head := make([]byte, len(magic)+saltSize+2)
+	switch n, err := io.ReadFull(r, head); {
+	case n < len(magic) && magic[:n] == string(head[:n]) && cut(err):
+		return nil, errIncomplete
+	case string(head[:min(n, len(magic))]) != magic:
+		return nil, errForeign
+	case cut(err):
+		return nil, errIncomplete
+	case err != nil:
+		return nil, err
+	}
+	salt := head[len(magic) : len(magic)+saltSize]
+	count := int(binary.BigEndian.Uint16(head[len(magic)+saltSize:]))
+	if count > maxSlots {
+		return nil, errDamaged
+	}
+	slots := make([]byte, count*(hintSize+sealedSize))
+	if _, err := io.ReadFull(r, slots); cut(err) {
+		return nil, errIncomplete
+	} else if err != nil {
+		return nil, err
+	}
+	recipient, err := hpke.NewDHKEMPrivateKey(private)
+	if err != nil {
+		return nil, err
+	}
+	hint := hintOf(salt, id)
+	for ; len(slots) > 0; slots = slots[hintSize+sealedSize:] {
+		if !bytes.Equal(slots[:hintSize], hint) {
+			continue
+		}
+		kdf, aead := suite()
+		fileKey, err := hpke.Open(recipient, kdf, aead, append([]byte(keyDomain), salt...), slots[hintSize:hintSize+sealedSize])
+		if err != nil || len(fileKey) != 32 {
+			return nil, errDamaged
+		}
+		return framesAEAD(fileKey)
+	}
+	return nil, errNotForUs
+}
+
+// cut reports whether a file ended too early.
+func cut(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }
+
+// read yields the entries of a file for a device, as far as they can be read, and the
+// error after which nothing more can be; none at the end of a complete file.
+func read(r io.Reader, id ledger.DeviceID, private *ecdh.PrivateKey) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		aead, err := open(r, id, private)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		length := make([]byte, 4)
+		for number := uint64(0); ; number++ {
+			plain, last, err := readFrame(r, aead, number, length)
+			for err == nil && len(plain) > 0 {
+				var entry []byte
+				if entry, plain, err = cutBytes(plain); err == nil && !yield(entry, nil) {
+					return
+				}
+			}
+			if err != nil {
+				yield(nil, err)
+			}
+			if err != nil || last {
+				return
+			}
+		}
+	}
+}
+
+// readFrame reads the next frame. It uses length as a buffer.
+func readFrame(r io.Reader, aead cipher.AEAD, number uint64, length []byte) (plain []byte, last bool, err error) {
+	if _, err := io.ReadFull(r, length); cut(err) {
+		return nil, false, errIncomplete
+	} else if err != nil {
+		return nil, false, err
+	}
+	n := binary.BigEndian.Uint32(length)
+	last = n&lastFrame != 0
+	if n &^= lastFrame; n > maxFrame || int(n) < aead.Overhead() {
+		return nil, false, errDamaged
+	}
+	sealed := make([]byte, n)
+	if _, err := io.ReadFull(r, sealed); cut(err) {
+		return nil, false, errIncomplete
+	} else if err != nil {
+		return nil, false, err
+	}
+	if plain, err = aead.Open(sealed[:0], nonce(number), sealed, length); err != nil {
+		return nil, false, errDamaged
+	}
+	return plain, last, nil
+}
