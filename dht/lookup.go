@@ -364,9 +364,9 @@ func (l *lookup) failure(ctx context.Context) error {
 	case floorExpired && answered > 0:
 		err = &pointer.ExpiredError{Record: l.floor}
 	case l.noRecord > 0 && errors.Is(errors.Join(l.failures...), ErrSurrounded):
-		err = fmt.Errorf("%s: %w (%d peers answered): %w", l.pointer, ErrNotFound, answered, ErrSurrounded)
+		err = fmt.Errorf("%s: %w (%s answered): %w", l.pointer, ErrNotFound, peersText(answered), ErrSurrounded)
 	case l.noRecord > 0:
-		err = fmt.Errorf("%s: %w (%d peers answered)", l.pointer, ErrNotFound, answered)
+		err = fmt.Errorf("%s: %w (%s answered)", l.pointer, ErrNotFound, peersText(answered))
 	case l.invalid > 0:
 		err = fmt.Errorf("%s: %w: %s", l.pointer, ErrRejected, l.rejected[len(l.rejected)-1])
 	case len(l.resolver.Stores) == 0:

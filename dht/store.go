@@ -163,8 +163,20 @@ type ShortError struct {
 }
 
 func (e *ShortError) Error() string {
-	return fmt.Sprintf("stored by %d of %d peers, and %d are wanted (%d refused it, %d did not answer); try again",
-		e.Receipt.Stored, e.Receipt.Asked, e.Want, e.Receipt.Refused, e.Receipt.Unreachable)
+	are := "are"
+	if e.Want == 1 {
+		are = "is"
+	}
+	return fmt.Sprintf("stored by %d of %s, and %d %s wanted (%d refused it, %d did not answer); try again",
+		e.Receipt.Stored, peersText(e.Receipt.Asked), e.Want, are, e.Receipt.Refused, e.Receipt.Unreachable)
+}
+
+// peersText returns "1 peer", "2 peers" and so on.
+func peersText(n int) string {
+	if n == 1 {
+		return "1 peer"
+	}
+	return fmt.Sprintf("%d peers", n)
 }
 
 // RollbackError is the error of a look-up that found only records older than the

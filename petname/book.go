@@ -4,6 +4,7 @@ import (
 	"crypto"
 	"fmt"
 	"io"
+	"iter"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -51,6 +52,19 @@ func (o Options) ledger() ledger.Options {
 func Create(path string, identity, device crypto.Signer, o Options) (*Book, error) {
 	g := ledger.Genesis{Identity: identity, Device: device, DeviceName: o.DeviceName}
 	l, err := ledger.Create(path, g, fold{}, o.ledger())
+	if err != nil {
+		return nil, err
+	}
+	return newBook(l, o), nil
+}
+
+// Join creates the book of a further device in a new file at path, from the entries of
+// another device (the Missing of its ledger), which has admitted this one. identity is the
+// one that created the book. The entries are verified. If the file exists, the error is
+// fs.ErrExist and the file is unchanged; it wraps ledger.ErrRefused for entries that do not
+// verify, or that are of another book.
+func Join(path string, identity pointer.Pointer, device crypto.Signer, entries iter.Seq[[]byte], o Options) (*Book, error) {
+	l, err := ledger.Join(path, identity, device, entries, fold{}, o.ledger())
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	stdsync "sync"
 	"testing"
 
@@ -229,4 +230,33 @@ func TestErrorTexts(t *testing.T) {
 	require.Equal(t, `"nobody": not in the book`, text(a.Find("nobody")))
 	require.Equal(t, `name "a/b" has a slash: it reads as a path, not as one name`, text(a.Find("a/b")))
 	require.Equal(t, "that is your own pointer", text(a.Add(mustName("x"), link("me"), Source{})))
+}
+
+// The book of a further device has what the first one has, and only the identity's book is
+// joined.
+func TestABookIsJoinedByTheIdentitysDevicesAlone(t *testing.T) {
+	books := testDevices(t, 2)
+	_, err := books[0].Add(mustName("alice"), link("alice"), Source{})
+	require.NoError(t, err)
+	pull(t, books[1], books[0])
+	p, err := books[1].Lookup(mustName("alice"))
+	require.NoError(t, err)
+	require.Equal(t, pointerOf("alice"), p)
+	dir := t.TempDir()
+	for name, join := range map[string]func(file string) (*Book, error){
+		"a device that is not admitted": func(file string) (*Book, error) {
+			return Join(file, books[0].Identity(), testKey("three"), slices.Values(missing(t, books[0], nil)), testOptions())
+		},
+		"another identity": func(file string) (*Book, error) {
+			return Join(file, pointerOf("mallory"), testKey("two"), slices.Values(missing(t, books[0], nil)), testOptions())
+		},
+		"without the start": func(file string) (*Book, error) {
+			return Join(file, books[0].Identity(), testKey("two"), slices.Values(missing(t, books[0], nil)[1:]), testOptions())
+		},
+	} {
+		file := filepath.Join(dir, "ledger.db")
+		_, err := join(file)
+		require.ErrorIs(t, err, ledger.ErrRefused, name)
+		require.NoFileExists(t, file)
+	}
 }

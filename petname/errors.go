@@ -46,6 +46,14 @@ func (e *SequenceError) Error() string {
 	return fmt.Sprintf("sequence %d was used already: the last is %d", e.Sequence, e.Last)
 }
 
+// NoNameError is returned for a name that no contact has. It is an [ErrNotFound].
+type NoNameError struct{ Name name.Name }
+
+func (e *NoNameError) Error() string { return fmt.Sprintf("%q: %v", e.Name, ErrNotFound) }
+
+// Unwrap returns [ErrNotFound].
+func (e *NoNameError) Unwrap() error { return ErrNotFound }
+
 // TakenError is returned when the name or the label belongs to another contact.
 type TakenError struct {
 	Name    name.Name

@@ -39,9 +39,29 @@ type Event struct {
 	Sequence  uint64 // publish
 	// name, learn, decide: the suggestion that was decided; undo: the suggestion that is
 	// pending again; zero: none
-	Item    SuggestionID
-	Dropped bool // the body was dropped: no other field is set but ID, At and Op
+	Item     SuggestionID
+	Received SuggestionID    // suggest
+	Kind     SuggestionKind  // suggest
+	By       pointer.Pointer // suggest, hear: the signer; zero: no statement was signed
+	// suggest: the subject, zero if it is not known yet; hear: the key that a denial is about
+	About    pointer.Pointer
+	Decision Decision // decide
+	// hear: the kind of the statement: "edges", "retraction" or "denial"
+	Statement string
+	Dropped   bool // the body was dropped: no other field is set but ID, At and Op
 }
+
+// Decision is a decision on a suggestion other than its acceptance under a name.
+type Decision string
+
+const (
+	DecisionDecline  Decision = "declined"
+	DecisionNever    Decision = "never"     // declined, and later suggestions of its pointer are refused
+	DecisionWithdraw Decision = "withdrawn" // by its sender
+	DecisionConsent  Decision = "agreed"    // to a mutual introduction
+)
+
+var decisions = map[verdict]Decision{verdictDecline: DecisionDecline, verdictNever: DecisionNever, verdictWithdraw: DecisionWithdraw, verdictConsent: DecisionConsent}
 
 // Log yields the history, ordered by the clocks of the entries. Each entry is
 // verified when it is read. After an error for a damaged entry the iteration
@@ -81,14 +101,9 @@ func logged(e ledger.Entry, body []byte, open opener) Event {
 // event returns the event of an entry whose body decodeAct has read.
 func event(e ledger.Entry, a act) Event {
 	ev := Event{ID: e.ID(), At: e.Time(), Op: a.Op.String(), Name: a.Name, Label: a.Label, Undoes: a.Number, Lookalike: a.Lookalike}
-	if a.Contact != nil {
-		ev.Contact, _ = pointer.FromBytes(a.Contact) // decodeAct checked it
-	}
+	ev.Contact, ev.Audience = optionalPointer(a.Contact), optionalPointer(a.Audience) // decodeAct checked them
 	if a.Op == opPin && a.Of != nil {
-		ev.Contact, _ = pointer.FromBytes(a.Of) // the pointer that the decision is about; likewise
-	}
-	if a.Audience != nil {
-		ev.Audience, _ = pointer.FromBytes(a.Audience) // decodeAct checked it
+		ev.Contact = optionalPointer(a.Of) // the pointer that the decision is about
 	}
 	if a.Op == opKeep && a.Keep == keepOff {
 		ev.Op = "unkeep"
@@ -107,5 +122,37 @@ func event(e ledger.Entry, a act) Event {
 	if a.Published != nil {
 		ev.Value, ev.Sequence = a.Published.Value, a.Published.Sequence
 	}
+	ev.Decision = decisions[a.Verdict]
+	if s := a.Suggestion; s != nil {
+		ev.Kind, ev.Received = SuggestionKind(s.Kind), s.id()
+		ev.By, ev.About = optionalPointer(s.By), optionalPointer(s.About)
+	}
+	if a.Statement != nil {
+		if s, err := introduce.Restore(a.Statement); err == nil { // openAct verified it
+			ev.setStatement(s)
+		}
+	}
 	return ev
+}
+
+// setStatement sets what an event states of a signed statement.
+func (ev *Event) setStatement(s introduce.Statement) {
+	if edges, is := s.Edges(); is {
+		ev.Statement, ev.By = "edges", edges.By
+	}
+	if r, is := s.Retraction(); is {
+		ev.Statement, ev.By = "retraction", r.By
+	}
+	if d, is := s.Denial(); is {
+		ev.Statement, ev.By, ev.About = "denial", d.By, d.About
+	}
+}
+
+// optionalPointer returns the pointer of bytes that were checked, or zero for nil.
+func optionalPointer(b []byte) pointer.Pointer {
+	if b == nil {
+		return pointer.Pointer{}
+	}
+	p, _ := pointer.FromBytes(b)
+	return p
 }

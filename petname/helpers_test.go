@@ -162,10 +162,9 @@ func devices(t tb, dir string, n int) []*Book {
 		require.NoError(t, first.Ledger().AdmitDevice(testKey("me"), testKey(name).Public().(ed25519.PublicKey), name))
 	}
 	for i, name := range names[1:n] {
-		o := options(i + 1)
-		l, err := ledger.Join(filepath.Join(dir, name+".db"), first.Identity(), testKey(name), slices.Values(missing(t, first, nil)), fold{}, o.ledger())
+		b, err := Join(filepath.Join(dir, name+".db"), first.Identity(), testKey(name), slices.Values(missing(t, first, nil)), options(i+1))
 		require.NoError(t, err)
-		books = append(books, newBook(l, o))
+		books = append(books, b)
 	}
 	return books
 }

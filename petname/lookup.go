@@ -69,7 +69,7 @@ func lookup(v *ledger.View, n name.Name) (claimant, error) {
 		return claimant{}, err
 	}
 	if stored == nil {
-		return claimant{}, fmt.Errorf("%q: %w", n.String(), ErrNotFound)
+		return claimant{}, &NoNameError{n}
 	}
 	c, one, err := decodeRow(stored)
 	if err != nil {

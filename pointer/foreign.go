@@ -300,7 +300,7 @@ func (p Pointer) As(f Form) (string, error) {
 		return multihash.Multihash(p.multihash).B58String(), nil
 	}
 	if !slices.Contains(Forms(), f) {
-		return "", fmt.Errorf("%s is no form of a key: they are %v", quote(string(f)), Forms())
+		return "", fmt.Errorf("%s is no form of a key: the forms are %s, %s, %s and %s", quote(string(f)), FormPeer, FormDIDKey, FormSSH, FormPkarr)
 	}
 	decoded, err := multihash.Decode([]byte(p.multihash))
 	if err != nil || decoded.Code != multihash.IDENTITY {

@@ -78,6 +78,7 @@ func (a *app) run(args []string) int {
 }
 
 func (a *app) root() *cobra.Command {
+	version := false
 	root := &cobra.Command{
 		Use:   "petname",
 		Short: "Names that you choose for public keys",
@@ -99,12 +100,18 @@ retrying), 8 conflict, 130 interrupted.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if version {
+				return a.printVersion()
+			}
+			return cmd.Help()
+		},
 	}
+	root.Flags().BoolVar(&version, "version", false, "print the version, as the verb version does")
 	f := root.PersistentFlags()
 	f.StringVar(&a.home, "home", "", "the `folder` of the identity (default: $PETNAME_HOME, or the platform's data folder)")
 	f.BoolVar(&a.json, "json", false, "print one JSON object")
-	f.BoolVarP(&a.quiet, "quiet", "q", false, "no hints and no progress")
+	f.BoolVarP(&a.quiet, "quiet", "q", false, "no hints and no progress; of resolve, id, init, publish, show and key rotate the value alone")
 	f.BoolVar(&a.noInput, "no-input", false, "ask for nothing on the terminal")
 	f.StringVar(&a.passphraseFile, "passphrase-file", "", "`file` whose first line unlocks the identity key")
 	root.CompletionOptions.DisableDefaultCmd = true

@@ -47,7 +47,7 @@ petname undo reverts it.`,
 	}
 	cmd.Flags().StringVar(&request.Next, "next", "", "believe this `next key`, as show prints it")
 	cmd.Flags().StringVar(&request.Successor, "successor", "", "believe that the contact moved to this `pointer`, as show names it")
-	cmd.Flags().DurationVar(&request.Timeout, "timeout", 30*time.Second, "give up after")
+	durationFlag(cmd.Flags(), &request.Timeout, "timeout", 30*time.Second, "give up after")
 	return cmd
 }
 

@@ -50,5 +50,5 @@ func warnCopy(a *app, c *otherCopy) {
 		return
 	}
 	a.warn("%s", name.Clean(c.Text))
-	a.warn("use one home alone for one identity; if the other copy is not yours, rotate to a key that it does not have: petname key rotate --help")
+	a.warn("use one home alone for one identity; if the other copy is not yours, rotate to a key that it does not have:\n  petname key rotate --help")
 }

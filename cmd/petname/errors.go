@@ -64,6 +64,7 @@ func classify(err error) *failure {
 		unsaved   *agent.UnsavedError
 		replaced  *agent.SupersededError
 		norecord  *agent.NoRecordError
+		unfollow  *agent.FollowError
 		nickless  *agent.NoNicknameError
 		nocard    *agent.NoCardError
 		name      *name.Error
@@ -130,7 +131,7 @@ func classify(err error) *failure {
 	case errors.Is(err, ledger.ErrReadOnly), errors.Is(err, syscall.EROFS):
 		return set("read_only", exitFailure, "copy the home to where it can be written, and give that with --home")
 	case errors.As(err, &argument):
-		next := map[string]string{"path": "a content path starts with /ipfs/ or /ipns/"}[argument.Name]
+		next := map[string]string{"path": pathNext}[argument.Name]
 		return set("usage", exitUsage, next)
 	case errors.As(err, &address):
 		if rest, ok := strings.CutPrefix(address.Reason, address.Kind+" address "); ok { // of a flag of node
@@ -172,6 +173,8 @@ func classify(err error) *failure {
 		return set("damaged", exitFailure, lacking.Next())
 	case errors.As(err, &file):
 		return set("damaged", exitFailure, file.Next())
+	case errors.As(err, &unfollow):
+		return set("not_followed", exitFailure, "petname resolve "+shellWord(unfollow.Path))
 	case errors.As(err, &norecord):
 		return set("not_found", exitNotFound, "petname resolve "+norecord.Pointer.String())
 	case errors.As(err, &nickless), errors.Is(err, agent.ErrSameContact):
@@ -260,7 +263,7 @@ func classify(err error) *failure {
 	case errors.Is(err, petname.ErrOwnPointer):
 		return set("own_pointer", exitConflict, "petname id")
 	case errors.Is(err, petname.ErrNotFound):
-		return set("not_found", exitNotFound, "petname list\npetname find TEXT")
+		return set("not_found", exitNotFound, noContactNext)
 	case errors.Is(err, petname.ErrNothingToUndo):
 		return set("not_found", exitNotFound, "petname log")
 	case errors.Is(err, dht.ErrNotFound):

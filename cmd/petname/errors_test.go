@@ -145,6 +145,7 @@ func TestClassify(t *testing.T) {
 		{&home.IncompleteError{Dir: "/h", Missing: []string{"identity.key"}, Present: []string{"ledger.db"}}, "no_home", 3, "delete nothing there: put identity.key back into /h from a copy of the home"},
 		{ledger.ErrReadOnly, "read_only", 1, "copy the home to where it can be written, and give that with --home"},
 		{&fs.PathError{Op: "open", Path: "x", Err: syscall.EROFS}, "read_only", 1, "copy the home to where it can be written, and give that with --home"},
+		{&agent.FollowError{Path: "ana maria", Value: "/ipns/x"}, "not_followed", 1, "petname resolve 'ana maria'"},
 		{&agent.NoRecordError{Pointer: p}, "not_found", 3, "petname resolve " + p.String()},
 		{&agent.NoNicknameError{Name: bob, To: "to suggest"}, "usage", 2, ""},
 		{agent.ErrSameContact, "usage", 2, ""},

@@ -35,8 +35,11 @@ func printContradictions(w *bufio.Writer, st name.Style, all []contradiction) {
 		fmt.Fprintf(w, "%s introduced\n", nickname(st, "", c.By))
 		printField(w, "as", nickname(st, c.Suggested, c.Pointer))
 		printField(w, "on", c.Made.Local().Format(time.DateTime))
-		printField(w, "to", nickname(st, "", c.To))
-		printField(w, "DENIED BY", nickname(st, "", c.DeniedBy)+", "+c.Denied.Local().Format(time.DateTime))
+		printField(w, "introducer", c.By)
+		printField(w, "recipient", c.To)
+		printField(w, "key", c.Pointer)
+		printField(w, "DENIED BY", c.DeniedBy)
+		printField(w, "", "on "+c.Denied.Local().Format(time.DateTime))
 	}
 }
 

@@ -33,6 +33,10 @@ With --as the key is printed in the form of another system alone: did:key, peer
 				return a.printResult(id, err, err == nil, func(w *bufio.Writer) { fmt.Fprintln(w, id.As) })
 			}
 			return a.printResult(id, err, err == nil, func(w *bufio.Writer) {
+				if a.quiet {
+					fmt.Fprintln(w, id.Link)
+					return
+				}
 				fmt.Fprintf(w, "%s\n\n", id.Link)
 				printField(w, "pointer", id.Pointer)
 				if id.Nickname != "" {

@@ -55,6 +55,10 @@ that file only, under the same passphrase: keep the file off this computer.`,
 				Next     string `json:"next"`
 				Recovery string `json:"recovery"`
 			}{id.Pointer, id.Nickname, id.Device, id.Next, id.Recovery}, err, err == nil, func(w *bufio.Writer) {
+				if a.quiet {
+					fmt.Fprintln(w, id.Pointer)
+					return
+				}
 				fmt.Fprintf(w, "your pointer is\n  %s\n", id.Pointer)
 				fmt.Fprintf(w, "your next key is %s\n", recoveryText(id.Recovery))
 			})

@@ -72,7 +72,7 @@ file learns the introducer, the recipient and the introduced contact.`,
 	f.StringVar(&request.As, "as", "", "the `name` to suggest (default: the contact's nickname)")
 	f.StringVar(&request.Note, "note", "", "a `text` for the recipient")
 	f.BoolVar(&request.Both, "both", false, "introduce them to each other, if both agree")
-	f.DurationVar(&request.Expires, "expires", agent.IntroductionLifetime, "how long it can be accepted")
+	durationFlag(f, &request.Expires, "expires", agent.IntroductionLifetime, "how long it can be accepted")
 	f.StringVarP(&file, "output", "o", "", "write it to a `file` instead of sending it; - for standard output")
 	completeFlag(cmd, "to", a.completeMoreNames)
 	return cmd

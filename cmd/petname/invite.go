@@ -61,7 +61,7 @@ ended, a running node, or petname inbox, answers both.`,
 	f.BoolVar(&qr, "qr", false, "show a QR code")
 	f.StringVarP(&file, "output", "o", "", "write the QR code as a PNG to a `file`")
 	f.IntVar(&request.Uses, "uses", 1, "the `number` of times that the link can be used")
-	f.DurationVar(&request.Expires, "expires", 10*time.Minute, "how long the link is valid")
+	durationFlag(f, &request.Expires, "expires", 10*time.Minute, "how long the link is valid")
 	f.StringVar(&request.Purpose, "purpose", "", "a `text` for the recipient of the link")
 	f.StringVar(&request.For, "for", "", "the only recipient that can use the link: a `pointer` or a name")
 	f.BoolVar(&noWait, "no-wait", false, "do not wait for the recipient")
@@ -145,8 +145,11 @@ func (a *app) drawQR(text string) error {
 		return nil // the link is printed
 	}
 	if wide := terminalWidth(a.stdout); wide > 0 && wide < qrColumns(drawn) {
-		a.warn("the terminal is too narrow for the QR code; a picture can be written instead:\n  petname invite -o qr.png")
+		a.warn("too narrow for the QR code; a picture can be written instead:\n  petname invite -o qr.png")
 		return nil
+	}
+	if isTerminal(a.stdout) && a.style() != name.Colour {
+		a.hint("without colours, the QR code is inverted on a light ground; a picture is not:\n  petname invite -o qr.png")
 	}
 	if _, err := fmt.Fprintf(a.stdout, "\n%s", drawn); err != nil {
 		return classify(err)
@@ -192,17 +195,24 @@ With - the code or link is read from standard input.`,
 			var c paired
 			err = a.call("pair", request, &c)
 			err = a.printResult(c, err, c.Pointer != "", func(w *bufio.Writer) {
-				if c.Suggestion == "" || c.Name != "" {
+				switch {
+				case c.Suggestion == "":
 					fmt.Fprintln(w, contactLine(a.style(), c.contact))
-				} else {
+				case c.Name != "":
+					fmt.Fprintf(w, "paired with %s, which is in your book:\n%s\n", shownName(a.style(), c.Name), contactLine(a.style(), c.contact))
+				default:
 					fmt.Fprintf(w, "paired with %s\n", nickname(a.style(), c.Nickname, c.Pointer))
 				}
 				if c.Purpose != "" {
 					printField(w, "for", a.style().Text(c.Purpose))
 				}
 			})
-			if err == nil && c.Suggestion != "" && c.Name == "" {
+			switch {
+			case err != nil || c.Suggestion == "":
+			case c.Name == "":
 				a.hint("choose a name:\n  petname accept %s --as NAME", c.Suggestion)
+			default:
+				a.hint("to record in your book that you paired:\n  petname accept %s --as %s", c.Suggestion, shellWord(c.Name))
 			}
 			return err
 		},
@@ -267,7 +277,7 @@ type invited struct {
 
 func (v *verbs) invite(ctx context.Context, a inviteArgs) (*invited, error) {
 	if a.Expires < time.Minute || a.Expires > agent.MaxLifetime {
-		return nil, usage("--expires %s: must be at least a minute and at most %s", a.Expires, agent.MaxLifetime)
+		return nil, usage("--expires %s: must be at least a minute and at most %d days", a.Expires, agent.MaxLifetime/(24*time.Hour))
 	}
 	if a.Uses < 1 || a.Uses > pair.MaxUses {
 		return nil, usage("--uses %d: must be from 1 to %d", a.Uses, pair.MaxUses)
@@ -327,8 +337,8 @@ func (v *verbs) pair(ctx context.Context, a pairArgs) (*paired, error) {
 	}
 	out := &paired{Suggestion: s.ID.String(), Purpose: name.Clean(s.Note), contact: contact{Pointer: s.Pointer.String(), Nickname: name.Clean(s.Nickname), Next: s.Next.String(),
 		Provenance: []fact{{Kind: string(s.Kind), By: "me", Channel: s.Channel, At: s.At}}}}
-	if c, err := v.agent.ByPointer(s.Pointer); err == nil {
-		out.Name = c.Name.String()
+	if c, err := v.agent.ByPointer(s.Pointer); err == nil && !c.Name.IsZero() {
+		out.Name, out.Provenance = c.Name.String(), asContact(c).Provenance
 	}
 	if err := v.addLookalikes(&out.contact, s.Pointer); err != nil {
 		return nil, err

@@ -87,6 +87,8 @@ func printKept(w *bufio.Writer, s name.Style, out keptList) {
 		}
 		fmt.Fprintf(w, "%s  %s", shown, nickname(s, "", k.Pointer))
 		switch {
+		case k.Next == nil && out.Running:
+			fmt.Fprint(w, "  first look-up soon")
 		case k.Next == nil:
 			fmt.Fprint(w, "  waits for a running node")
 		case k.Looked == nil:
@@ -94,7 +96,7 @@ func printKept(w *bufio.Writer, s name.Style, out keptList) {
 		case k.Problem != "":
 			fmt.Fprintf(w, "  %s; again %s", name.Clean(k.Problem), timeText(*k.Next))
 		default:
-			fmt.Fprintf(w, "  %d of %s have it; next look-up %s", k.Holders, peersText(k.Asked), timeText(*k.Next))
+			fmt.Fprintf(w, "  held by %d of %s; next look-up %s", k.Holders, peersText(k.Asked), timeText(*k.Next))
 		}
 		fmt.Fprintln(w)
 	}
@@ -150,8 +152,9 @@ type keepArgs struct {
 
 // keptList is the result of keep and unkeep: all contacts that are kept now.
 type keptList struct {
-	Kept  []keptContact `json:"kept"`
-	Added []string      `json:"added,omitempty"` // pointers that this call added
+	Kept    []keptContact `json:"kept"`
+	Added   []string      `json:"added,omitempty"`   // pointers that this call added
+	Running bool          `json:"running,omitempty"` // a node of this home runs
 	// Visible is keepVisible with the command that reverts it, when the first contacts are added.
 	Visible string `json:"visible,omitempty"`
 }
@@ -182,7 +185,7 @@ func (v *verbs) kept(context.Context, noArgs) (*keptList, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &keptList{Kept: []keptContact{}}
+	out := &keptList{Kept: []keptContact{}, Running: v.serving}
 	for c, err := range v.agent.Republished() {
 		if err != nil {
 			return nil, err
@@ -218,7 +221,7 @@ func (v *verbs) setKept(ctx context.Context, a keepArgs, on bool) (*keptList, er
 	}
 	if on && a.All && !a.Yes && len(ids) > 0 {
 		return before, &failure{Code: "keep_all", Exit: exitChoose,
-			Message: fmt.Sprintf("--all is every contact in your book (%d more).\n", len(ids)) + keepVisible + "\npetname unkeep --all ends it.",
+			Message: fmt.Sprintf("--all is every contact in your book (%d more).\n", len(ids)) + keepVisible,
 			Next:    "petname keep --all --yes"}
 	}
 	if err := v.agent.SetRepublished(ids, on); err != nil {

@@ -16,8 +16,9 @@ import (
 
 func (a *app) keyVerb() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "key",
-		Short: "Rotate to your next key",
+		Use:        "key",
+		SuggestFor: []string{"rotate"},
+		Short:      "Rotate to your next key",
 		Long: `Replace the identity key. The next key is known to your contacts before it is
 needed, by a commitment in your link and in your cards: see petname key rotate.
 To make a home from a recovery file, see petname recover.`,
@@ -73,6 +74,10 @@ reverted if the key had not changed. Rotating again finishes it, once.`,
 				a.warn("an interrupted rotation was finished, and the key was not rotated again")
 			}
 			err = a.printResult(out, err, out.Pointer != "", func(w *bufio.Writer) {
+				if a.quiet {
+					fmt.Fprintln(w, out.Pointer)
+					return
+				}
 				fmt.Fprintf(w, "your pointer is now\n  %s\n", out.Pointer)
 				printField(w, "succeeds", out.Former[len(out.Former)-1])
 				printField(w, "next key", recoveryText(out.Recovery))

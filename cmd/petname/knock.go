@@ -75,7 +75,7 @@ To receive their answer, add them to your book, and publish.`,
 	f := cmd.Flags()
 	f.StringVar(&request.Note, "note", "", "a `text` for the recipient: your name, and your reason")
 	f.StringVar(&request.As, "as", "", "the `name` to suggest for you (default: your nickname)")
-	f.DurationVar(&request.Expires, "expires", agent.RequestLifetime, "how long it can be accepted")
+	durationFlag(f, &request.Expires, "expires", agent.RequestLifetime, "how long it can be accepted")
 	f.IntVar(&request.Puzzles, "puzzles", 0, fmt.Sprintf("the `number` of puzzles to solve, up to %d (default: what their card asks for, or %d)", agent.MaxSolutions, agent.DefaultSolutions))
 	f.BoolVar(&request.Stop, "stop", false, "cancel the contact request")
 	return cmd

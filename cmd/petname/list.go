@@ -13,10 +13,11 @@ import (
 
 func (a *app) listVerb() *cobra.Command {
 	return &cobra.Command{
-		Use:     "list",
-		Aliases: []string{"ls"},
-		Short:   "List your contacts",
-		Long:    "List the contacts in the book, in alphabetical order. Your own identity is\nnot among them.",
+		Use:        "list",
+		SuggestFor: []string{"contacts"},
+		Aliases:    []string{"ls"},
+		Short:      "List your contacts",
+		Long:       "List the contacts in the book, in alphabetical order. Your own identity is\nnot among them.",
 		Example: `  petname list
   petname list --json`,
 		Args: cobra.NoArgs,

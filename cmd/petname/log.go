@@ -86,11 +86,11 @@ func entryText(s name.Style, e entry) string {
 	case "undo":
 		return fmt.Sprintf("reverted entry %d", e.Undoes)
 	case "suggest":
-		return "received a suggestion"
+		return suggestedText(s, e)
 	case "decide":
-		return "decided on a suggestion"
+		return decidedText(e)
 	case "hear":
-		return "received a statement of a contact"
+		return statedText(s, e)
 	case "profile":
 		return fmt.Sprintf("set your nickname to %q", e.Name)
 	case "publish":
@@ -106,6 +106,57 @@ func entryText(s name.Style, e entry) string {
 		return "(its content was dropped)"
 	}
 	return "(of a kind that this version does not know)"
+}
+
+// suggestedText describes a suggestion that was received.
+func suggestedText(s name.Style, e entry) string {
+	by, about := recipientText(s, e.ByName, e.By), recipientText(s, e.AboutName, e.About)
+	switch petname.SuggestionKind(e.Kind) {
+	case petname.Introduced:
+		return fmt.Sprintf("%s introduced %s (suggestion %s)", by, about, e.Suggestion)
+	case petname.Paired:
+		return fmt.Sprintf("paired with %s (suggestion %s)", about, e.Suggestion)
+	case petname.Invited:
+		return fmt.Sprintf("your invitation was used by %s (suggestion %s)", about, e.Suggestion)
+	case petname.Mutual:
+		return fmt.Sprintf("%s offered to introduce you to each other (suggestion %s)", by, e.Suggestion)
+	case petname.Acquainted:
+		return fmt.Sprintf("%s introduced you and %s to each other (suggestion %s)", by, about, e.Suggestion)
+	case petname.Question:
+		return fmt.Sprintf("%s asked whether the key %s is yours (suggestion %s)", by, about, e.Suggestion)
+	case petname.ContactRequest:
+		return fmt.Sprintf("%s requested contact (suggestion %s)", about, e.Suggestion)
+	}
+	return "received a suggestion"
+}
+
+// decidedText describes a decision on a suggestion.
+func decidedText(e entry) string {
+	switch petname.Decision(e.Decision) {
+	case petname.DecisionDecline:
+		return "declined suggestion " + e.Suggestion
+	case petname.DecisionNever:
+		return "declined suggestion " + e.Suggestion + ", and all later ones of its pointer"
+	case petname.DecisionWithdraw:
+		return "suggestion " + e.Suggestion + " was withdrawn by its sender"
+	case petname.DecisionConsent:
+		return "agreed to the introduction of suggestion " + e.Suggestion
+	}
+	return "decided on a suggestion"
+}
+
+// statedText describes a signed statement that was received.
+func statedText(s name.Style, e entry) string {
+	by := recipientText(s, e.ByName, e.By)
+	switch e.Statement {
+	case "edges":
+		return by + " changed the labels that are shared with you alone"
+	case "retraction":
+		return by + " withdrew an introduction"
+	case "denial":
+		return fmt.Sprintf("%s stated that the key %s is not theirs", by, nickname(s, "", e.About))
+	}
+	return "received a statement of a contact"
 }
 
 // recipientText returns the petname of a recipient, or without one its pointer.
@@ -134,12 +185,20 @@ type entry struct {
 	Label     string    `json:"label,omitempty"`
 	To        string    `json:"to,omitempty"`      // pointer of the contact that the label is for; empty: it is public
 	ToName    string    `json:"to_name,omitempty"` // its petname
-	Kind      string    `json:"kind,omitempty"`    // of the fact in the entry
+	Kind      string    `json:"kind,omitempty"`    // of the fact in the entry, or of the suggestion
 	Undoes    uint64    `json:"undoes,omitempty"`
 	Value     string    `json:"value,omitempty"`
 	Sequence  uint64    `json:"sequence,omitempty"`
 	Lookalike bool      `json:"lookalike,omitempty"` // named though it looks like another
 	Dropped   bool      `json:"dropped,omitempty"`
+
+	Suggestion string `json:"suggestion,omitempty"` // number of the suggestion that was received or decided on
+	By         string `json:"by,omitempty"`         // pointer of the contact that signed what was received
+	ByName     string `json:"by_name,omitempty"`    // its petname
+	About      string `json:"about,omitempty"`      // pointer of the subject of a suggestion, or of a denial
+	AboutName  string `json:"about_name,omitempty"` // its petname
+	Decision   string `json:"decision,omitempty"`   // "declined", "never", "withdrawn" or "agreed"
+	Statement  string `json:"statement,omitempty"`  // kind of the statement: "edges", "retraction" or "denial"
 }
 
 // entries is the result of log.
@@ -153,7 +212,15 @@ type entries struct {
 // label.
 func (v *verbs) asEntry(ev petname.Event) entry {
 	out := entry{ID: ev.ID.String(), At: ev.At, Op: ev.Op, Name: name.Clean(ev.Name), Label: name.Clean(ev.Label),
-		Undoes: ev.Undoes, Value: ev.Value, Sequence: ev.Sequence, Dropped: ev.Dropped, Lookalike: ev.Lookalike}
+		Undoes: ev.Undoes, Value: ev.Value, Sequence: ev.Sequence, Dropped: ev.Dropped, Lookalike: ev.Lookalike,
+		Kind: string(ev.Kind), Decision: string(ev.Decision), Statement: ev.Statement}
+	for _, id := range []petname.SuggestionID{ev.Item, ev.Received} {
+		if id != (petname.SuggestionID{}) {
+			out.Suggestion = id.String()
+		}
+	}
+	out.By, out.ByName = v.nameOf(ev.By)
+	out.About, out.AboutName = v.nameOf(ev.About)
 	for _, was := range ev.Was {
 		out.Was = append(out.Was, name.Clean(was))
 	}
@@ -171,6 +238,18 @@ func (v *verbs) asEntry(ev petname.Event) entry {
 		out.Kind = ev.Fact.Kind
 	}
 	return out
+}
+
+// nameOf returns the text of a pointer, and the petname of the contact that has or had
+// it; "" for the zero pointer.
+func (v *verbs) nameOf(p pointer.Pointer) (text, petname string) {
+	if p.IsZero() {
+		return "", ""
+	}
+	if c, err := v.agent.ByPointer(p); err == nil {
+		petname = c.Name.String()
+	}
+	return p.String(), petname
 }
 
 // logArgs are the arguments of log.
@@ -199,7 +278,7 @@ func (v *verbs) log(ctx context.Context, a logArgs) (*entries, error) {
 		if err != nil {
 			return out, err
 		}
-		if only.IsZero() || ev.Contact == only || ev.Audience == only {
+		if only.IsZero() || ev.Contact == only || ev.Audience == only || v.isOf(ev.By, only) || v.isOf(ev.About, only) {
 			out.Entries = append(out.Entries, v.asEntry(ev))
 		}
 	}
@@ -207,4 +286,13 @@ func (v *verbs) log(ctx context.Context, a logArgs) (*entries, error) {
 		return out, &failure{Code: "damaged", Exit: exitUnverified, Message: out.Problems[0], Next: "petname doctor"}
 	}
 	return out, nil
+}
+
+// isOf reports whether a pointer is or was that of the contact with an id.
+func (v *verbs) isOf(p, id pointer.Pointer) bool {
+	if p.IsZero() {
+		return false
+	}
+	c, err := v.agent.ByPointer(p)
+	return err == nil && c.ID == id
 }

@@ -32,6 +32,73 @@ func TestEveryOperationOfTheLogHasAText(t *testing.T) {
 	}
 }
 
+// The log describes every kind of suggestion, every decision and every kind of statement,
+// in words that no other entry has, with the names of the parties.
+func TestEverySuggestionOfTheLogHasAText(t *testing.T) {
+	by, about := newPointer(t), newPointer(t)
+	entries := map[string]entry{}
+	for _, kind := range constants(t, "suggestion.go", "SuggestionKind") {
+		entries["suggest "+kind] = entry{Op: "suggest", Kind: kind}
+	}
+	for _, decision := range constants(t, "event.go", "Decision") {
+		entries["decide "+decision] = entry{Op: "decide", Decision: decision}
+	}
+	for _, statement := range []string{"edges", "retraction", "denial"} {
+		entries["hear "+statement] = entry{Op: "hear", Statement: statement}
+	}
+	require.Len(t, entries, 7+4+3)
+	seen := map[string]string{}
+	for what, e := range entries {
+		e.By, e.ByName, e.About, e.AboutName, e.Suggestion = by, "ana", about, "bob", "744544389421"
+		text := entryText(name.Plain, e)
+		for _, none := range []string{"suggest", "decide", "hear"} {
+			require.NotEqual(t, entryText(name.Plain, entry{Op: none}), text, what)
+		}
+		require.Empty(t, seen[text], "%s: %s", what, text)
+		seen[text] = what
+		switch e.Op {
+		case "hear":
+			require.Contains(t, text, "ana")
+		case "suggest":
+			require.Contains(t, text, "(suggestion 744544389421)")
+			require.Regexp(t, "ana|bob", text)
+		default:
+			require.Contains(t, text, "744544389421")
+		}
+		require.NotContains(t, text, "public")
+	}
+	require.Equal(t, "ana introduced bob (suggestion 7)", entryText(name.Plain, entry{Op: "suggest", Kind: "introduced", By: by, ByName: "ana", About: about, AboutName: "bob", Suggestion: "7"}))
+	require.Equal(t, "paired with "+short(t, about)+" (suggestion 7)", entryText(name.Plain, entry{Op: "suggest", Kind: "paired", About: about, Suggestion: "7"}))
+	require.Equal(t, "declined suggestion 7", entryText(name.Plain, entry{Op: "decide", Decision: "declined", Suggestion: "7"}))
+}
+
+func short(t *testing.T, text string) string {
+	p, err := pointer.Parse(text)
+	require.NoError(t, err)
+	return p.Short()
+}
+
+// constants returns the values of the constants of a type of package petname.
+func constants(t *testing.T, file, kind string) (values []string) {
+	parsed, err := parser.ParseFile(token.NewFileSet(), "../../petname/"+file, nil, 0)
+	require.NoError(t, err)
+	ast.Inspect(parsed, func(n ast.Node) bool {
+		spec, is := n.(*ast.ValueSpec)
+		if !is || len(spec.Values) != 1 {
+			return true
+		}
+		if of, is := spec.Type.(*ast.Ident); !is || of.Name != kind {
+			return true
+		}
+		value, err := strconv.Unquote(spec.Values[0].(*ast.BasicLit).Value)
+		require.NoError(t, err)
+		values = append(values, value)
+		return true
+	})
+	require.NotEmpty(t, values)
+	return values
+}
+
 // eventOps returns the values of [petname.Event.Op] except "unknown", read from the
 // source of package petname.
 func eventOps(t *testing.T) (ops []string) {

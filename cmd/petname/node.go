@@ -25,8 +25,9 @@ func (a *app) nodeVerb() *cobra.Command {
 	var http, logTo string
 	var verbose bool
 	cmd := &cobra.Command{
-		Use:   "node",
-		Short: "Run a node: publish again, fetch messages, store for peers",
+		Use:        "node",
+		SuggestFor: []string{"status", "start", "stop", "daemon"},
+		Short:      "Run a node: publish again, fetch messages, store for peers",
 		Long: `Run a node of this home until it is stopped. It prints its addresses, then
 stores and returns records for the peers of the joined network. Meanwhile it
 runs the other verbs of this home. It listens on loopback only, without
@@ -133,7 +134,7 @@ func (a *app) serve(o nodeOptions) (err error) {
 	}
 	ctx, stop := context.WithCancel(a.ctx)
 	defer stop()
-	v := &verbs{agent: ag, work: a.work}
+	v := &verbs{agent: ag, work: a.work, serving: true}
 	var w *web
 	if o.http != nil {
 		if w, err = listenHTTPAgain(dir, *o.http, o.logger); err != nil {

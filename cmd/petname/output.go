@@ -8,6 +8,7 @@ import (
 	"os"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf16"
@@ -122,18 +123,19 @@ func (a *app) printError(failed *failure) {
 		return
 	}
 	_ = writeRows(a.stderr, fmt.Sprintf("petname: %s\n", cleanLines(e.Message)), terminalWidth(a.stderr))
-	var step strings.Builder
+	sentences, copied := "", ""
 	for line := range strings.SplitSeq(e.Next, "\n") {
 		switch {
 		case line == "":
 		case isCommand(line), strings.HasPrefix(line, "# "): // to be copied; the latter is a line of a file
-			fmt.Fprintf(&step, "\n  %s", name.Scrub(line, false)) // whole at any length
+			copied += fmt.Sprintf("  %s\n", name.Scrub(line, false)) // whole at any length
 		default:
-			fmt.Fprintf(&step, " %s", name.Clean(line))
+			sentences += " " + name.Clean(line)
 		}
 	}
-	if step.Len() > 0 {
-		fmt.Fprintf(a.stderr, "try:%s\n", &step)
+	if sentences+copied != "" {
+		_ = writeRows(a.stderr, "try:"+sentences+"\n", terminalWidth(a.stderr))
+		fmt.Fprint(a.stderr, copied)
 	}
 }
 
@@ -176,15 +178,27 @@ func (a *app) warn(format string, args ...any) {
 	if a.quiet || a.json {
 		return
 	}
-	lines := strings.Split(fmt.Sprintf(format, args...), "\n")
-	for i, line := range lines {
+	wide := terminalWidth(a.stderr)
+	var sentences []string
+	flush := func() {
+		between := "\n"
+		if wide > 0 && slices.ContainsFunc(sentences, func(line string) bool { return width(line) > wide }) {
+			between = " "
+		}
+		if sentences != nil {
+			_ = writeRows(a.stderr, strings.Join(sentences, between)+"\n", wide)
+		}
+		sentences = nil
+	}
+	for line := range strings.SplitSeq(fmt.Sprintf(format, args...), "\n") {
 		if command, ok := strings.CutPrefix(line, "  "); ok {
-			lines[i] = "  " + a.withHomeFlag(name.Scrub(command, false))
+			flush()
+			fmt.Fprintf(a.stderr, "  %s\n", a.withHomeFlag(name.Scrub(command, false))) // whole at any length
 		} else {
-			lines[i] = name.Clean(line)
+			sentences = append(sentences, name.Clean(line))
 		}
 	}
-	fmt.Fprintln(a.stderr, strings.Join(lines, "\n"))
+	flush()
 }
 
 // style returns the style of names on stdout.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -16,6 +17,9 @@ import (
 // checkOutput checks every output of every script against the rules.
 func checkOutput(args []string, status int, stdout, stderr string) error {
 	for _, out := range []string{stdout, stderr} {
+		if one := oneOfMany.FindString(out); one != "" {
+			return fmt.Errorf("one is not many: %q", one)
+		}
 		if strings.Contains(strings.ToUpper(out), "PETNAME-SECRET-KEY") || strings.Contains(strings.ToUpper(out), "PETNAME-SEALING-KEY") {
 			return errors.New("a secret key in the output")
 		}
@@ -60,6 +64,9 @@ func checkOutput(args []string, status int, stdout, stderr string) error {
 	}
 	return nil
 }
+
+// oneOfMany matches "1 peers" and its like.
+var oneOfMany = regexp.MustCompile(`\b1 (peers|records|names|contacts|messages|puzzles|hops|labels|uses|days|entries|devices|parts|words|pointers|suggestions|statements|are)\b`)
 
 // isEmpty reports whether a value of JSON and all values in it are empty or zero.
 func isEmpty(v any) bool {
@@ -209,4 +216,22 @@ func jsonCmd(ts *testscript.TestScript, neg bool, args []string) {
 
 func get(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(args[0], plain(lookUp(ts, args[1])))
+}
+
+// fits checks what was printed on a terminal with a number of columns: a wider row is one
+// word, or a command, or has a pointer or a peer ID that is not broken.
+func fits(ts *testscript.TestScript, neg bool, args []string) {
+	columns, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	rows := strings.Split(strings.ReplaceAll(ts.ReadFile(args[1]), "\r\n", "\n"), "\n")
+	if len(rows) < 50 {
+		ts.Fatalf("only %d rows in %s", len(rows), args[1])
+	}
+	for i, row := range rows {
+		row = row[strings.LastIndex(row, "\r")+1:] // progress
+		short := regexp.MustCompile(`\b(k|12D3)[0-9A-Za-z]{40,}`).ReplaceAllString(row, "")
+		if utf8.RuneCountInString(short) > columns && !strings.HasPrefix(row, "  petname ") && strings.Contains(strings.TrimSpace(row), " ") {
+			ts.Fatalf("row %d of %s is wider than %d columns: %q", i+1, args[1], columns, row)
+		}
+	}
 }

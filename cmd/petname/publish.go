@@ -21,9 +21,9 @@ func (a *app) publishVerb() *cobra.Command {
 		Use:   "publish [PATH]",
 		Short: "Publish what your pointer points to, and your card",
 		Long: `Sign a new record, save it in this home, and store it in the joined network.
-PATH is a content path (/ipfs/…, /ipns/…); without PATH the last one is
-published again. The record contains your card: your nickname, your sealing
-keys, and the labels that you shared in public.
+PATH is a content path (/ipfs/…, /ipns/…), ipfs://…, ipns://…, or a bare CID;
+without PATH the last one is published again. The record contains your card:
+your nickname, your sealing keys, and the labels that you shared in public.
 
 --wait some ends when three quarters of the closest peers (at most 15) have
 stored the record. --wait all ends when all peers that respond have stored it,
@@ -31,15 +31,17 @@ and a new look-up has counted the peers that return it. --wait none ends when
 the record is signed and saved in this home.`,
 		Example: `  petname publish /ipfs/bafkreifzjut3te7nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e
   petname publish
-  petname publish --ttl 1m --lifetime 24h --json`,
+  petname publish --ttl 1m --lifetime 30d --json`,
 		Args: cobra.MaximumNArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if len(args) == 1 {
-				if request.Path = args[0]; request.Path == "" {
-					return usage("PATH is empty; leave it out to publish the last one again")
+				if request.Path, err = parsePath(args[0]); err != nil {
+					return err
 				}
 			}
-			var err error
+			if !cmd.Flags().Changed("ttl") {
+				request.TTL = min(request.TTL, max(request.Lifetime, 0))
+			}
 			if request.Passphrase, err = a.passphrase(); err != nil {
 				return err
 			}
@@ -54,6 +56,9 @@ the record is signed and saved in this home.`,
 			warnCopy(a, out.OtherCopy)
 			return a.printResult(out, err, out.Sequence > 0, func(w *bufio.Writer) {
 				fmt.Fprintf(w, "%s\n", out.Pointer)
+				if a.quiet {
+					return
+				}
 				printCopied(w, "points to", contentPath(out.Value))
 				printField(w, "record", fmt.Sprintf("sequence %d, until %s", out.Sequence, out.Expires.Local().Format(time.DateTime)))
 				for _, label := range out.Edges {
@@ -85,8 +90,8 @@ the record is signed and saved in this home.`,
 		},
 	}
 	f := cmd.Flags()
-	f.DurationVar(&request.TTL, "ttl", 5*time.Minute, "how long caches may use it")
-	f.DurationVar(&request.Lifetime, "lifetime", 48*time.Hour, "how long it is valid")
+	durationFlag(f, &request.TTL, "ttl", 5*time.Minute, "how long caches may use it (at most --lifetime)")
+	durationFlag(f, &request.Lifetime, "lifetime", 48*time.Hour, "how long it is valid")
 	f.StringVar(&request.Wait, "wait", "some", "how many peers to wait for, a `level`: none, some or all")
 	completeFlag(cmd, "wait", cobra.FixedCompletions([]string{"none", "some", "all"}, cobra.ShellCompDirectiveNoFileComp))
 	f.BoolVar(&request.Addresses, "addresses", false, "make the network addresses of your node public in the record")

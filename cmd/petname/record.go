@@ -18,8 +18,9 @@ import (
 
 func (a *app) recordVerb() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "record",
-		Short: "Export, inspect and store signed records",
+		Use:        "record",
+		SuggestFor: []string{"export", "inspect", "put"},
+		Short:      "Export, inspect and store signed records",
 		Long: `Write, print and store signed records. A record verifies wherever it comes from:
 it can be copied as a file, and stored in the network without its owner's key.`,
 		Example: `  petname record export -o mine.record
@@ -38,16 +39,22 @@ func (a *app) recordExportVerb() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "export [NAME|POINTER] -o FILE",
 		Short: "Write the newest record that this home holds to a file",
+		Long: `Write your newest record, or that of a contact, as its owner signed it. With
+-o - the record alone is on standard output; with --json, in the object.`,
 		Example: `  petname record export -o mine.record
-  petname record export bob -o bob.record`,
+  petname record export bob -o bob.record
+  petname record export -o - > mine.record`,
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: a.completeNames,
 		RunE: func(_ *cobra.Command, args []string) error {
 			if file == "" {
 				return usage("-o FILE is missing: the file to write").With("petname record export " + argWords(args) + "-o FILE")
 			}
-			if info, err := os.Stat(file); file == "-" || err == nil && info.IsDir() {
+			if info, err := os.Stat(file); err == nil && info.IsDir() {
 				return usage("-o %q: give the name of a file to write", file)
+			}
+			if file == "-" && !a.json && isTerminal(a.stdout) {
+				return usage("-o -: a record is not text, and would be interpreted by the terminal").With("petname record export " + argWords(args) + "-o FILE")
 			}
 			if err := checkNewFile(file); err != nil && !force {
 				return usage("%v", err).With("--force replaces it")
@@ -60,18 +67,22 @@ func (a *app) recordExportVerb() *cobra.Command {
 			if err := a.call("export", request, &out); err != nil {
 				return err
 			}
-			write := createFile
-			if force {
+			write := a.writeNew
+			if force && file != "-" {
 				write = writeFile
 			}
 			if err := write(file, out.Bytes); err != nil {
 				return classify(err)
 			}
-			out.Bytes = nil
+			if file != "-" {
+				out.Bytes = nil
+			} else if !a.json {
+				return nil
+			}
 			return a.printResult(out, nil, true, func(w *bufio.Writer) { printRecord(w, a.style(), out) })
 		},
 	}
-	cmd.Flags().StringVarP(&file, "output", "o", "", "the new `file` to write")
+	cmd.Flags().StringVarP(&file, "output", "o", "", "the new `file` to write; - for standard output")
 	cmd.Flags().BoolVar(&force, "force", false, "replace the file if it exists")
 	return cmd
 }
@@ -190,7 +201,7 @@ type recordInfo struct {
 	Reason   string     `json:"reason"` // why it is not valid
 	Nickname string     `json:"nickname,omitempty"`
 
-	Bytes   []byte      `json:"bytes,omitempty"`   // only of export, from the node to the command
+	Bytes   []byte      `json:"bytes,omitempty"`   // only of export to standard output, and from the node to the command
 	Receipt *putReceipt `json:"receipt,omitempty"` // only of put
 }
 

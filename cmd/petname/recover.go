@@ -94,7 +94,7 @@ func (a *app) recover(dir string, r home.RecoverOptions, networks []string) (out
 	if err != nil && result.New.IsZero() {
 		var path *fs.PathError
 		if errors.As(err, &path) && path.Path == r.File {
-			return out, usage("recovery file: %v", path)
+			return out, usage("%v", onPath("recovery file", r.File, path))
 		}
 		if kind := (*durable.KindError)(nil); errors.As(err, &kind) && kind.Path == r.File {
 			return out, usage("recovery file: %v", kind)

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -31,11 +32,15 @@ default). --fresh asks the network until 5 peers agree or all that were found
 have been asked. --fresh=agreed ends when 3 agree; if fewer peers have the
 record, all that were found have to be asked. --fresh=strict asks all of the
 closest peers. An answer below these two levels ends with status 7. --offline
-asks no peer.`,
+asks no peer.
+
+--recursive follows a value /ipns/POINTER to the record of that pointer, up to
+8 times. Each record is verified by its own pointer. DNS names are not followed.`,
 		Example: `  petname resolve alice
   petname resolve alice/bob --fresh
   petname resolve alice --fresh=strict
   petname resolve k51qzi5uqu5d… --json
+  petname resolve alice --recursive
   petname resolve alice --offline`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeNames,
@@ -43,7 +48,13 @@ asks no peer.`,
 			request.Path = args[0]
 			var out resolved
 			err := a.call("resolve", request, &out)
-			return a.printResult(out, err, len(out.Hops) > 0, func(w *bufio.Writer) { printResolution(w, a.style(), out) })
+			return a.printResult(out, err, out.Verified || a.json && len(out.Hops) > 0, func(w *bufio.Writer) {
+				if a.quiet {
+					fmt.Fprintln(w, contentPath(out.Value))
+					return
+				}
+				printResolution(w, a.style(), out)
+			})
 		},
 	}
 	f := cmd.Flags()
@@ -51,21 +62,26 @@ asks no peer.`,
 	f.Lookup("fresh").NoOptDefVal = string(dht.LevelFresh)
 	completeFlag(cmd, "fresh", cobra.FixedCompletions([]string{"agreed", "fresh", "strict"}, cobra.ShellCompDirectiveNoFileComp))
 	f.BoolVar(&request.Offline, "offline", false, "ask no peer")
-	f.DurationVar(&request.Timeout, "timeout", 30*time.Second, "end after this time")
+	f.BoolVar(&request.Recursive, "recursive", false, "follow values that are pointers")
+	durationFlag(f, &request.Timeout, "timeout", 30*time.Second, "end after this time")
 	return cmd
 }
 
 func printResolution(w *bufio.Writer, s name.Style, out resolved) {
-	if !out.Verified {
-		fmt.Fprintln(w, "NOT VERIFIED: the last part of the path that was reached is")
-	}
 	fmt.Fprintf(w, "%s\n", contentPath(out.Value))
-	if len(out.Hops) > 1 {
-		var labels []string
-		for _, h := range out.Hops[1:] {
+	var labels []string
+	for _, h := range out.Hops[1:] {
+		if !h.Followed {
 			labels = append(labels, h.Name)
 		}
+	}
+	if labels != nil {
 		printField(w, "path", edgeName(s, out.Hops[0].Name, out.Hops[0].Pointer, labels...))
+	}
+	for i, h := range out.Hops {
+		if h.Followed {
+			printCopied(w, "followed", contentPath(out.Hops[i-1].Value))
+		}
 	}
 	printField(w, "pointer", out.Pointer)
 	for _, p := range out.Former {
@@ -97,7 +113,14 @@ func source(out resolved) string {
 	case "network", "router":
 		s += fmt.Sprintf(", %s: %d of %s answered, %d agree", out.Freshness, out.Answered, peersText(out.Asked), out.Agreed)
 	case "cache":
-		s = "cache: no peer was asked"
+		switch {
+		case out.Asked > 0:
+			s = fmt.Sprintf("cache: %d of %s answered, none with this record or a newer one", out.Answered, peersText(out.Asked))
+		case out.Stale:
+			s = "cache: no peer could be asked"
+		default:
+			s = "cache: no peer was asked"
+		}
 	case "home":
 		s = "home, " + out.Freshness + ": no peer was asked"
 	}
@@ -113,10 +136,14 @@ type resolveArgs struct {
 	Fresh   string        `json:"fresh"` // the required freshness level; empty: any, also from the cache
 	Offline bool          `json:"offline"`
 	Timeout time.Duration `json:"timeout"`
+
+	Recursive bool `json:"recursive,omitempty"` // follow values /ipns/…
 }
 
-// resolved is the result of resolve. It describes the last hop. With an error, this is
-// the last hop that was reached, and Verified is false.
+// resolved is the result of resolve. It describes the last hop, the answer. If there is
+// no answer, Verified is false, and of these fields only Name, Pointer, Hops, Rejected
+// and Contradictions are set: Hops to those that were reached, and Pointer for a path
+// of one part whose pointer is known.
 type resolved struct {
 	Name      string     `json:"name"`
 	Pointer   string     `json:"pointer"`
@@ -142,6 +169,38 @@ type resolved struct {
 	Contradictions []pinContradiction `json:"contradictions,omitempty"`
 }
 
+// MarshalJSON encodes what describes an answer as null if there is none, so that the
+// record of another part of the path is not taken for it.
+func (r resolved) MarshalJSON() ([]byte, error) {
+	type plain resolved
+	if r.Verified {
+		return json.Marshal(plain(r))
+	}
+	var known *string
+	if r.Pointer != "" {
+		known = &r.Pointer
+	}
+	return json.Marshal(struct {
+		Name           string             `json:"name"`
+		Pointer        *string            `json:"pointer"`
+		Hops           []hop              `json:"hops"`
+		Value          any                `json:"value"`
+		Sequence       any                `json:"sequence"`
+		Expires        any                `json:"expires"`
+		TTL            any                `json:"ttl"`
+		Nickname       any                `json:"nickname"`
+		Source         any                `json:"source"`
+		Freshness      any                `json:"freshness"`
+		Asked          any                `json:"asked"`
+		Answered       any                `json:"answered"`
+		Agreed         any                `json:"agreed"`
+		Stale          any                `json:"stale"`
+		Rejected       []string           `json:"rejected"`
+		Verified       bool               `json:"verified"`
+		Contradictions []pinContradiction `json:"contradictions,omitempty"`
+	}{Name: r.Name, Pointer: known, Hops: r.Hops, Rejected: r.Rejected, Contradictions: r.Contradictions})
+}
+
 // hop is one step of a path.
 type hop struct {
 	Name      string    `json:"name"`
@@ -157,6 +216,7 @@ type hop struct {
 	Stale     bool      `json:"stale"`
 	Former    []string  `json:"former,omitempty"`
 	Unproven  string    `json:"unproven,omitempty"`
+	Followed  bool      `json:"followed,omitempty"` // reached by the value of the hop before it
 }
 
 func (v *verbs) resolve(ctx context.Context, a resolveArgs) (*resolved, error) {
@@ -177,15 +237,19 @@ func (v *verbs) resolve(ctx context.Context, a resolveArgs) (*resolved, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, a.Timeout)
 	defer cancel()
-	res, err := v.agent.Resolve(ctx, a.Path, level)
+	resolve := v.agent.Resolve
+	if a.Recursive {
+		resolve = v.agent.ResolveContent
+	}
+	res, err := resolve(ctx, a.Path, level)
 	out := asResolved(res)
 	if err != nil {
-		first, _, _ := strings.Cut(a.Path, "/")
-		if out.Pointer == "" {
-			if p, perr := v.pointerOf(first); perr == nil {
-				out.Pointer = p.String()
-			}
+		if p, perr := v.pointerOf(a.Path); perr == nil {
+			out.Pointer = p.String()
+		} else {
+			out.Pointer = ""
 		}
+		first, _, _ := strings.Cut(a.Path, "/")
 		out.Contradictions = v.contradictions(err)
 		if _, cerr := v.agent.Lookup(first); cerr == nil {
 			var path *petname.PathError
@@ -213,7 +277,7 @@ func (v *verbs) resolve(ctx context.Context, a resolveArgs) (*resolved, error) {
 	for _, h := range res.Hops {
 		if level != dht.LevelFresh && !h.Freshness.AtLeast(level) { // fresh has no minimum number of peers
 			return out, &failure{Code: "network", Exit: exitNetwork, Next: "try again, or require less with --fresh=agreed",
-				Message: fmt.Sprintf("the answer is %s, not %s: %d peers agree, and not all that were found could be asked", h.Freshness, level, h.Agreed)}
+				Message: fmt.Sprintf("the answer is %s, not %s: agreed by %s, and not all that were found could be asked", h.Freshness, level, peersText(h.Agreed))}
 		}
 	}
 	return out, nil
@@ -235,7 +299,7 @@ func asResolved(res agent.Resolution) *resolved {
 		one := hop{
 			Name: name.Clean(h.Name), Pointer: h.Pointer.String(), Value: h.Value, Sequence: h.Sequence,
 			Expires: h.Expires, Source: string(h.Source), Freshness: string(h.Freshness),
-			Asked: h.Asked, Answered: h.Answered, Agreed: h.Agreed, Stale: h.Stale, Former: pointerTexts(h.Former),
+			Asked: h.Asked, Answered: h.Answered, Agreed: h.Agreed, Stale: h.Stale, Former: pointerTexts(h.Former), Followed: h.Followed,
 		}
 		if !h.Unproven.IsZero() {
 			one.Unproven = h.Unproven.String()
@@ -249,7 +313,7 @@ func asResolved(res agent.Resolution) *resolved {
 		return out
 	}
 	last, expires := out.Hops[len(out.Hops)-1], res.Expires
-	out.Pointer, out.Value, out.Sequence, out.Expires = last.Pointer, last.Value, last.Sequence, &expires
+	out.Pointer, out.Value, out.Sequence, out.Expires = last.Pointer, res.Value, last.Sequence, &expires
 	out.TTL, out.Nickname = res.TTL.Seconds(), name.Clean(res.Nickname)
 	out.Source, out.Freshness, out.Stale = last.Source, last.Freshness, last.Stale
 	out.Asked, out.Answered, out.Agreed = last.Asked, last.Answered, last.Agreed

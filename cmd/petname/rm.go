@@ -13,8 +13,9 @@ import (
 
 func (a *app) rmVerb() *cobra.Command {
 	return &cobra.Command{
-		Use:   "rm NAME",
-		Short: "Remove a contact",
+		Use:        "rm NAME",
+		SuggestFor: []string{"remove", "delete"},
+		Short:      "Remove a contact",
 		Long: `Remove a contact from the book. The removal is recorded: no message of another
 contact adds it again. petname undo reverts the removal.`,
 		Example: `  petname rm bob

@@ -54,7 +54,7 @@ func writeRows(w io.Writer, text string, wide int) error {
 
 // wholeFields are the labels of fields with a pointer or a commitment. No other party
 // chooses their values.
-var wholeFields = []string{"pointer", "succeeds", "before", "about", "next key", "", "  of", "  next key", "  DENIED KEY", "  REPLACED"}
+var wholeFields = []string{"pointer", "succeeds", "before", "about", "next key", "introducer", "recipient", "key", "DENIED BY", "", "  of", "  next key", "  DENIED KEY", "  REPLACED"}
 
 // pointersBelow moves a pointer or commitment that does not fit beside its label to a
 // line of its own, so that it can be copied: see printCopied.
@@ -202,7 +202,7 @@ func firstWord(s string) string {
 }
 
 // unbreakable returns the length in bytes of the first part that must not be broken:
-// an escape sequence, a pointer, a peer ID, or a character with its combining marks.
+// an escape sequence, a pointer or a peer ID with the mark behind it, or a character with its combining marks.
 func unbreakable(s string) int {
 	if rest, is := strings.CutPrefix(s, "\x1b["); is {
 		return len("\x1b[") + strings.IndexByte(rest, 'm') + 1 // m ends it
@@ -213,7 +213,11 @@ func unbreakable(s string) int {
 			word = s[:end]
 		}
 		if _, err := pointer.Parse(word); err == nil {
-			return len(word)
+			n := len(word)
+			if n < len(s) && strings.IndexByte(".,:;)", s[n]) >= 0 { // no row starts with it
+				n++
+			}
+			return n
 		}
 	}
 	_, n := utf8.DecodeRuneInString(s)

@@ -46,6 +46,16 @@ func TestRowsOfForeignTextAreMarked(t *testing.T) {
 	require.Equal(t, strings.Repeat("x", 500), b.String())
 }
 
+// No row starts with the mark behind a pointer, which is whole.
+func TestTheMarkBehindAPointerStaysWithIt(t *testing.T) {
+	key := hostileKey(t, "rows").Pointer().String()
+	for _, mark := range []string{".", ",", ":", ";", ")"} {
+		var b strings.Builder
+		require.NoError(t, writeRows(&b, "use the home of "+key+mark+" if there is one\n", 50))
+		require.Contains(t, b.String(), key+mark+"\n      | if", mark)
+	}
+}
+
 // unwrapped joins the rows of a text again: what was shown in place of a break is its mark
 // alone, but for the spaces at which a row was broken.
 func unwrapped(t *testing.T, text, shown string) string {

@@ -41,6 +41,7 @@ import (
 //	signcard SEED N VAR NEXT FILE   the record of a key with sequence N and the Nth next key
 //	badrouter VAR KIND [FILE]   start an HTTP router that misbehaves, its URL to $VAR
 //	[!] wasasked VAR            whether anything asked it since the last time
+//	fits COLUMNS FILE           no row in it is wider, but for what is copied whole
 //	fetch STATUS METHOD URL [TYPE FILE]   send a request, the answer's body to stdout
 func TestScript(t *testing.T) {
 	p := scripts(t)
@@ -97,7 +98,7 @@ func scripts(t *testing.T) testscript.Params {
 			"exits": exits, "fields": fields, "json": jsonCmd, "get": get, "node": node, "start": startCmd, "wrongcode": wrongCode, "end": end,
 			"snapshot": snapshot, "unchanged": unchanged, "damage": damage, "repeat": repeat, "tmpfs": tmpfs,
 			"falselink": falseLink, "falsestep": falseStep, "signcard": signCard,
-			"badrouter": badRouter, "wasasked": wasAsked, "fetch": fetch,
+			"badrouter": badRouter, "wasasked": wasAsked, "fetch": fetch, "fits": fits,
 		},
 	}
 }

@@ -43,7 +43,13 @@ With --as the key is printed in the form of another system alone: did:key, peer
 func (a *app) printContactOf(verb string, args any) error {
 	var c contact
 	err := a.call(verb, args, &c)
-	return a.printResult(c, err, c.Pointer != "", func(w *bufio.Writer) { a.printContact(w, c) })
+	return a.printResult(c, err, c.Pointer != "", func(w *bufio.Writer) {
+		if a.quiet && verb == "show" {
+			fmt.Fprintln(w, c.Pointer)
+			return
+		}
+		a.printContact(w, c)
+	})
 }
 
 func (v *verbs) show(_ context.Context, a nameArgs) (*contact, error) {

@@ -37,6 +37,19 @@ func TestAContentPathIsShownAsItIsOrQuoted(t *testing.T) {
 	require.True(t, strings.HasPrefix(long, `"/ipfs/z\u0335`) && strings.HasSuffix(long, `\u0335…" (10247 bytes: --json prints them)`), long)
 }
 
+// The text about the source of an answer counts the peers that were asked.
+func TestTheSourceOfAnAnswer(t *testing.T) {
+	for want, out := range map[string]resolved{
+		"network, fresh: 1 of 1 peer answered, 1 agree":                                       {Source: "network", Freshness: "fresh", Asked: 1, Answered: 1, Agreed: 1},
+		"cache: no peer was asked":                                                            {Source: "cache"},
+		"cache: no peer could be asked; its TTL is over":                                      {Source: "cache", Stale: true},
+		"cache: 3 of 5 peers answered, none with this record or a newer one; its TTL is over": {Source: "cache", Stale: true, Asked: 5, Answered: 3},
+		"home, offline: no peer was asked; its TTL is over":                                   {Source: "home", Freshness: "offline", Stale: true},
+	} {
+		require.Equal(t, want, source(out))
+	}
+}
+
 // Only the whole line "yes" confirms.
 func TestOnlyALineOfYesIsAYes(t *testing.T) {
 	require.True(t, readYes(strings.NewReader("yes\n")))

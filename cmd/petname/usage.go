@@ -42,10 +42,31 @@ func wrongArguments(c *cobra.Command, args []string) error {
 			near = []string{help}
 		}
 		return usage("unknown command %q", args[0]).With(strings.Join(near[:min(len(near), maxSteps)], "\n"))
-	case len(args) == 0:
-		return usage("arguments are missing; the usage is\n%s", use).With(help)
+	}
+	if missing := missingArguments(c.Use, len(args)); missing != "" {
+		return usage("%s missing; the usage is\n%s", missing, use).With(help)
 	}
 	return usage("wrong number of arguments, %d; the usage is\n%s", len(args), use).With(help)
+}
+
+// missingArguments names the arguments of a usage that are needed beyond the first n,
+// with the verb of the sentence, such as "NAME and LINK are"; "" if none is.
+func missingArguments(use string, n int) string {
+	var needed []string
+	for _, word := range strings.Fields(use)[1:] {
+		if strings.HasPrefix(word, "[") || strings.HasPrefix(word, "-") {
+			break
+		}
+		needed = append(needed, word)
+	}
+	switch missing := needed[min(n, len(needed)):]; len(missing) {
+	case 0:
+		return ""
+	case 1:
+		return missing[0] + " is"
+	default:
+		return strings.Join(missing, " and ") + " are"
+	}
 }
 
 // wrongFlag returns the failure for a flag that a verb does not have, or for its value.

@@ -16,6 +16,7 @@ import (
 // are declared in the file of the verb.
 type verbs struct {
 	agent    *agent.Agent
+	serving  bool                   // in the process of the node
 	http     string                 // the URL of the HTTP server of the node; empty: none
 	progress func(answered, of int) // receives the progress of the proof of work of knock; may be nil
 	work     int                    // work factor of scrypt for new keys, log2; 0: the default of age
@@ -103,7 +104,7 @@ func (v *verbs) do(ctx context.Context, verb string, args json.RawMessage) (json
 		return nil, usage("no such operation: %q", verb)
 	}
 	result, err := fn(v, ctx, args)
-	err = v.withName(err)
+	err = v.withNearNames(v.withName(err))
 	if c := classify(err); c != nil && (errors.Is(err, context.Canceled) || c.Code == "network") {
 		switch {
 		case errors.Is(ctx.Err(), context.Canceled): // the error may be a network error caused by it

@@ -18,15 +18,17 @@ func (a *app) versionVerb() *cobra.Command {
 are compared with.`,
 		Example: `  petname version`,
 		Args:    cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			out := struct {
-				Version string `json:"version"`
-				Go      string `json:"go"`
-				Unicode string `json:"unicode"`
-			}{programVersion(), runtime.Version(), name.UnicodeVersion}
-			return a.printResult(out, nil, true, func(w *bufio.Writer) {
-				fmt.Fprintf(w, "petname %s, %s, Unicode %s\n", out.Version, out.Go, out.Unicode)
-			})
-		},
+		RunE:    func(*cobra.Command, []string) error { return a.printVersion() },
 	}
+}
+
+func (a *app) printVersion() error {
+	out := struct {
+		Version string `json:"version"`
+		Go      string `json:"go"`
+		Unicode string `json:"unicode"`
+	}{programVersion(), runtime.Version(), name.UnicodeVersion}
+	return a.printResult(out, nil, true, func(w *bufio.Writer) {
+		fmt.Fprintf(w, "petname %s, %s, Unicode %s\n", out.Version, out.Go, out.Unicode)
+	})
 }

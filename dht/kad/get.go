@@ -174,7 +174,7 @@ func (g *get) runWalk(ctx, background context.Context) error {
 		return !g.stopped && g.yieldAll(g.filter.release())
 	})
 	if err == nil && !g.stopped && len(g.walk.live()) == 0 {
-		err = fmt.Errorf("%w: none of %d peers answered", dht.ErrUnreachable, g.walk.asked)
+		err = noneAnswered(g.walk.asked)
 	}
 	if !g.stopped && ctx.Err() == nil && g.walk.dense != nil {
 		g.askMirror(bounded)
@@ -287,4 +287,12 @@ func (n *Node) updateTable(ctx context.Context, e event) {
 	case ctx.Err() == nil && errors.Is(e.err, dht.ErrUnreachable) && n.host.Network().Connectedness(id) != network.Connected:
 		table.RemovePeer(id)
 	}
+}
+
+// noneAnswered returns the error of a walk in which no peer of those asked answered.
+func noneAnswered(asked int) error {
+	if asked == 1 {
+		return fmt.Errorf("%w: the only peer that is known did not answer", dht.ErrUnreachable)
+	}
+	return fmt.Errorf("%w: none of %d peers answered", dht.ErrUnreachable, asked)
 }

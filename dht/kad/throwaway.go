@@ -12,7 +12,6 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
 
-	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/dht/republish"
 	"github.com/petnames-go/petnames/pointer"
 )
@@ -80,7 +79,7 @@ func (s *throwAwayHost) Walk(ctx context.Context, near republish.Key, shared int
 	}
 	live := w.live()
 	if err == nil && len(live) == 0 {
-		err = fmt.Errorf("%w: none of %d peers answered", dht.ErrUnreachable, w.asked)
+		err = noneAnswered(w.asked)
 	}
 	if err != nil {
 		return republish.Key{}, nil, fmt.Errorf("kad: walk: %w", err)

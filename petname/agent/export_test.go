@@ -39,7 +39,8 @@ var (
 
 	CertificateSkew = certificateSkew
 
-	CheckDraft = Draft.check
+	CheckDraft  = Draft.check
+	IPNSPointer = ipnsPointer
 )
 
 func HomeOf(a *Agent) home.Home       { return a.home }

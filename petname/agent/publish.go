@@ -63,11 +63,14 @@ func (d Draft) check() error {
 	}
 	if d.Value != "" {
 		if _, err := path.NewPath(d.Value); err != nil {
+			if cause := errors.Unwrap(err); cause != nil { // err quotes the path again
+				err = cause
+			}
 			return &ArgumentError{"path", fmt.Sprintf("path %q: %v", d.Value, err)}
 		}
 	}
 	if d.Lifetime <= 0 || d.Lifetime > MaxLifetime {
-		return &ArgumentError{"lifetime", fmt.Sprintf("lifetime %s: must be over 0 and at most %s", d.Lifetime, MaxLifetime)}
+		return &ArgumentError{"lifetime", fmt.Sprintf("lifetime %s: must be over 0 and at most %d days", d.Lifetime, MaxLifetime/(24*time.Hour))}
 	}
 	if d.TTL < 0 || d.TTL > d.Lifetime {
 		return &ArgumentError{"ttl", fmt.Sprintf("TTL %s: must be between 0 and the lifetime, %s", d.TTL, d.Lifetime)}

@@ -38,6 +38,7 @@ type Hop struct {
 	Stale     bool              // past its TTL, and not confirmed since
 	Former    []pointer.Pointer // pointers that this one is proven to succeed, oldest first
 	Unproven  pointer.Pointer   // a successor that the card names and no commitment proves; zero: none
+	Followed  bool              // reached by the value /ipns/… of the hop before it: see [Agent.ResolveContent]
 }
 
 // Resolution is where a path leads. It is a plain value.
@@ -57,11 +58,7 @@ type Resolution struct {
 // path of one part, and [ErrNotJoined]. The Resolution has the completed hops also with
 // an error.
 func (a *Agent) Resolve(ctx context.Context, path string, level dht.Level) (Resolution, error) {
-	timeout := defaultTimeout
-	if deadline, ok := ctx.Deadline(); ok {
-		timeout = min(time.Until(deadline), MaxTimeout)
-	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, cancel, timeout := withTimeout(ctx)
 	defer cancel()
 	network := &lazyNetwork{state: a.state}
 	resolver := a.resolver(a.sources(network)...)
@@ -81,6 +78,16 @@ func (a *Agent) Resolve(ctx context.Context, path string, level dht.Level) (Reso
 		err = cause
 	}
 	return out, err
+}
+
+// withTimeout bounds a context as Resolve does, and returns the bound.
+func withTimeout(ctx context.Context) (context.Context, context.CancelFunc, time.Duration) {
+	timeout := defaultTimeout
+	if deadline, ok := ctx.Deadline(); ok {
+		timeout = min(time.Until(deadline), MaxTimeout)
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	return ctx, cancel, timeout
 }
 
 func resolution(res petname.Resolution) Resolution {

@@ -120,7 +120,7 @@ func (e *Exchange) syncFormerChannel(ctx context.Context, f formerChannel, repor
 	waiting, expired := former.Waiting(), e.c.Now().After(f.until)
 	switch {
 	case waiting > 0 && expired:
-		report.Errs = append(report.Errs, fmt.Errorf("%d messages to %s, signed with your earlier key, were not fetched in time: send them again", waiting, f.party))
+		report.Errs = append(report.Errs, fmt.Errorf("messages to %s, signed with your earlier key, that were not fetched in time: %d; send them again", f.party, waiting))
 	case waiting > 0:
 		report.Waiting[f.party] += waiting
 	}

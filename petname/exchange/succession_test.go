@@ -182,22 +182,13 @@ func TestAnInvitationOfAnEarlierKeyIsVoidAndReported(t *testing.T) {
 	}
 }
 
-// noFold creates no view: the book that opens the file creates it.
-type noFold struct{}
-
-func (noFold) Version() string                                { return "none" }
-func (noFold) Apply(*ledger.View, ledger.Entry, []byte) error { return nil }
-
 // device returns the book of the same person on another device.
 func (p *person) device(t testing.TB) *petname.Book {
 	t.Helper()
 	name := p.name + "'s other device"
 	file := filepath.Join(t.TempDir(), "ledger.db")
 	require.NoError(t, p.book.Ledger().AdmitDevice(p.key, testKey(name).Public().(ed25519.PublicKey), "other"))
-	l, err := ledger.Join(file, p.book.Identity(), testKey(name), slices.Values(lacks(t, p.book, nil)), noFold{}, ledger.Options{})
-	require.NoError(t, err)
-	require.NoError(t, l.Close())
-	b, err := petname.Open(file, testKey(name), petname.Options{Now: p.clock.Now})
+	b, err := petname.Join(file, p.book.Identity(), testKey(name), slices.Values(lacks(t, p.book, nil)), petname.Options{Now: p.clock.Now})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, b.Close()) })
 	return b

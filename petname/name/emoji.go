@@ -174,7 +174,7 @@ func plainEmoji(s string) string {
 // without selectors and joiners, and with letters for tags. Devices without the
 // picture of a sequence draw its parts, so the parts are the same name.
 func emojiKey(s string) string {
-	return mapEmoji(s, func(r rune) rune {
+	return mapEmoji(cutSelectors(s), func(r rune) rune {
 		switch {
 		case r == emojiSelector, r == textSelector, r == joiner, r == tagEnd:
 			return -1
@@ -183,6 +183,42 @@ func emojiKey(s string) string {
 		}
 		return r
 	})
+}
+
+// pictures are the emoji without a text form outside of the ranges in isEmoji.
+const pictures = "✋✊⏰✨🃏⛎⏫⏬➕➖➗❔❕✅❌❎➰➿🆎🆑🆒🆓🆔🆕🆖🆗🆘🆙🆚🈁🈶🉐🈹🈲🉑🈸🈴🈳🈺🈵"
+
+// isEmoji reports whether r is an emoji or a skin tone.
+func isEmoji(r rune) bool {
+	if r < 0x80 {
+		return false
+	}
+	in := r >= 0x1f300 && r < 0x1f650 || r >= 0x1f680 && r < 0x1f700 || r >= 0x1f7e0 && r < 0x1f7f1 || r >= 0x1f90c && r < 0x1fa00 || r >= 0x1fa70 && r < 0x1fb00
+	return skinTone(r) || emojiVariants()[r] || in && unicode.Is(unicode.So, r) || strings.ContainsRune(pictures, r)
+}
+
+// cutSelectors removes the emoji selectors that phones add to an emoji of which no text
+// form exists: each one behind such an emoji, or its skin tone, that is no part of a
+// sequence.
+func cutSelectors(s string) string {
+	if !strings.ContainsRune(s, emojiSelector) {
+		return s
+	}
+	var b strings.Builder
+	emoji := false // the character before is an emoji, alone or with a skin tone
+	for len(s) > 0 {
+		if n := emojiSequence(s); n > 0 {
+			b.WriteString(s[:n])
+			s, emoji = s[n:], false
+			continue
+		}
+		r, size := utf8.DecodeRuneInString(s)
+		if !emoji || r != emojiSelector || firstRune(s[size:]) == joiner {
+			b.WriteString(s[:size])
+		}
+		s, emoji = s[size:], isEmoji(r) && (!skinTone(r) || emoji)
+	}
+	return b.String()
 }
 
 // mapEmoji maps the characters of the emoji sequences of a text.

@@ -58,6 +58,36 @@ func TestEveryEmojiIsAName(t *testing.T) {
 	require.Greater(t, names, 15000)
 }
 
+// Phones add a selector also to an emoji that Unicode lists without one: the name is the
+// same, and the selector is neither in it nor on the screen.
+func TestASelectorBehindAnEmojiIsDropped(t *testing.T) {
+	single := 0
+	for _, e := range publishedEmoji(t) {
+		runes := []rune(e)
+		if len(runes) != 1 && !(len(runes) == 2 && skinTone(runes[1])) || strings.HasPrefix(e, "〰") || skinTone(runes[0]) {
+			continue
+		}
+		plain, err := Parse(e)
+		if err != nil {
+			continue // of later tables
+		}
+		single++
+		n, err := Parse(e + "\ufe0f")
+		require.NoError(t, err, "%+q", e)
+		require.Equal(t, plain, n)
+		for _, text := range []string{"Bob " + e + "\ufe0f", e + "\ufe0fBob", e + "\ufe0f" + e + "\ufe0f"} {
+			n, err := Parse(text)
+			require.NoError(t, err, "%+q", text)
+			require.Equal(t, mustName(selectors.Replace(text)), n)
+			key, err := Key(text)
+			require.NoError(t, err)
+			require.Equal(t, n.Key(), key)
+			require.Equal(t, n, mustName(Clean(text)), "a nickname")
+		}
+	}
+	require.Greater(t, single, 1900)
+}
+
 // Different emoji are different names, except for those that differ in the
 // joiners between the same parts.
 func TestDifferentEmojiAreDifferentNames(t *testing.T) {
@@ -89,7 +119,7 @@ func TestEmojiHaveNoInvisiblePayload(t *testing.T) {
 		return tags
 	}
 	for text, clean := range map[string]string{
-		"a\ufe0f": "a", "1\ufe0f": "1", "🐙\ufe0f": "🐙", "❤\ufe0f\ufe0f": "❤\ufe0f", "❤\ufe0f\ufe0e": "❤\ufe0f", "❤\ufe00": "❤", "\ufe0f❤": "❤", "❤\U000e0101": "❤",
+		"a\ufe0f": "a", "1\ufe0f": "1", "漢\ufe0f": "漢", "🐙\ufe0e": "🐙", "🐙\ufe0f\ufe0f": "🐙", "🐙\ufe0f\u200d": "🐙", "🐙 \ufe0f": "🐙", "🏽\ufe0f": "🏽", "♪\ufe0f": "♪", "❤\ufe0f\ufe0f": "❤\ufe0f", "❤\ufe0f\ufe0e": "❤\ufe0f", "❤\ufe00": "❤", "\ufe0f❤": "❤", "❤\U000e0101": "❤",
 		"🐙\u200d🐙": "🐙🐙", "👩\u200d🐙": "👩🐙", "👩\u200d\u200d💻": "👩💻", "\u200d👩": "👩", "👩\u200d": "👩", "👩\u200d💻\u200d👩": "👩\u200d💻👩", "a\u200d❤": "a❤", "👩\u200c💻": "👩💻",
 		"👩\ufe0f\u200d💻": "👩💻", "👨\u200d❤\ufe0e\u200d👨": "👨❤\ufe0e👨",
 		"🏴" + tags("gbeng"): "🏴", "🏴" + tags("usca") + "\U000e007f": "🏴", "🏴" + tags("gbengx") + "\U000e007f": "🏴", "🏴" + tags("secret: 42") + "\U000e007f": "🏴", "🐙" + tags("gbeng") + "\U000e007f": "🐙",

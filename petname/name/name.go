@@ -119,6 +119,7 @@ func normalise(s string) (Name, *refusal) {
 	if !utf8.ValidString(s) {
 		return refuse("is not valid UTF-8")
 	}
+	s = cutSelectors(s)
 	plain := plainEmoji(s)
 	if len(plain) > MaxLen {
 		return refuse("is %d bytes long, over %d", len(plain), MaxLen)
