@@ -228,7 +228,11 @@ func TestPublicationsOfSeveralDevicesMergeToOne(t *testing.T) {
 		require.Equal(t, dump(t, a), dump(t, b))
 		for _, book := range []*Book{a, b} {
 			require.Equal(t, c[2], must(book.Published()))
-			require.ErrorContains(t, book.ReserveSequence(Published{"/ipfs/z", 5}), "used already")
+			err := book.ReserveSequence(Published{"/ipfs/z", 5})
+			require.ErrorContains(t, err, "used already")
+			var used *SequenceError
+			require.ErrorAs(t, err, &used)
+			require.Equal(t, SequenceError{Sequence: 5, Last: 5}, *used)
 		}
 	}
 }

@@ -35,6 +35,17 @@ var (
 	ErrChanged = errors.New("changed since by another device: it can't be undone here, only changed again")
 )
 
+// SequenceError is returned for a sequence that cannot be reserved any more, because
+// another publication of this book has reserved it or a later one.
+type SequenceError struct {
+	Sequence uint64
+	Last     uint64 // the last one that was reserved
+}
+
+func (e *SequenceError) Error() string {
+	return fmt.Sprintf("sequence %d was used already: the last is %d", e.Sequence, e.Last)
+}
+
 // NoNameError is returned for a name that no contact has. It is an [ErrNotFound].
 type NoNameError struct{ Name name.Name }
 

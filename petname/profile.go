@@ -71,8 +71,9 @@ func (b *Book) Published() (Published, error) {
 
 // ReserveSequence durably records that a sequence is about to be used for a
 // value. So this device never uses a sequence twice, even if the process ends
-// before the record is stored anywhere. A sequence that is not above the last
-// recorded one is an error.
+// before the record is stored anywhere. It fails with a [*SequenceError]
+// for a sequence that is not above the last recorded one: of two callers that reserve one
+// sequence at the same time, one reads, changes and signs again.
 func (b *Book) ReserveSequence(p Published) error {
 	return b.update(func(tx *ledger.Tx) error {
 		subject := otherPointer(b.ledger.Identity(), b.Identity())
@@ -81,7 +82,7 @@ func (b *Book) ReserveSequence(p Published) error {
 			return err
 		}
 		if p.Sequence <= state.Sequence {
-			return fmt.Errorf("sequence %d was used already: the last is %d", p.Sequence, state.Sequence)
+			return &SequenceError{Sequence: p.Sequence, Last: state.Sequence}
 		}
 		return appendAct(tx, act{Op: opPublish, Published: &wireValue{Value: p.Value, Sequence: p.Sequence}, Of: subject})
 	})

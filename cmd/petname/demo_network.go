@@ -20,8 +20,9 @@ type demoNetwork struct {
 }
 
 func (n *demoNetwork) start(ctx context.Context, count int) error {
+	listen := []string{loopbackListen(canBind)}
 	for range count {
-		c := kad.Config{Listen: []string{"/ip4/127.0.0.1/tcp/0"}, Server: true, Timeout: demoTimeout}
+		c := kad.Config{Listen: listen, Server: true, Timeout: demoTimeout}
 		if len(n.nodes) > 0 {
 			c.Bootstrap = n.nodes[0].Addrs()
 		}

@@ -18,6 +18,7 @@ type web struct {
 	listener net.Listener
 	url      string
 	loopback bool
+	cors     bool // web pages may use the router
 }
 
 // listenHTTP listens on the address. [web.serve] answers the requests.
@@ -59,6 +60,7 @@ func (w *web) serve(ctx context.Context, a *agent.Agent) error {
 
 func (w *web) handler(ctx context.Context, a *agent.Agent) http.Handler {
 	router := a.Router()
+	router.CORS = w.cors
 	m := newMeters(a, router)
 	router.Observe = m.observe
 	mux := http.NewServeMux()

@@ -34,9 +34,9 @@ in their inbox, with a proven key. There are three ways to pass it on:
   send      the link. Each reader of the link can use it: compare the key with
             the recipient before you accept it, or name the recipient with --for
 
-A code is valid while this command waits, or for ten minutes if a node runs; it
-is made in these two cases only. A link is valid for the time of --expires: a
-running node, or petname inbox, answers it when this command has ended.`,
+A code is valid for ten minutes; it is made while this command waits, or if a
+node runs. A link is valid for the time of --expires. When this command has
+ended, a running node, or petname inbox, answers both.`,
 		Example: `  petname invite
   petname invite --qr
   petname invite --expires 48h --for k51qzi5uqu5d…`,
@@ -91,7 +91,7 @@ func (a *app) invite(do func(verb string, args, result any) error, request invit
 	}
 	err := a.printResult(out, unwritten, true, func(w *bufio.Writer) { printInvitation(w, out) })
 	if err == nil && !noWait {
-		a.hint("waiting for the recipient until %s; ^C ends the code, not the link", out.Expires.Local().Format(time.TimeOnly))
+		a.hint("waiting for the recipient until %s; after ^C, petname inbox answers", out.Expires.Local().Format(time.TimeOnly))
 	}
 	if err == nil && qr {
 		err = a.drawQR(out.Compact)

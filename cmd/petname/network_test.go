@@ -250,7 +250,9 @@ type silentNode struct {
 
 func (n *silentNode) Start(context.Context, agent.NodeConfig) (agent.Node, error) { return n, nil }
 func (*silentNode) Bootstrap(string) []string                                     { return nil }
+func (*silentNode) CheckPeer(string) error                                        { return nil }
 func (*silentNode) Peers() int                                                    { return 1 }
+func (*silentNode) GoodPeers() [][]string                                         { return nil }
 func (*silentNode) Close() error                                                  { return nil }
 
 func (n *silentNode) GetAt(ctx context.Context, _ pointer.Pointer, _ dht.Level) iter.Seq2[dht.Answer, error] {

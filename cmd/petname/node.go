@@ -31,7 +31,8 @@ func (a *app) nodeVerb() *cobra.Command {
 		Long: `Run a node of this home until it is stopped. It prints its addresses, then
 stores and returns records for the peers of the joined network. Meanwhile it
 runs the other verbs of this home. It listens on loopback only, without
---listen.
+--listen. For port 0 it listens at the port of its first start again, if that
+is free.
 
 It stores your record again before the network drops it, and signs it again
 before it expires; a locked identity needs --passphrase-file for that. It does
@@ -39,7 +40,8 @@ the same, without signing, for the contacts of petname keep.
 
 With --http it is also a router: it serves /routing/v1/ipns/… (get and put) from
 its DHT, and /healthz and /metrics. Use a loopback address, except if all
-machines that can connect may use the router.
+machines that can connect may use the router. With --cors, web pages of all
+sites may use it too: those that are open in a browser that can connect.
 
 On the public network, a node that listens beyond loopback asks the gateway to
 map its port, tests whether peers can connect, and uses relays if they cannot.
@@ -59,6 +61,11 @@ seconds. A second signal ends it at once.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if cmd.Flags().Changed("http") {
 				options.http = &http
+			} else if options.cors {
+				return usage("--cors is for --http").With("petname node --http 127.0.0.1:8080 --cors")
+			}
+			if !cmd.Flags().Changed("listen") {
+				options.listen = []string{loopbackListen(canBind)}
 			}
 			logger, end, err := a.logger(logTo, verbose)
 			if err != nil {
@@ -72,6 +79,7 @@ seconds. A second signal ends it at once.`,
 	f := cmd.Flags()
 	f.StringArrayVar(&options.listen, "listen", []string{"/ip4/127.0.0.1/tcp/0"}, "a `multiaddr` to listen on; may be repeated")
 	f.StringVar(&http, "http", "", "a `host:port` to serve HTTP on, such as 127.0.0.1:0")
+	f.BoolVar(&options.cors, "cors", false, "let the web pages of all sites use the router of --http")
 	f.StringArrayVar(&options.relays, "relay", nil, "a `multiaddr` of a relay to use with ipfs; may be repeated (default: relays that are found)")
 	f.StringVar(&logTo, "log", "", "a `file` to log to, or - for standard error; with --json, as JSON")
 	f.BoolVar(&verbose, "verbose", false, "log also what helps to find errors")
@@ -83,6 +91,7 @@ seconds. A second signal ends it at once.`,
 type nodeOptions struct {
 	listen, relays []string
 	http           *string // nil: no HTTP server
+	cors           bool    // of the HTTP server
 	logger         *slog.Logger
 }
 
@@ -128,11 +137,11 @@ func (a *app) serve(o nodeOptions) (err error) {
 	v := &verbs{agent: ag, work: a.work, serving: true}
 	var w *web
 	if o.http != nil {
-		if w, err = listenHTTP(*o.http); err != nil {
+		if w, err = listenHTTPAgain(dir, *o.http, o.logger); err != nil {
 			return err
 		}
 		defer w.listener.Close()
-		v.http = w.url
+		v.http, w.cors = w.url, o.cors
 	}
 	if err := ag.Start(ctx); err != nil {
 		return classify(err)

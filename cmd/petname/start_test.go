@@ -29,9 +29,10 @@ func build(t testing.TB, pkg string) string {
 }
 
 // initialised is a package's line of GODEBUG=inittrace=1.
-var initialised = regexp.MustCompile(`(?m)^init (\S+) @.*, (\d+) bytes, \d+ allocs$`)
+var initialised = regexp.MustCompile(`(?m)^init (\S+) @.*?, ([\d.]+) ms clock, (\d+) bytes, \d+ allocs$`)
 
-// Packages of the module build no tables and compile no expressions before main.
+// Packages of the module build no tables and compile no expressions before main. The log
+// lists what the linked packages cost, the most first: figures.md has it.
 func TestTheModuleInitialisesLittle(t *testing.T) {
 	const most, mostOfAll = 4 << 10, 16 << 10 // bytes
 	cmd := exec.Command(build(t, "."), "version")
@@ -39,18 +40,23 @@ func TestTheModuleInitialisesLittle(t *testing.T) {
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	total, traced := 0, 0
+	var lines []string
 	for _, m := range initialised.FindAllStringSubmatch(string(out), -1) {
 		traced++
+		lines = append(lines, fmt.Sprintf("%8s ms %8s bytes  %s", m[2], m[3], m[1]))
 		if !strings.HasPrefix(m[1], module) && m[1] != "main" {
 			continue
 		}
-		n, err := strconv.Atoi(m[2])
+		n, err := strconv.Atoi(m[3])
 		require.NoError(t, err)
 		require.LessOrEqual(t, n, most, "package %s allocates at its initialisation", m[1])
 		total += n
 	}
 	require.Greater(t, traced, 100, "%s", out)
 	require.LessOrEqual(t, total, mostOfAll)
+	slices.Sort(lines)
+	slices.Reverse(lines)
+	t.Logf("%d packages, the module's own %d bytes:\n%s", traced, total, strings.Join(lines[:20], "\n"))
 }
 
 // BenchmarkStart compares petname version, as a whole process, with a Go program

@@ -2,15 +2,18 @@ package delegated
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
 
+	"github.com/ipfs/boxo/autoconf"
 	"github.com/ipfs/boxo/ipns"
 	boxoclient "github.com/ipfs/boxo/routing/http/client"
 	boxoserver "github.com/ipfs/boxo/routing/http/server"
@@ -172,4 +175,39 @@ func TestBoxoClientReceivesTheReason(t *testing.T) {
 	require.ErrorAs(t, put(sign(t, newKey(t), 3)), &failed)
 	require.Equal(t, http.StatusBadRequest, failed.StatusCode)
 	require.Contains(t, failed.Body, "does not verify")
+}
+
+// The settings of the page for Kubo, read as Kubo reads them, lead a client of boxo to a
+// router: it puts and gets, and does not ask for what the router has not.
+func TestSettingsOfThePageForKubo(t *testing.T) {
+	page, err := os.ReadFile("../../petname/docs/ipfs.md")
+	require.NoError(t, err)
+	settings := regexp.MustCompile(`ipfs config --json (\S+) '(\[.*\])'`).FindAllStringSubmatch(string(page), -1)
+	require.Len(t, settings, 2)
+	router := unlimited(nil)
+	c := newClient(t, router)
+	for _, setting := range settings {
+		var urls []string
+		require.NoError(t, json.Unmarshal([]byte(setting[2]), &urls), setting[1])
+		endpoints, err := autoconf.GroupByKnownCapabilities(urls, true, setting[1] == "Ipns.DelegatedPublishers")
+		require.NoError(t, err)
+		require.Equal(t, map[string]autoconf.EndpointCapabilities{
+			"http://127.0.0.1:8099": {IPNSGet: true, IPNSPut: setting[1] == "Ipns.DelegatedPublishers"},
+		}, endpoints)
+		joined, err := ParseURL(urls[0])
+		require.NoError(t, err, "the same URL can be joined")
+		require.Equal(t, "http://127.0.0.1:8099", joined)
+	}
+	require.Contains(t, string(page), "petname node --http 127.0.0.1:8099")
+
+	boxo, err := boxoclient.New(c.URL()) // the base URL, as for 127.0.0.1:8099
+	require.NoError(t, err)
+	k := newKey(t)
+	name, err := ipns.NameFromString(k.Pointer().String())
+	require.NoError(t, err)
+	record, err := ipns.UnmarshalRecord(sign(t, k, 1).Bytes())
+	require.NoError(t, err)
+	require.NoError(t, boxo.PutIPNS(t.Context(), name, record))
+	_, err = boxo.GetIPNS(t.Context(), name)
+	require.NoError(t, err)
 }

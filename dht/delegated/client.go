@@ -141,24 +141,6 @@ func (c *Client) get(ctx context.Context, p pointer.Pointer, noCache bool) ([]by
 	return record, nil
 }
 
-// Check returns nil if a router answers at the URL. It requests an invalid name,
-// which a router refuses without a look-up. Success does not prove that look-ups
-// work.
-func (c *Client) Check(ctx context.Context) error {
-	resp, done, err := c.send(ctx, http.MethodGet, "-", nil, false)
-	if err != nil {
-		return err
-	}
-	defer done()
-	if resp.StatusCode >= 400 && resp.StatusCode < 500 {
-		return nil
-	}
-	if _, err = readRecord(resp); err == nil || errors.Is(err, dht.ErrRejected) {
-		return nil
-	}
-	return c.routerError(ctx, err)
-}
-
 // Put puts the record to the router. The receipt counts the router as one peer,
 // whatever the number of peers that the router put the record to.
 func (c *Client) Put(ctx context.Context, p pointer.Pointer, record []byte) (dht.Receipt, error) {
@@ -188,19 +170,18 @@ func (c *Client) do(ctx context.Context, method string, p pointer.Pointer, body 
 	if p.IsZero() {
 		return nil, nil, errors.New("router: no pointer given")
 	}
-	return c.send(ctx, method, p.String(), body, noCache)
+	return c.send(ctx, method, path+p.String(), body, noCache)
 }
 
-// send sends a request for a name, which need not be valid. The caller calls done after
-// reading the body.
-func (c *Client) send(ctx context.Context, method, name string, body []byte, noCache bool) (_ *http.Response, done func(), err error) {
+// send sends a request for a path. The caller calls done after reading the body.
+func (c *Client) send(ctx context.Context, method, path string, body []byte, noCache bool) (_ *http.Response, done func(), err error) {
 	requestCtx, cancel := c.withTimeout(ctx)
 	defer func() {
 		if err != nil {
 			cancel()
 		}
 	}()
-	req, err := http.NewRequestWithContext(requestCtx, method, c.url+path+name, bytes.NewReader(bytes.Clone(body)))
+	req, err := http.NewRequestWithContext(requestCtx, method, c.url+path, bytes.NewReader(bytes.Clone(body)))
 	if err != nil {
 		return nil, nil, err
 	}

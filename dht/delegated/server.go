@@ -42,7 +42,7 @@ const (
 // older one. It verifies all records.
 //
 // A refusal has a reason as text: 400 for a record that does not verify against
-// the name or has expired, 406 and 415 for other content types, 408 for a body
+// the name or has expired, 406 for other content types, 408 for a body
 // that takes over 5 s, 409 for a record older than the newest known, 413 for one
 // over 10 KiB, 429 (with Retry-After) for a client that sends too many requests,
 // in time or at once, 503 (with Retry-After) if the network stored nothing or is
@@ -50,12 +50,17 @@ const (
 // for other paths and methods are refused with 404 and 405, and do not count.
 //
 // A client is an address, in IPv6 a /64. Headers do not affect this. Web pages of
-// other origins cannot use the router (there are no CORS headers): a router on
-// loopback is for its owner.
+// other origins cannot use the router without CORS: a router on loopback is for its
+// owner.
 type Server struct {
 	// Network is queried for records that are not in memory, and puts go to it
-	// before they are answered. Nil: none. A [ClientStore] is asked for each client.
+	// before they are answered. Nil: none. A [ClientStore] is asked for each client, and
+	// a [HoldingStore] for what it holds.
 	Network dht.Store
+	// CORS allows the web pages of all origins to use the router, as the specification
+	// requires of a public one ("CORS and Web Browsers"). A page that the owner of a
+	// router on loopback opens in a browser can then use it as the owner does.
+	CORS bool
 	// Now is the clock for expiry, TTL and rates; nil means time.Now. The
 	// deadlines of connections use the system clock.
 	Now func() time.Time
@@ -80,6 +85,32 @@ type ClientStore interface {
 	// ForClient returns the network for the requests of one client: an IPv4 address,
 	// the /64 of an IPv6 address, or the zero address if it is unknown.
 	ForClient(client netip.Addr) dht.Store
+}
+
+// HoldingStore is a network that holds records itself, as a node of a DHT does. What
+// peers stored there since counts over the records in the memory of a router.
+type HoldingStore interface {
+	dht.Store
+	// Held returns the record that the store holds itself, not verified; nil: none.
+	Held(ctx context.Context, p pointer.Pointer) []byte
+}
+
+// newest returns the record that the network itself holds if it is newer than a record in
+// memory, and else that one.
+func (s *Server) newest(ctx context.Context, cached pointer.Record) pointer.Record {
+	n, ok := s.Network.(HoldingStore)
+	if !ok {
+		return cached
+	}
+	b := n.Held(ctx, cached.Pointer())
+	if b == nil || bytes.Equal(b, cached.Bytes()) {
+		return cached
+	}
+	held, err := pointer.Open(cached.Pointer(), b, s.now())
+	if err != nil || held.Compare(cached) <= 0 {
+		return cached
+	}
+	return held
 }
 
 // network returns the network for the client of a request.
@@ -107,7 +138,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := http.NewResponseController(w)
 	_ = c.SetReadDeadline(time.Now().Add(bodyTimeout))
 	_ = c.SetWriteDeadline(time.Now().Add(bodyTimeout + s.timeout() + bodyTimeout))
-	if _, served := s.mux.Handler(r); served == "" {
+	if s.CORS && allowOrigins(recorder, r) {
+		// A preflight request, which needs no answer of a router.
+	} else if _, served := s.mux.Handler(r); served == "" {
 		// What the router does not have, such as /providers/, uses nothing of what
 		// the client may ask for: Kubo sends such requests beside those for records.
 		s.mux.ServeHTTP(recorder, r)
@@ -143,7 +176,7 @@ func (s *Server) get(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !accepts(r.Header.Values("Accept")) {
-		refuse(w, http.StatusNotAcceptable, "the answer is "+contentType+", which you don't accept")
+		refuse(w, http.StatusNotAcceptable, "this type is not served: try again with Accept: "+contentType)
 		return
 	}
 	if r.ContentLength != 0 {
@@ -154,6 +187,9 @@ func (s *Server) get(w http.ResponseWriter, r *http.Request) {
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // the request is read
 	now := s.now()
 	cached, ok, fresh := s.cache.get(p, now)
+	if fresh {
+		cached = s.newest(r.Context(), cached)
+	}
 	if (!fresh || noCache(r)) && s.Network != nil {
 		release, acquired := s.acquire(w, r)
 		if !acquired {
@@ -226,7 +262,7 @@ func (s *Server) put(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != contentType {
-		refuse(w, http.StatusUnsupportedMediaType, "the Content-Type of a record is "+contentType)
+		refuse(w, http.StatusNotAcceptable, "this type is not stored: try again with Content-Type: "+contentType)
 		return
 	}
 	b, ok := readBody(w, r)

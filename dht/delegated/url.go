@@ -12,8 +12,8 @@ import (
 const maxURL = 512 // bytes
 
 // ParseURL returns the canonical form of a router's URL: http or https and a
-// host, with a port if it is not the default one. It accepts a slash or
-// /routing/v1 at the end. Any other path, a user, a query or a fragment is an
+// host, with a port if it is not the default one. It accepts a slash,
+// /routing/v1 or /routing/v1/ipns at the end. Any other path, a user, a query or a fragment is an
 // error, as are hosts that are not ASCII: use their form in the DNS (xn--…).
 func ParseURL(s string) (string, error) {
 	u, err := parseURL(s)
@@ -50,7 +50,7 @@ func parseURL(s string) (string, error) {
 		return "", errors.New("ends with a query or a fragment")
 	}
 	switch strings.TrimSuffix(u.EscapedPath(), "/") {
-	case "", "/routing/v1":
+	case "", "/routing/v1", "/routing/v1/ipns":
 	default:
 		return "", errors.New("has a path; routers are found under /routing/v1")
 	}

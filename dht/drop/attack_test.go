@@ -277,7 +277,7 @@ func TestKeysOfLowOrderAreRefused(t *testing.T) {
 		require.ErrorContains(t, a.Rekey(party), "low order", point)
 		public, err := ecdh.X25519().NewPublicKey(b)
 		require.NoError(t, err)
-		_, err = recordKey(a.local.x25519[0], public, alice.key.Pointer(), bob.key.Pointer(), true, 1)
+		_, err = recordKey(a.local.x25519[0], public, alice.key.Pointer(), bob.key.Pointer(), true, 1, "")
 		require.ErrorContains(t, err, "low order", point)
 	}
 }

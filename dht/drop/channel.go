@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"time"
+	"unicode/utf8"
 
 	"github.com/petnames-go/petnames/pointer"
 	"github.com/petnames-go/petnames/pointer/canonical"
@@ -113,6 +114,9 @@ func open(self Self, party Party, state []byte) (*Channel, error) {
 	if self.Pointer == party.Pointer {
 		return nil, errors.New("both parties are one")
 	}
+	if len(self.Purpose) > MaxPurpose || !utf8.ValidString(self.Purpose) {
+		return nil, fmt.Errorf("the purpose %.*q is not UTF-8 of at most %d bytes", MaxPurpose, self.Purpose, MaxPurpose)
+	}
 	if self.Signer != nil {
 		public, ok := self.Signer.Public().(ed25519.PublicKey)
 		if !ok {
@@ -122,7 +126,7 @@ func open(self Self, party Party, state []byte) (*Channel, error) {
 			return nil, fmt.Errorf("the signer is not the key of %s", self.Pointer)
 		}
 	}
-	c := &Channel{self: self, party: party.Pointer, id: channelID(self.Pointer, party.Pointer)}
+	c := &Channel{self: self, party: party.Pointer, id: channelID(self.Pointer, party.Pointer, self.Purpose)}
 	c.base, c.processed = firstPosition(c.id, c.self.Pointer), firstPosition(c.id, c.party)
 	var err error
 	if c.local, err = newLocalKeys(self.Sealing); err != nil {
@@ -136,14 +140,18 @@ func open(self Self, party Party, state []byte) (*Channel, error) {
 	return c, c.rekey(party)
 }
 
-// channelID returns the hash of both pointers. It does not depend on the sealing
-// keys: the pointer of the record binds a batch to these.
-func channelID(a, b pointer.Pointer) hash {
+// channelID returns the hash of both pointers and of the purpose, unless that is empty.
+// It does not depend on the sealing keys: the pointer of the record binds a batch to these.
+func channelID(a, b pointer.Pointer, purpose string) hash {
 	first, second := a.Bytes(), b.Bytes()
 	if bytes.Compare(first, second) > 0 {
 		first, second = second, first
 	}
-	both, err := canonical.Marshal([][]byte{first, second})
+	fields := []any{first, second}
+	if purpose != "" {
+		fields = append(fields, purpose)
+	}
+	both, err := canonical.Marshal(fields)
 	if err != nil {
 		panic(err) // byte strings encode
 	}

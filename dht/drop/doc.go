@@ -24,6 +24,11 @@
 // A record that arrives on a direct stream can be read as well: put it into a
 // [dht.Memory] and poll that. See [Channel.Outgoing].
 //
+// Two parties have one channel for each purpose: [Self.Purpose]. The empty one belongs to
+// the agents (package petname/exchange), for introductions and pairings. An application
+// that opens a channel with the keys of a home uses a purpose of its own; one that has an
+// agent sends messages by the agent.
+//
 // # The record
 //
 // Each direction has one IPNS record in each [Epoch], under a key of its own
@@ -31,7 +36,7 @@
 //
 //	secret = X25519(one's sealing key, the other's)       all zeroes are refused (RFC 7748, §6.1)
 //	seed   = HKDF-SHA256(secret, salt "petnames/drop/record/v1", info)    (RFC 5869)
-//	info   = canonical CBOR [from, to, from's X25519 key, to's X25519 key, epoch number]
+//	info   = canonical CBOR [from, to, from's X25519 key, to's X25519 key, epoch number, ? purpose]
 //	key    = Ed25519 key of the seed
 //
 // The record expires at the end of the next epoch, until when it is polled. It
@@ -53,7 +58,7 @@
 //	batch = [
 //	  version: 1,
 //	  from: pointer, to: pointer,
-//	  channel: bytes .size 32,      ; both pointers, hashed
+//	  channel: bytes .size 32,      ; both pointers and the purpose, unless it is empty, hashed
 //	  at: pointer,                  ; the record's: so the keys, the direction and the epoch
 //	  sequence: uint,               ; the record's
 //	  made: int,                    ; ms since 1970

@@ -22,6 +22,9 @@ const (
 	// at whole multiples of it since 1970, UTC.
 	Epoch = 7 * 24 * time.Hour
 
+	// MaxPurpose bounds a purpose, in bytes of UTF-8.
+	MaxPurpose = 64
+
 	// maxKeys bounds the own keys of each KEM: the current one and those replaced
 	// last. Messages to older keys are not found.
 	maxKeys = 8
@@ -37,6 +40,12 @@ type Self struct {
 	// has such a key. The current key of each kind comes first. Replaced ones may
 	// follow, so that messages to them are still found and read.
 	Sealing []hpke.PrivateKey
+	// Purpose separates the channels of two parties, such as "example.org/chat/1": both
+	// have to use the same one, of at most [MaxPurpose] bytes. The empty purpose belongs
+	// to package petname/exchange, and so to every agent and to the command. A second
+	// user of a purpose with the same keys would poll and acknowledge what is for the
+	// first: messages would be lost on both sides.
+	Purpose string
 }
 
 // Party is the other party, by its card.
@@ -120,7 +129,7 @@ func recordExpiry(epoch uint64) time.Time {
 // recordKey derives the key of the record of one direction in one epoch, as in
 // the documentation of the package. X25519 refuses the all-zero output, and so
 // every key of low order (RFC 7748, §6.1).
-func recordKey(private *ecdh.PrivateKey, public *ecdh.PublicKey, from, to pointer.Pointer, sending bool, epoch uint64) (*pointer.Key, error) {
+func recordKey(private *ecdh.PrivateKey, public *ecdh.PublicKey, from, to pointer.Pointer, sending bool, epoch uint64, purpose string) (*pointer.Key, error) {
 	secret, err := private.ECDH(public)
 	if err != nil {
 		return nil, errors.New("the party's X25519 key is of low order, which makes no secret")
@@ -129,7 +138,11 @@ func recordKey(private *ecdh.PrivateKey, public *ecdh.PublicKey, from, to pointe
 	if !sending {
 		fromKey, toKey = toKey, fromKey
 	}
-	info, err := canonical.Marshal([]any{from.Bytes(), to.Bytes(), fromKey, toKey, epoch})
+	fields := []any{from.Bytes(), to.Bytes(), fromKey, toKey, epoch}
+	if purpose != "" {
+		fields = append(fields, purpose)
+	}
+	info, err := canonical.Marshal(fields)
 	if err != nil {
 		return nil, err
 	}
@@ -161,7 +174,7 @@ func (c *Channel) inboundAddresses(now time.Time) ([]recordAddress, error) {
 	for epoch := current; epoch+1 >= current; epoch-- {
 		for _, private := range c.local.x25519 {
 			for _, public := range publicKeys {
-				key, err := recordKey(private, public, c.party, c.self.Pointer, false, epoch)
+				key, err := recordKey(private, public, c.party, c.self.Pointer, false, epoch, c.self.Purpose)
 				if err != nil {
 					return nil, err
 				}
@@ -181,6 +194,6 @@ func (c *Channel) outboundKey(now time.Time) (*pointer.Key, uint64, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	key, err := recordKey(c.local.x25519[0], c.remote.x25519, c.self.Pointer, c.party, true, epoch)
+	key, err := recordKey(c.local.x25519[0], c.remote.x25519, c.self.Pointer, c.party, true, epoch, c.self.Purpose)
 	return key, epoch, err
 }

@@ -2,6 +2,8 @@ package kad
 
 import (
 	"encoding/binary"
+	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 
@@ -31,6 +33,41 @@ func ReachOf(addrs []string) Reach {
 		}
 	}
 	return reach
+}
+
+// CheckAddr returns nil if nodes have the transport of a peer's multiaddr, and else an
+// error that names it: they dial TCP and QUIC v1, and relays. It resolves no names.
+func CheckAddr(addr string) error {
+	a, err := ma.NewMultiaddr(addr)
+	if err != nil {
+		return err
+	}
+	var protocols []int
+	for _, c := range a {
+		protocols = append(protocols, c.Code())
+	}
+	switch {
+	case slices.Contains(protocols, ma.P_CIRCUIT), protocols[0] == ma.P_DNSADDR:
+		return nil
+	case protocols[0] == ma.P_IP6ZONE:
+		protocols, a = protocols[1:], a[1:]
+	}
+	if len(protocols) > 1 && protocols[len(protocols)-1] == ma.P_P2P {
+		protocols = protocols[:len(protocols)-1]
+	}
+	hosts := []int{ma.P_IP4, ma.P_IP6, ma.P_DNS, ma.P_DNS4, ma.P_DNS6}
+	if len(protocols) > 0 && slices.Contains(hosts, protocols[0]) {
+		rest := protocols[1:]
+		if slices.Equal(rest, []int{ma.P_TCP}) || slices.Equal(rest, []int{ma.P_UDP, ma.P_QUIC_V1}) {
+			return nil
+		}
+	}
+	for i, p := range protocols {
+		if i > 0 && p != ma.P_TCP && p != ma.P_UDP && p != ma.P_QUIC_V1 && p != ma.P_P2P {
+			return fmt.Errorf("nodes dial TCP and QUIC v1 (/tcp/PORT, /udp/PORT/quic-v1), not %s", a[i].Protocol().Name)
+		}
+	}
+	return errors.New("nodes dial TCP and QUIC v1 (/tcp/PORT, /udp/PORT/quic-v1): the address has neither")
 }
 
 // dialable reports whether an address that a peer named may be dialled within a

@@ -202,3 +202,27 @@ func TestAnnouncedNamesAreNotResolved(t *testing.T) {
 	require.NoError(t, n.Wait(within(t, 10*time.Second)))
 	require.Empty(t, names.asked)
 }
+
+// Addresses of transports that are not linked are refused by their transport, before any
+// is dialled; those that nodes listen at are not.
+func TestCheckAddr(t *testing.T) {
+	const id = "/p2p/12D3KooWGQh4PZmNNXHpLHPVGNWQx9VHjKVWcMVLwMtHaSd7LqKC"
+	for _, good := range append(PublicBootstrap(), "/ip4/127.0.0.1/tcp/1"+id, "/ip6/::1/udp/1/quic-v1"+id, "/ip6zone/eth0/ip6/fe80::1/tcp/1"+id,
+		"/dns/a.example/tcp/1"+id, "/dns4/a.example/udp/1/quic-v1", "/dnsaddr/a.example"+id, "/ip4/1.2.3.4/tcp/1"+id+"/p2p-circuit"+id) {
+		require.NoError(t, CheckAddr(good), good)
+	}
+	for bad, named := range map[string]string{
+		"/ip4/127.0.0.1/tcp/1/ws" + id: "not ws", "/dns4/a.example/tcp/443/tls/ws" + id: "not tls", "/dns4/a.example/tcp/443/wss" + id: "not wss",
+		"/ip4/127.0.0.1/udp/1/quic-v1/webtransport" + id: "not webtransport", "/ip4/127.0.0.1/udp/1/quic" + id: "not quic",
+		"/ip4/127.0.0.1/udp/1/webrtc-direct" + id: "not webrtc-direct", "/ip4/127.0.0.1/udp/1" + id: "has neither", id: "has neither", "/ip4/127.0.0.1" + id: "has neither",
+		"/unix/tmp/x": "has neither", "/onion3/vww6ybal4bd7szmgncyruucpgfkqahzddi37ktceo3ah7ngmcopnpyyd:1234" + id: "has neither",
+		"/ip6zone/eth0/ip6/fe80::1/tcp/1/ws" + id: "not ws", "/ip6zone/eth0": "has neither", "x": "",
+	} {
+		require.ErrorContains(t, CheckAddr(bad), named, bad)
+	}
+	for _, n := range startServers(t, 2) {
+		for _, a := range n.Addrs() {
+			require.NoError(t, CheckAddr(a))
+		}
+	}
+}

@@ -73,13 +73,23 @@ func (n *Node) GetAt(ctx context.Context, p pointer.Pointer, level dht.Level) it
 				return
 			}
 		}
-		if n.local == nil {
-			return
-		}
-		if rec, err := n.local.Get(ctx, g.key); err == nil && rec != nil {
-			yield(dht.Answer{Record: rec.GetValue(), Source: dht.SourceHome, Asked: g.asked}, nil)
+		if held := n.Held(ctx, p); held != nil {
+			yield(dht.Answer{Record: held, Source: dht.SourceHome, Asked: g.asked}, nil)
 		}
 	}
+}
+
+// Held returns the record of a pointer that the node itself stores, not verified; nil if
+// there is none, and for clients. It asks no peer.
+func (n *Node) Held(ctx context.Context, p pointer.Pointer) []byte {
+	if n.local == nil {
+		return nil
+	}
+	rec, err := n.local.Get(ctx, routingKey(p))
+	if err != nil || rec == nil {
+		return nil
+	}
+	return rec.GetValue()
 }
 
 // get is the state of one look-up.
@@ -236,12 +246,12 @@ func (n *Node) newPlainWalk(key string, t dht_pb.Message_MessageType) *walk {
 func (n *Node) addInitialPeers(ctx context.Context, w *walk) error {
 	table := n.dht.RoutingTable()
 	if table.Size() == 0 {
-		if len(n.bootstrap) == 0 {
+		if len(n.entryPeers()) == 0 {
 			return fmt.Errorf("%w: no peer is known; give a bootstrap address", dht.ErrUnreachable)
 		}
 		ctx, cancel := context.WithTimeout(ctx, n.joinTimeout())
 		defer cancel()
-		if _, err := n.join(ctx, n.bootstrap); err != nil {
+		if err := n.enter(ctx); err != nil {
 			return err
 		}
 	}

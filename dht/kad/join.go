@@ -55,8 +55,8 @@ func (n *Node) joinAtStart(ctx context.Context) {
 	if len(knownPeers) > 0 {
 		joining.Go(func() { _, knownErr = n.join(ctx, knownPeers) })
 	}
-	if len(n.bootstrap) > 0 {
-		_, n.joinErr = n.join(ctx, n.bootstrap)
+	if len(n.entryPeers()) > 0 {
+		n.joinErr = n.enter(ctx)
 	}
 	joining.Wait()
 	if knownErr == nil {

@@ -32,6 +32,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -68,6 +69,7 @@ type Config struct {
 	Listen      []string         // multiaddrs, TCP and QUIC; nil: dial only
 	Server      bool             // serve requests and store records; on IPFS only while peers can reach the node
 	Bootstrap   []string         // multiaddrs that end in /p2p/…; nil: none. For IPFS see PublicBootstrap
+	Known       []string         // multiaddrs that end in /p2p/…, of peers that answered earlier, for when no bootstrap peer does; dialled within Reach
 	Network     Network          // "": LAN
 	Discover    bool             // find peers by multicast DNS; a node that listens also announces itself
 	Protocol    string           // replaces the network's protocol, for example "/ours/kad/1.0.0"
@@ -79,7 +81,8 @@ type Config struct {
 	Reach       Reach            // which addresses that others name are dialled; on IPFS always ReachPublic
 	Logger      *slog.Logger     // nil: nothing is logged
 
-	// Host is the host to use; nil: the node creates one. The caller closes it.
+	// Host is the host to use; nil: the node creates one. The caller closes it, after
+	// the node, which serves nothing on it from then on.
 	// The node then ignores Key, Listen and File, and does not change the dial timeouts
 	// with which the host was created.
 	Host host.Host
@@ -105,6 +108,7 @@ type Node struct {
 	timeout      time.Duration   // of one request
 	adjustHost   func(*hostPlan) // from Config.adjustHost
 	bootstrap    []peer.AddrInfo // from Config.Bootstrap
+	known        []peer.AddrInfo // from Config.Known, without the bootstrap peers
 	staticRelays []peer.AddrInfo // from Config.Relays
 	dials        *dialPolicy
 	hops         nextHops
@@ -233,6 +237,12 @@ func configure(c Config) (_ *Node, err error) {
 	if n.bootstrap, err = parseAddrs(c.Bootstrap); err != nil {
 		return nil, err
 	}
+	if n.known, err = parseAddrs(c.Known); err != nil {
+		return nil, err
+	}
+	n.known = slices.DeleteFunc(n.known, func(k peer.AddrInfo) bool {
+		return slices.ContainsFunc(n.bootstrap, func(b peer.AddrInfo) bool { return b.ID == k.ID })
+	})
 	if n.staticRelays, err = parseAddrs(c.Relays); err != nil {
 		return nil, err
 	}
@@ -264,7 +274,7 @@ func (n *Node) runOn(h host.Host) (err error) {
 		kaddht.ValueGCInterval(time.Hour),
 		kaddht.OnRequestHook(n.limiter.request),
 		kaddht.Mode(mode(n.server, n.network)),
-		kaddht.BootstrapPeers(n.bootstrap...),
+		kaddht.BootstrapPeersFunc(n.entryPeers), // while the table is empty
 	}
 	if !n.server {
 		// The refresh would cost a client more requests than its operations do,
@@ -340,7 +350,9 @@ func (n *Node) Close() error {
 	}
 	// Before the DHT, because the journal's peers are read from the routing table.
 	err := errors.Join(n.closePersistence(), n.dht.Close(), n.peerTimes.stop())
-	if !n.externalHost {
+	if n.externalHost {
+		n.removeHandlers()
+	} else {
 		err = errors.Join(err, n.host.Close())
 	}
 	_ = n.Wait(context.Background())

@@ -21,6 +21,19 @@ func (h limitedHost) SetStreamHandler(p protocol.ID, handler network.StreamHandl
 	h.Host.SetStreamHandler(p, h.limiter.handle(handler))
 }
 
+// removeHandlers ends what kad-dht, which is closed, serves on a host of the
+// application: its Close leaves the handler and the streams of peers.
+func (n *Node) removeHandlers() {
+	n.host.RemoveStreamHandler(n.protocol)
+	for _, c := range n.host.Network().Conns() {
+		for _, s := range c.GetStreams() {
+			if s.Protocol() == n.protocol && s.Stat().Direction == network.DirInbound {
+				_ = s.Reset()
+			}
+		}
+	}
+}
+
 // limitedStream is a stream of requests from a peer. The handler reads a
 // request, handles it, writes the answer, and reads the next request, so that a
 // request has ended at the next read or at the end of the stream. Except for

@@ -63,15 +63,16 @@ type state struct {
 	joinTimeout   time.Duration // bounds entering a network
 	events        broker
 
-	mu      sync.Mutex // held while a network is entered or left, which can take seconds
-	closed  bool
-	node    Node // nil until it is needed; the agent's own while it serves
-	serving bool
-	own     NodeConfig        // of the serving node; zero: a throw-away client
-	clients map[string]router // by URL
-	began   time.Time         // when it began to serve
-	lastPut *LastPut          // nil: none yet
-	expired expiredSeen
+	mu          sync.Mutex // held while a network is entered or left, which can take seconds
+	closed      bool
+	node        Node   // nil until it is needed; the agent's own while it serves
+	nodeNetwork string // networkTag of node
+	serving     bool
+	own         NodeConfig        // of the serving node; zero: a throw-away client
+	clients     map[string]router // by URL
+	began       time.Time         // when it began to serve
+	lastPut     *LastPut          // nil: none yet
+	expired     expiredSeen
 
 	messages        *exchange.Exchange             // nil until it is needed
 	missing         error                          // files that were missing when the home was opened; nil: none

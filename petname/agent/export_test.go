@@ -33,8 +33,9 @@ const (
 )
 
 var (
-	HasV1     = hasV1
-	IsNetwork = isNetwork
+	NetworkTag = networkTag
+	HasV1      = hasV1
+	IsNetwork  = isNetwork
 
 	CertificateSkew = certificateSkew
 

@@ -39,8 +39,7 @@ type Invitation struct {
 }
 
 // Invite makes an invitation to pair: a link, and a code to be spoken. An agent
-// that runs answers, and so do AwaitPairing and Fetch; a code is answered by the
-// first two alone.
+// that runs answers, and so do AwaitPairing and Fetch, and Pair for a code.
 func (a *Agent) Invite(ctx context.Context, t InvitationTerms) (Invitation, error) {
 	if t.Lifetime < time.Minute || t.Lifetime > MaxLifetime {
 		return Invitation{}, &ArgumentError{"life", fmt.Sprintf("an invitation for %s: must be at least a minute and at most %s", t.Lifetime, MaxLifetime)}
@@ -93,7 +92,8 @@ func (a *Agent) AwaitPairing(ctx context.Context, id string) (petname.Suggestion
 	return ex.Wait(ctx, id)
 }
 
-// Pair accepts an invitation: a code, a link, or the text of a QR code. It waits
+// Pair accepts an invitation: a code, a link, or the text of a QR code. A pairing by code
+// that was broken off is continued when the code is passed again. Pair waits
 // until the other party has proved its key, and returns the suggestion that is then
 // in the inbox: [Agent.Accept] names it.
 func (a *Agent) Pair(ctx context.Context, text string) (petname.Suggestion, error) {

@@ -45,6 +45,7 @@ func TestParseJoin(t *testing.T) {
 	}
 	for _, bad := range []string{"x", "OFF", "ipfs lan", "off off", "off lan", "off http://a.example", "http://a.example off",
 		"/ip4/127.0.0.1/tcp/1", "/ip4/300.0.0.1/tcp/1" + peer, "/ip4/127.0.0.1/tcp/1" + peer + " off", "/p2p/x",
+		"/ip4/127.0.0.1/tcp/4001/ws" + peer, "lan /dns4/a.example/tcp/443/tls/ws" + peer, "/ip4/127.0.0.1/udp/1/quic-v1/webtransport" + peer, "ipfs /ip4/127.0.0.1/udp/1/webrtc-direct" + peer,
 		"http://", "http:a.example", "ftp://a.example", "http://user:secret@a.example", "https://a.example/x", "lan http://a.example:0", "a.example:80"} {
 		_, err := agent.ParseJoin(a, strings.Fields(bad)...)
 		require.ErrorAs(t, err, new(*agent.AddressError), bad)

@@ -33,6 +33,7 @@ type nodes struct {
 }
 
 func (n *nodes) Bootstrap(string) []string { return n.public }
+func (n *nodes) CheckPeer(string) error    { return nil }
 
 func (n *nodes) Start(ctx context.Context, c agent.NodeConfig) (agent.Node, error) {
 	if n.start != nil {
@@ -92,8 +93,12 @@ func (l *loneNode) Peers() int                 { return 0 }
 func (l *loneNode) JoinError() error           { return nil }
 func (l *loneNode) Status() agent.Holding      { return agent.Holding{} }
 func (l *loneNode) Wait(context.Context) error { return nil }
-func (l *loneNode) Serve(dht.Store)            {}
-func (l *loneNode) Dial([][]byte) dht.Store    { return l }
+func (l *loneNode) Ports() []agent.ListenPort  { return nil }
+func (l *loneNode) GoodPeers() [][]string      { return nil }
+
+func (l *loneNode) Held(context.Context, pointer.Pointer) []byte { return nil }
+func (l *loneNode) Serve(dht.Store)                              {}
+func (l *loneNode) Dial([][]byte) dht.Store                      { return l }
 
 func (l *loneNode) Close() error {
 	l.of.mu.Lock()

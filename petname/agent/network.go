@@ -152,10 +152,19 @@ func (s *state) parseJoin(targets []string) (home.Config, error) {
 	if c.Network == "off" && len(c.Bootstrap) > 0 {
 		c.Network = "peers"
 	}
+	var refused *AddressError
+	unreachable := func(addr string) bool {
+		if err := s.transport.CheckPeer(addr); err != nil {
+			refused = &AddressError{"peer", addr, fmt.Sprintf("multiaddr %q: %v", addr, err)}
+		}
+		return refused != nil
+	}
 	switch {
 	case c.Network == "off":
 	case s.transport == nil:
 		return home.Config{}, ErrNoTransport
+	case slices.ContainsFunc(c.Bootstrap, unreachable):
+		return home.Config{}, refused
 	case c.Network == "ipfs":
 		c.Bootstrap = slices.Concat(s.transport.Bootstrap(c.Network), c.Bootstrap)
 	}
@@ -255,7 +264,7 @@ func (s *state) network(ctx context.Context) (Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.node = n
+	s.node, s.nodeNetwork = n, networkTag(c)
 	return n, nil
 }
 
@@ -270,6 +279,7 @@ func (s *state) enter(ctx context.Context, c home.Config, n NodeConfig) (Node, e
 	}
 	n.Network, n.Bootstrap, n.Log = c.Network, slices.Clone(c.Bootstrap), s.log
 	n.Discover = c.Network == "lan"
+	n.Known = s.knownPeers(c)
 	ctx, cancel := context.WithTimeout(ctx, s.joinTimeout)
 	defer cancel()
 	return s.transport.Start(ctx, n)
@@ -283,6 +293,7 @@ func (s *state) reenter(ctx context.Context, c home.Config) (Node, error) {
 		return nil, err
 	}
 	if s.node != nil {
+		s.rememberPeers()
 		old := s.node
 		s.node = nil
 		if err := old.Close(); err != nil {
@@ -293,7 +304,8 @@ func (s *state) reenter(ctx context.Context, c home.Config) (Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.node = n
+	s.node, s.nodeNetwork = n, networkTag(c)
+	s.keepPorts(n)
 	return n, nil
 }
 

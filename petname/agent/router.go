@@ -26,10 +26,22 @@ type ownDHT struct {
 	client netip.Addr // for which requests are passed on; the zero value: unknown
 }
 
-var _ delegated.ClientStore = ownDHT{}
+var (
+	_ delegated.ClientStore  = ownDHT{}
+	_ delegated.HoldingStore = ownDHT{}
+)
 
 // ForClient returns the network for the requests of one client.
 func (d ownDHT) ForClient(client netip.Addr) dht.Store { return ownDHT{d.state, client} }
+
+// Held returns the record that the node stores, for its peers or for clients.
+func (d ownDHT) Held(ctx context.Context, p pointer.Pointer) []byte {
+	node, _, err := d.current()
+	if err != nil {
+		return nil
+	}
+	return node.Held(ctx, p)
+}
 
 // current returns the running node, and reports whether it is the whole network.
 func (d ownDHT) current() (node Node, alone bool, err error) {

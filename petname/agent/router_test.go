@@ -65,3 +65,30 @@ func TestAFloodOfClientsDoesNotCutTheAgentOff(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, len(peers), out.Receipt.Stored)
 }
+
+// The router of an agent returns the record that a peer stored on its node since, not the
+// older one in its memory.
+func TestARouterReturnsWhatItsNodeWasSent(t *testing.T) {
+	a := served(t, nil)
+	router, key := a.Router(), newKey(t)
+	sign := func(sequence uint64) pointer.Record {
+		rec, err := pointer.Sign(key, pointer.Fields{Value: "/ipfs/bafkqaaa", Sequence: sequence, Expires: time.Now().Add(time.Hour), TTL: time.Hour})
+		require.NoError(t, err)
+		return rec
+	}
+	got := func() []byte {
+		w := httptest.NewRecorder()
+		router.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/routing/v1/ipns/"+key.Pointer().String(), nil))
+		require.Equal(t, http.StatusOK, w.Code)
+		return w.Body.Bytes()
+	}
+	peer, err := kad.Start(t.Context(), kad.Config{Bootstrap: addrs(t, a), Timeout: patient})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, peer.Close()) })
+	for sequence := range uint64(3) {
+		rec := sign(sequence)
+		_, err := peer.Put(t.Context(), key.Pointer(), rec.Bytes())
+		require.NoError(t, err)
+		require.Equal(t, rec.Bytes(), got())
+	}
+}

@@ -82,6 +82,7 @@ func (a *Agent) halt() error {
 		if a.serving {
 			_ = a.node.Wait(ctx)
 		}
+		a.rememberPeers()
 		err = errors.Join(err, a.node.Close())
 		a.node = nil
 	}
@@ -130,7 +131,7 @@ func (a *Agent) Start(ctx context.Context) error {
 			return err
 		}
 		a.mu.Lock()
-		a.own = NodeConfig{Key: key, File: a.home.NodeFile()}
+		a.own = NodeConfig{Key: key, File: a.home.NodeFile(), Ports: a.ports()}
 		a.mu.Unlock()
 		if _, err := a.reenter(ctx, c); err != nil {
 			a.mu.Lock()
@@ -146,6 +147,7 @@ func (a *Agent) Start(ctx context.Context) error {
 	a.runRepublisher()
 	a.runMessages()
 	a.runCards()
+	a.runRememberPeers()
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/dht/republish"
+	"github.com/petnames-go/petnames/petname/home"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -21,6 +22,10 @@ type Transport interface {
 
 	// Bootstrap returns the multiaddrs to enter a public network by: "ipfs".
 	Bootstrap(network string) []string
+
+	// CheckPeer returns an error for the multiaddr of a peer that no node can dial,
+	// because it has not the transport.
+	CheckPeer(addr string) error
 }
 
 // NodeConfig is how a [Transport] starts a node.
@@ -28,11 +33,16 @@ type NodeConfig struct {
 	Network   string        // "ipfs", or anything else for a private or local network
 	Bootstrap []string      // multiaddrs that end in /p2p/ID; they also show the kind of the network
 	Entry     []string      // further ones to enter by, of the own node
+	Known     []string      // peers of earlier nodes, for when none of the others answers; dialled as the word of others
 	Discover  bool          // find peers of the local network by multicast, and be found
 	Key       crypto.Signer // the peer key; nil: a key that is thrown away, and a node that only dials
 	File      string        // where a node with a Key stores what it holds for others; empty: memory
+	Ports     []ListenPort  // of earlier nodes with the Key, for addresses with port 0: used again if they are free
 	Log       *slog.Logger
 }
+
+// ListenPort is the port that was bound for an address with port 0.
+type ListenPort = home.ListenPort
 
 // Node is a running node of a DHT. Its methods are safe for concurrent use.
 type Node interface {
@@ -45,10 +55,18 @@ type Node interface {
 	Peers() int       // in the routing table
 	JoinError() error // why Start could not join by the bootstrap peers; nil: it did, or there were none
 	Status() Holding
+	Ports() []ListenPort // bound for addresses with port 0
+
+	// GoodPeers returns peers of the network that have answered, without those by which it
+	// was entered: for each its multiaddrs, which end in /p2p/ID.
+	GoodPeers() [][]string
 
 	// Confirm counts the peers that return a record which was put, those that
 	// acknowledged it first excluded.
 	Confirm(ctx context.Context, p pointer.Pointer, record []byte) (int, error)
+
+	// Held returns the record that the node itself stores, not verified; nil: none.
+	Held(ctx context.Context, p pointer.Pointer) []byte
 
 	// ForClient returns the network for requests that the node passes on for the
 	// client at an address: bounded, so that its peers do not cut the node off, and

@@ -51,11 +51,11 @@ type outcome struct {
 // Terms are the properties of a new invitation.
 type Terms struct {
 	pair.Terms
-	Code bool // with a code to speak, which is valid in this process only, and at most for [pair.CodeLife]
+	Code bool // with a code to speak, which is valid for [pair.CodeLife]
 }
 
-// Invite makes an invitation: a link, and a code if the terms ask for one. The link is durable
-// when Invite returns, the code is not.
+// Invite makes an invitation: a link, and a code if the terms ask for one. Both are durable
+// when Invite returns.
 func (e *Exchange) Invite(ctx context.Context, key crypto.Signer, terms Terms) (Invitation, error) {
 	self, err := e.self(ctx, key)
 	if err != nil {
@@ -86,6 +86,7 @@ func (e *Exchange) Invite(ctx context.Context, key crypto.Signer, terms Terms) (
 		if err != nil {
 			return Invitation{}, err
 		}
+		codeInviter.SaveWith(e.saveCode(tableCodes, codeID(out.ID)))
 		e.addPending(codeID(out.ID), &pendingInvitation{stepper: codeInviter, signer: self.Identity.Pointer})
 		_, err = e.stepInvitation(ctx, codeID(out.ID))
 		if !errors.Is(err, pair.ErrOccupied) {
@@ -216,9 +217,7 @@ func (e *Exchange) stepInvitation(ctx context.Context, id string) (*petname.Sugg
 			p.err = err
 			e.addOutcome(id, outcome{err: err})
 			e.removePending(id)
-			if p.inviter != nil {
-				_ = e.deleteInvitation(id)
-			}
+			_ = e.deleteInvitation(id)
 		}
 		return nil, err
 	}
@@ -227,7 +226,9 @@ func (e *Exchange) stepInvitation(ctx context.Context, id string) (*petname.Sugg
 	case event.Paired != nil:
 		p.err = ErrNoInvitation
 		defer e.removePending(id)
-		s, err = e.suggestPaired(*event.Paired, petname.Paired, "")
+		if s, err = e.suggestPaired(*event.Paired, petname.Paired, ""); err == nil {
+			_ = e.deleteInvitation(id) // a state that stays is of a pairing that is known
+		}
 	case event.Accepted != nil:
 		s, err = e.suggestPaired(*event.Accepted, petname.Invited, "")
 	}
@@ -264,14 +265,20 @@ func (e *Exchange) saveInvitation(_ context.Context, state []byte, accepted *pai
 	})
 }
 
-// deleteInvitation deletes the stored state of an invitation.
+// deleteInvitation deletes the stored state of an invitation or of a code.
 func (e *Exchange) deleteInvitation(id string) error {
+	if strings.HasSuffix(id, codeID("")) {
+		return e.deleteRow(tableCodes, []byte(id))
+	}
 	return e.deleteRow(tableInvitations, []byte(id))
 }
 
 // StepInvitations does one step of each pending invitation, and returns the suggestions of those
 // that were accepted. With a nil key, invitations that were made before a restart are skipped.
 func (e *Exchange) StepInvitations(ctx context.Context, key crypto.Signer) ([]petname.Suggestion, error) {
+	if err := e.resumeCodes(ctx, key); err != nil {
+		return nil, err
+	}
 	oldInvitationErr := e.resumeInvitations(ctx, key)
 	if oldInvitationErr != nil && !errors.Is(oldInvitationErr, ErrOldInvitation) {
 		return nil, oldInvitationErr
@@ -304,8 +311,9 @@ func (e *Exchange) HasInvitations() bool {
 	if n > 0 {
 		return true
 	}
-	n, err := e.countRows(tableInvitations)
-	return err == nil && n > 0
+	links, err := e.countRows(tableInvitations)
+	codes, cerr := e.countRows(tableCodes)
+	return err == nil && cerr == nil && links+codes > 0
 }
 
 // resumeInvitations loads the invitations that were made before a restart. It deletes those of

@@ -38,8 +38,9 @@ func (tx tx) suggestPaired(m pair.Paired, kind petname.SuggestionKind, purpose s
 }
 
 // Pair accepts an invitation, which is a link "petname-invite:…", the text of a QR code or a
-// spoken code, and waits for the inviter. It returns the suggestion of it in the inbox, or
-// [ErrMalformed] for any other text.
+// spoken code, and waits for the inviter. A code whose pairing was broken off is continued.
+// Meanwhile the owner's own codes are answered. Pair returns the suggestion of the inviter in
+// the inbox, or [ErrMalformed] for any other text.
 func (e *Exchange) Pair(ctx context.Context, key crypto.Signer, text string) (petname.Suggestion, error) {
 	self, err := e.self(ctx, key)
 	if err != nil {
@@ -47,8 +48,10 @@ func (e *Exchange) Pair(ctx context.Context, key crypto.Signer, text string) (pe
 	}
 	var stepper pair.Stepper
 	var addresses [][]byte
+	entered := "" // the public half of a code
 	if code, cerr := pair.ParseCode(text); cerr == nil {
-		stepper, err = pair.AcceptCode(self, code, e.markCodeUsed)
+		stepper, err = e.acceptCode(self, code)
+		entered = code.String()
 	} else if ticket, terr := pair.ParseTicket(text, e.c.Now()); terr == nil {
 		stepper, err = pair.AcceptTicket(self, ticket)
 		addresses = ticket.Addresses
@@ -62,7 +65,13 @@ func (e *Exchange) Pair(ctx context.Context, key crypto.Signer, text string) (pe
 	if err != nil {
 		return petname.Suggestion{}, err
 	}
-	event, err := pair.Run(ctx, stepper, e.storeFor(addresses), e.c.Now, e.c.PollInterval)
+	if err := e.resumeCodes(ctx, key); err != nil {
+		return petname.Suggestion{}, err
+	}
+	event, err := pair.Run(ctx, besideOwnCodes{stepper, e}, e.storeFor(addresses), e.c.Now, e.c.PollInterval)
+	if pair.Final(err) && !errors.Is(err, pair.ErrTimeout) && entered != "" {
+		err = errors.Join(err, e.deleteRow(tableAcceptedCodes, []byte(entered)))
+	}
 	if err != nil {
 		return petname.Suggestion{}, err
 	}
@@ -72,6 +81,9 @@ func (e *Exchange) Pair(ctx context.Context, key crypto.Signer, text string) (pe
 		purpose = invitation.Purpose
 	}
 	s, err := e.suggestPaired(*event.Paired, petname.Paired, purpose)
+	if err == nil && entered != "" {
+		err = e.deleteRow(tableAcceptedCodes, []byte(entered))
+	}
 	if err != nil {
 		return petname.Suggestion{}, err
 	}

@@ -21,6 +21,8 @@ const (
 	tableIntroductions = "said"     // time (8 bytes) ‖ id of an introduction by the owner → the statement
 	tableInvitations   = "offers"   // id → state of an invitation that is pending
 	tableUsedCodes     = "burnt"    // mark of a used code → time until which it is refused, RFC 3339
+	tableCodes         = "codes"    // id of an invitation ‖ "/code" → time until which it is of use (8 bytes, ms since 1970) ‖ state of its code
+	tableAcceptedCodes = "entered"  // public half of a code that the owner entered → likewise ‖ state
 	tableKnown         = "known"    // pointer → wireKnown
 	tableInvitees      = "invited"  // pointer of the introducer ‖ session → inviteeState
 	tableIntroducers   = "started"  // session → state of a mutual.Introducer

@@ -24,6 +24,8 @@ const (
 	configFile          = "config.toml"
 	nodeFile            = "dht.db"
 	republishFile       = "keep.json"
+	portsFile           = "ports.json"
+	peersFile           = "peers.json"
 	socketFile          = "node.sock"
 	oldMessagesFile     = "post.db"
 	damagedMessagesFile = "post.db.damaged"
@@ -69,6 +71,8 @@ func table() []file {
 		{name: nodeFile + ".damaged"},
 		{name: nodeFile + ".other"},
 		{name: republishFile, check: Home.checkRepublishFile, older: ".keep-"},
+		{name: portsFile, check: func(h Home) error { _, err := h.Ports(); return err }},
+		{name: peersFile, check: func(h Home) error { _, err := h.KnownPeers(); return err }},
 		{name: socketFile, kind: fs.ModeSocket},
 		{name: creatingFile},
 		{name: journalFile, check: func(h Home) error { _, err := h.readJournal(); return err }},

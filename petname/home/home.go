@@ -13,6 +13,8 @@
 //	config.toml     the networks to join
 //	dht.db          the records that the node stores for others, and its known peers
 //	keep.json       the schedule of the republisher
+//	ports.json      the ports that the node bound first: peers know them
+//	peers.json      peers that answered in the last days
 //	node.sock       the socket of the running node, which has the ledger open
 //	rotation.journal of a rotation that is under way or was interrupted
 //	.creating       while a home is being created, or after that was interrupted

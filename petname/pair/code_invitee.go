@@ -178,6 +178,9 @@ func (v *CodeInvitee) acceptOffer(ctx context.Context, store dht.Store, now time
 	v.session = s
 	v.ownProof = wireProof{Identity: v.identity, Blind: v.blind, Signature: sig}
 	v.acceptance = encode(wireAcceptance{Kind: kindAcceptance, Share: own.share, Commit: own.data, Tag: s.tag(roleInvitee), Sealed: sealed})
+	if err := v.saveState(ctx, v.state); err != nil {
+		return fail(err)
+	}
 	return true, nil
 }
 

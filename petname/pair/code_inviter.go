@@ -10,8 +10,7 @@ import (
 	"github.com/petnames-go/petnames/dht"
 )
 
-// CodeInviter is the side that speaks the code. It has no durable state: it cannot be
-// resumed after a restart.
+// CodeInviter is the side that speaks the code. [CodeInviter.SaveWith] lets it be resumed.
 type CodeInviter struct {
 	codeSide
 	offer   []byte    // the message; nil until a peer has stored it
@@ -147,7 +146,7 @@ func (i *CodeInviter) publishOffer(ctx context.Context, store dht.Store, now tim
 		return errors.Join(err, i.putNotice(ctx, store, now.Add(noticeLife)))
 	}
 	i.offer, i.expires = message, expires
-	return nil
+	return i.saveState(ctx, i.state)
 }
 
 // clocksError returns an [ErrClocks] if a message states the time of an invitee with a
@@ -199,6 +198,9 @@ func (i *CodeInviter) handleAcceptance(ctx context.Context, store dht.Store, now
 	}
 	i.answer = encode(wireAnswer{Kind: kindAnswer, Acceptance: acceptanceHash(message), Tag: s.tag(roleInviter), Sealed: sealed})
 	i.paired = &Paired{peer, ChannelCode, transcript}
+	if err := i.saveState(ctx, i.state); err != nil {
+		return i.fail(err)
+	}
 	return i.sendAnswer(ctx, store, now)
 }
 

@@ -25,6 +25,7 @@ type codeSide struct {
 	blind    []byte
 	code     Code
 	markUsed MarkUsed
+	save     SaveCode // nil: the side cannot be resumed
 
 	slot  slot
 	cpace cpaceSide

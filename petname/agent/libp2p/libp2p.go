@@ -9,7 +9,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -22,7 +21,10 @@ import (
 
 // Options may be left zero: the agent dials others, and nothing listens.
 type Options struct {
-	Listen []string // multiaddrs, TCP and QUIC, while the agent runs
+	// Listen is the multiaddrs, TCP and QUIC, on which an agent listens while it runs. For
+	// port 0 it uses the port of the first start of this home again, if that is free.
+	Listen []string
+
 	Relays []string // multiaddrs that end in /p2p/ID, to be reached by on the public network; nil: any that are found
 
 	// Timeout bounds one request to a peer of the DHT. 0: 2.5 s, of which dialling
@@ -41,8 +43,10 @@ type transport struct {
 	timeout     time.Duration
 	unreachable unreachablePeers
 
-	mu     sync.Mutex
-	listen []string // with the ports that were bound in the place of port 0
+	listen []string
+
+	mu    sync.Mutex
+	ports []agent.ListenPort // bound for the addresses with port 0 by the last node; nil: none yet
 }
 
 // Bootstrap returns the bootstrap peers of the public network.
@@ -53,9 +57,12 @@ func (t *transport) Bootstrap(network string) []string {
 	return nil
 }
 
+// CheckPeer refuses addresses of other transports than TCP and QUIC v1.
+func (t *transport) CheckPeer(addr string) error { return kad.CheckAddr(addr) }
+
 // Start starts a node.
 func (t *transport) Start(ctx context.Context, c agent.NodeConfig) (agent.Node, error) {
-	k := kad.Config{Network: kad.LAN, Bootstrap: slices.Concat(c.Entry, c.Bootstrap), Discover: c.Discover, Logger: c.Log, Timeout: t.timeout, DialTimeout: t.timeout * 2 / 5,
+	k := kad.Config{Network: kad.LAN, Bootstrap: slices.Concat(c.Entry, c.Bootstrap), Known: c.Known, Discover: c.Discover, Logger: c.Log, Timeout: t.timeout, DialTimeout: t.timeout * 2 / 5,
 		Reach: t.reach(c)}
 	if c.Network == "ipfs" {
 		k.Network = kad.IPFS
@@ -65,25 +72,27 @@ func (t *transport) Start(ctx context.Context, c agent.NodeConfig) (agent.Node, 
 		if err != nil {
 			return nil, err
 		}
-		return &node{n, &t.unreachable}, nil
+		return &node{n, &t.unreachable, nil}, nil
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if err := t.check(c.Network); err != nil {
 		return nil, err
 	}
-	k.Key, k.Listen, k.Server, k.File = c.Key, t.listen, true, c.File
+	k.Key, k.Server, k.File = c.Key, true, c.File
 	if c.Network == "ipfs" {
 		k.Relays = t.relays
 	}
-	n, err := kad.Start(ctx, k)
+	kept := c.Ports
+	if t.ports != nil { // others know this node by its addresses: the next network finds it under the same
+		kept = t.ports
+	}
+	n, err := startListening(ctx, k, t.listen, kept)
 	if err != nil {
 		return nil, err
 	}
-	// Others know this node by its addresses: the next network finds it under the
-	// same.
-	t.listen = bound(t.listen, n.Addrs())
-	return &node{n, &t.unreachable}, nil
+	t.ports = boundPorts(t.listen, bound(t.listen, listenAddrs(n)))
+	return &node{n, &t.unreachable, t.ports}, nil
 }
 
 // reach returns which addresses are dialled that others name: those of the kind of the
@@ -120,37 +129,17 @@ func (t *transport) check(network string) error {
 	return nil
 }
 
-// bound replaces port 0 in addresses to listen on by the port that was bound.
-func bound(listen, addrs []string) []string {
-	out := slices.Clone(listen)
-	taken := map[string]bool{} // transport and port
-	for i, l := range listen {
-		parts := strings.Split(l, "/") // "", ip4, 127.0.0.1, tcp, 0, …
-		if len(parts) < 5 || parts[4] != "0" {
-			continue
-		}
-		for _, addr := range addrs {
-			got := strings.Split(addr, "/") // … tcp, 4001, p2p, 12D3Koo…
-			if len(got) < len(parts)+2 || taken[got[3]+got[4]] || got[1] != parts[1] || got[3] != parts[3] ||
-				!slices.Equal(got[5:len(parts)], parts[5:]) || got[len(parts)] != "p2p" {
-				continue
-			}
-			taken[got[3]+got[4]] = true
-			parts[4] = got[4]
-			out[i] = strings.Join(parts, "/")
-			break
-		}
-	}
-	return out
-}
-
 // node is a kad node, as an agent uses it.
 type node struct {
 	*kad.Node
 	unreachable *unreachablePeers
+	ports       []agent.ListenPort
 }
 
 var _ agent.Node = (*node)(nil)
+
+// Ports returns the ports that were bound for the addresses with port 0.
+func (n *node) Ports() []agent.ListenPort { return slices.Clone(n.ports) }
 
 // Status returns what the node holds.
 func (n *node) Status() agent.Holding {
