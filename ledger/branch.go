@@ -9,8 +9,8 @@ import "slices"
 // stored entries, and not of the order in which they arrived: see settle.go.
 
 const (
-	maxBranches = 16 // of one device
-	maxRows     = maxDevices * maxBranches
+	maxBranches = 16   // of one device
+	maxRows     = 1024 // branches of one book
 	noParent    = -1
 )
 
@@ -99,9 +99,30 @@ func (s *state) covers(past []mark, m mark) bool {
 	return slices.ContainsFunc(past, func(p mark) bool { return s.contains(p, m) })
 }
 
-// full reports whether a device may have no further branch.
+// full reports whether a device may have no further branch, except one that counts.
 func (s *state) full(id DeviceID) bool {
-	return len(s.devices[id]) >= maxBranches || len(s.branches)-len(s.devices) >= maxRows-maxDevices
+	return len(s.devices[id]) >= maxBranches || len(s.branches) >= maxRows-maxDevices
+}
+
+// late returns the number of stored entries of a removed device after its end, in all
+// branches.
+func (s *state) late(id DeviceID) (n uint64) {
+	last := s.first(id).last
+	for _, i := range s.devices[id] {
+		if b := &s.branches[i]; b.head > max(last, b.from-1) {
+			n += b.head - max(last, b.from-1)
+		}
+	}
+	return n
+}
+
+// latest returns the number of the last entry of a branch that other devices are sent: of
+// a removed device they store no more.
+func (s *state) latest(b *branch) uint64 {
+	if first := s.first(b.device); first.removed {
+		return min(b.head, max(first.last+maxLate, b.from-1))
+	}
+	return b.head
 }
 
 // add returns a version vector with the entries of the marks added: a new slice, or past

@@ -47,13 +47,16 @@ func referenceDecode(b []byte, v any) error {
 	return referenceDecMode.Unmarshal(b, v)
 }
 
+// fuzzEntry is the entry of the statements.
+var fuzzEntry = ID{DeviceID{4}, 7}
+
 func referenceParseAdmission(body []byte, book BookID, identity pointer.Pointer) (verifiedAdmission, error) {
 	if isVersion2(body) {
 		a, err := referenceParse[admission2](body)
 		if err != nil {
 			return verifiedAdmission{}, err
 		}
-		return a.verify(book, identity)
+		return a.verify(book, identity, fuzzEntry)
 	}
 	a, err := referenceParse[admission](body)
 	if err != nil {
@@ -72,7 +75,7 @@ func referenceParseRemoval(body []byte, book BookID, identity pointer.Pointer) (
 		if err != nil {
 			return verifiedRemoval{}, err
 		}
-		return r.verify(book, identity)
+		return r.verify(book, identity, fuzzEntry)
 	}
 	r, err := referenceParse[removal](body)
 	if err != nil {
@@ -114,24 +117,24 @@ func codecsAgree(t require.TestingT, b []byte) (accepted bool) {
 	p, err := pointer.FromPublicKey(identity.Public())
 	require.NoError(t, err)
 	canonicaltest.Agree(t, b,
-		func(b []byte) (verifiedAdmission, error) { return parseAdmission(b, fuzzBook, p) },
+		func(b []byte) (verifiedAdmission, error) { return parseAdmission(b, fuzzBook, p, fuzzEntry) },
 		func(b []byte) (verifiedAdmission, error) { return referenceParseAdmission(b, fuzzBook, p) })
 	canonicaltest.Agree(t, b,
-		func(b []byte) (verifiedRemoval, error) { return parseRemoval(b, fuzzBook, p) },
+		func(b []byte) (verifiedRemoval, error) { return parseRemoval(b, fuzzBook, p, fuzzEntry) },
 		func(b []byte) (verifiedRemoval, error) { return referenceParseRemoval(b, fuzzBook, p) })
 	return accepted
 }
 
 func codecSeeds(t testing.TB) [][]byte {
 	p := identityPointer(t)
-	body, err := admit(fuzzBook, identity, nil, nil, DeviceID{5}, "name")
+	body, err := admitFirst(fuzzBook, identity, nil, DeviceID{5}, "name")
 	require.NoError(t, err)
 	later, steps := succeeded(t)
-	admits2, err := admit(fuzzBook, later, steps, nil, DeviceID{5}, "name")
+	admits2, err := admit(fuzzBook, later, steps, nil, fuzzEntry, DeviceID{5}, "name")
 	require.NoError(t, err)
-	removes2, err := remove(fuzzBook, later, steps, nil, DeviceID{5}, 9, Hash{7})
+	removes2, err := remove(fuzzBook, later, steps, nil, fuzzEntry, Head{DeviceID{5}, 9, Hash{7}})
 	require.NoError(t, err)
-	removesAll, err := remove(fuzzBook, identity, nil, nil, DeviceID{5}, 0, Hash{})
+	removesAll, err := remove(fuzzBook, identity, nil, nil, fuzzEntry, Head{Device: DeviceID{5}})
 	require.NoError(t, err)
 	r := removal{Book: fuzzBook[:], Identity: p.Bytes(), Device: make([]byte, 32), Last: 9}
 	r.Signature, err = sign(identity, nil, r.message())

@@ -51,11 +51,13 @@
 //	exchanged entry = [bytes .cbor entry, body: bytes / null]   ; null if the body was dropped
 //	admission 1, genesis body = [book: bytes .size 16, identity: bytes, device: bytes .size 32,
 //	                             name: text, signature: bytes]
-//	admission 2 = [2, book: bytes .size 16, steps: bytes, device: bytes .size 32, name: text,
-//	               signature: bytes]
+//	admission 2 = [2, book: bytes .size 16, steps: bytes,
+//	               by: bytes .size 32, number: uint,   ; of the entry whose body it is
+//	               device: bytes .size 32, name: text, signature: bytes]
 //	removal 1   = [book: bytes .size 16, identity: bytes, device: bytes .size 32, last: uint,
 //	               signature: bytes]   ; read, and not written any more
-//	removal 2   = [2, book: bytes .size 16, steps: bytes, device: bytes .size 32, last: uint,
+//	removal 2   = [2, book: bytes .size 16, steps: bytes, by: bytes .size 32, number: uint,
+//	               device: bytes .size 32, last: uint,
 //	               hash: bytes .size (0 / 32),   ; of the entry last; empty if last is 0
 //	               signature: bytes]
 //
@@ -76,12 +78,17 @@
 // verified completely before any part of them is visible. A damaged
 // byte is reported as a *DamagedError when it is read, and is not returned.
 //
-// The view is a function of the set of stored entries. Two entries of a device that
-// follow on one entry are a fork (Forks): all branches are stored, and the one with the
-// smaller hash at the first difference counts, on every device. Of a removed device the
-// branch counts that its removal names, up to the entry that it names. The entries of a
-// device count if an entry that counts admitted it. A device cannot take back with a fork
-// what it wrote before a removal; until then its holder can, and the fork is evidence.
+// The view is a function of the set of stored entries, and their bodies. Two entries of a
+// device that follow on one entry are a fork (Forks): all branches are stored, and the one
+// with the smaller hash at the first difference counts, on every device. Of a removed
+// device the branch counts that its removal names, up to the entry that it names. The
+// entries of a device count if a statement that stands admitted it; a fork undoes no
+// statement. A device cannot take back with a fork what it wrote before a removal; until
+// then its holder can, and the fork is evidence.
+//
+// The bounds of what a device may store elsewhere (branches, entries after its removal) are
+// such that what counts is stored. A device of the book can withhold bodies of entries that
+// it passes on; they are stored when another one has them.
 //
 // It is not guaranteed that a device's file was not replaced by an older copy.
 // Writing to both makes a fork, which every device detects; the copy whose branch does not

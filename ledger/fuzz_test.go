@@ -99,19 +99,19 @@ func FuzzStatement(f *testing.F) {
 	}
 	p := identityPointer(f)
 	later, steps := succeeded(f)
-	admits2, err := admit(fuzzBook, later, steps, nil, DeviceID{5}, "name")
+	admits2, err := admit(fuzzBook, later, steps, nil, fuzzEntry, DeviceID{5}, "name")
 	require.NoError(f, err)
-	a, err := parseAdmission(admits2, fuzzBook, p)
+	a, err := parseAdmission(admits2, fuzzBook, p, fuzzEntry)
 	require.NoError(f, err)
 	require.Equal(f, verifiedAdmission{DeviceID{5}, "name", 2}, a)
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if a, err := parseAdmission(b, fuzzBook, p); err == nil && a.steps == 0 && !isVersion2(b) {
-			again, err := admit(fuzzBook, identity, nil, nil, a.device, a.name)
+		if a, err := parseAdmission(b, fuzzBook, p, fuzzEntry); err == nil && a.steps == 0 && !isVersion2(b) {
+			again, err := admitFirst(fuzzBook, identity, nil, a.device, a.name)
 			require.NoError(t, err)
 			require.Equal(t, again, b)
 		}
-		if r, err := parseRemoval(b, fuzzBook, p); err == nil && r.steps == 0 && isVersion2(b) {
-			again, err := remove(fuzzBook, identity, nil, nil, r.device, r.last, r.hash)
+		if r, err := parseRemoval(b, fuzzBook, p, fuzzEntry); err == nil && r.steps == 0 && isVersion2(b) {
+			again, err := remove(fuzzBook, identity, nil, nil, fuzzEntry, Head{r.device, r.last, r.hash})
 			require.NoError(t, err)
 			require.Equal(t, again, b)
 		}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 )
 
@@ -19,14 +20,20 @@ const (
 
 // Heads returns the last stored entry of each branch, by device: one for each device that
 // has entries, several for one that forked. Another device needs them to compute what is
-// Missing here.
+// Missing here. Of a removed device's entries after its end it includes those that every
+// ledger stores.
 func (l *Ledger) Heads() []Head {
 	st := l.st.Load()
 	var out []Head
+	late := false
 	for i := range st.branches {
-		if b := &st.branches[i]; b.head >= b.from {
+		b := &st.branches[i]
+		if late = late || st.latest(b) != b.head; b.head >= b.from {
 			out = append(out, Head{b.device, b.head, b.hash})
 		}
+	}
+	if late {
+		out = l.latestHeads(out)
 	}
 	slices.SortFunc(out, func(a, b Head) int {
 		return cmp.Or(bytes.Compare(a.Device[:], b.Device[:]), cmp.Compare(a.Number, b.Number), bytes.Compare(a.Hash[:], b.Hash[:]))
@@ -34,31 +41,77 @@ func (l *Ledger) Heads() []Head {
 	return out
 }
 
-// Digest returns a hash of the set of stored entries: two ledgers of one book with equal
-// digests have the same entries and the same view.
+// latestHeads is Heads with the hashes of entries that are not the last ones. If the log
+// cannot be read, it returns all.
+func (l *Ledger) latestHeads(all []Head) (out []Head) {
+	err := l.readLog(func(log *logBucket, st *state) error {
+		for i := range st.branches {
+			b := &st.branches[i]
+			n := st.latest(b)
+			if n < b.from {
+				continue
+			}
+			h := Head{b.device, n, b.hash}
+			if n < b.head {
+				e, _, err := log.entry(uint32(i), n, false)
+				if err != nil {
+					return err
+				}
+				h.Hash = e.hash
+			}
+			out = append(out, h)
+		}
+		return nil
+	})
+	if err != nil {
+		return all
+	}
+	return out
+}
+
+// Digest returns a hash of the entries that count: two ledgers of one book with equal
+// digests have the same devices and, if they have the same bodies, the same view.
 //
 //	sha2-256("petnames/ledger/digest/v1\0" ‖ book id
-//	         ‖ of each of Heads: device ‖ number, 8 bytes, big endian ‖ hash)
-func (l *Ledger) Digest() (h Hash) {
-	b := append([]byte(digestDomain), l.st.Load().book[:]...)
-	for _, head := range l.Heads() {
-		b = append(b, head.Device[:]...)
-		b = binary.BigEndian.AppendUint64(b, head.Number)
-		b = append(b, head.Hash[:]...)
-	}
-	return sha256.Sum256(b)
+//	         ‖ of each device, by id: id ‖ number of the last entry that counts, 8 bytes, big
+//	           endian ‖ its hash; 32 zero bytes for number 0)
+func (l *Ledger) Digest() (h Hash, err error) {
+	err = l.readLog(func(log *logBucket, st *state) error {
+		b := append([]byte(digestDomain), st.book[:]...)
+		for _, id := range slices.SortedFunc(maps.Keys(st.devices), func(a, b DeviceID) int { return bytes.Compare(a[:], b[:]) }) {
+			if !st.first(id).removed && !st.admitted(id) {
+				continue
+			}
+			var hash Hash
+			i, number := st.tip(id)
+			if number > 0 {
+				e, _, err := log.entry(i, number, false)
+				if err != nil {
+					return err
+				}
+				hash = e.hash
+			}
+			b = append(b, id[:]...)
+			b = binary.BigEndian.AppendUint64(b, number)
+			b = append(b, hash[:]...)
+		}
+		h = sha256.Sum256(b)
+		return nil
+	})
+	return h, err
 }
 
 // Missing yields the entries that the holder of these heads lacks, in the form
 // and in an order that Merge accepts; all entries for no heads. If a head is of a branch
 // that this ledger does not have, all entries of the device are sent, so that the holder
-// detects the fork. Signatures are not verified here: the receiver verifies them.
+// detects the fork; one with a higher number than those here is taken for the same branch,
+// and if it is not, the holder's entries show that. Signatures are not verified here: the receiver verifies them.
 func (l *Ledger) Missing(heads []Head) iter.Seq2[[]byte, error] {
 	heads = slices.Clone(heads)
 	lacking := func(log *logBucket, st *state) (next, end []uint64, err error) {
 		next, end = make([]uint64, len(st.branches)), make([]uint64, len(st.branches))
 		for i := range next {
-			next[i], end[i] = st.branches[i].from, st.branches[i].head
+			next[i], end[i] = st.branches[i].from, st.latest(&st.branches[i])
 		}
 		for _, h := range heads {
 			m, found, err := log.find(h)
@@ -104,8 +157,8 @@ var errNothing = errors.New("nothing to write")
 // reported without refusing the rest: those of a fork, of which one branch counts
 // (ErrFork), and those that do not count because their device was removed before, or is
 // not admitted any more (ErrRefused). They are bounded: of what is over 16 branches of a
-// device, or over 1024 entries after its removal, nothing is stored, and then of the
-// entries that build on it neither.
+// device, except one that counts, or over 256 entries after its removal, nothing is
+// stored, and of the entries that build on it neither.
 func (l *Ledger) Merge(entries iter.Seq[[]byte]) (n int, err error) {
 	m, err := l.merge(entries, false)
 	if err != nil {
@@ -150,6 +203,10 @@ type merging struct {
 	skipped error // why the first entry that does not count does not
 	dropped bool  // an entry over a bound was not stored
 	passes  int   // over the waiting entries
+
+	stored    []mark // the new entries
+	forks     []mark // those of them that start a branch
+	unsettled bool
 
 	part    bool // of MergePart
 	refused error
@@ -217,6 +274,14 @@ func (w *writing) merge(entries iter.Seq[[]byte], part bool) (*merging, error) {
 		waiting = remaining
 	}
 	m.waiting = waiting
+	if m.unsettled {
+		if err := w.settle(); err != nil {
+			return nil, err
+		}
+	}
+	for _, stored := range m.stored {
+		m.count(stored)
+	}
 	return m, nil
 }
 
@@ -232,25 +297,31 @@ func (l *Ledger) Identify(entry []byte) (h Head, prev Hash, err error) {
 }
 
 // placeOldForks merges what a file of the first format has as the evidence of forks: the
-// first entries of other branches, without their bodies.
+// first entries of other branches, without their bodies. What has no place here stays.
 func (m *merging) placeOldForks() error {
-	if m.w.st.format >= fileFormat {
-		return nil
+	var keys, entries [][]byte
+	for scan := m.w.index.scan(forkPrefix); ; {
+		k, b, err := scan.next()
+		if err != nil {
+			return err
+		}
+		if !bytes.HasPrefix(k, forkPrefix) {
+			break
+		}
+		keys, entries = append(keys, bytes.Clone(k)), append(entries, bytes.Clone(b))
 	}
-	for {
-		k, b, err := m.w.index.scan(forkPrefix).next()
-		if err != nil || !bytes.HasPrefix(k, forkPrefix) {
-			return err
-		}
-		b = bytes.Clone(b)
-		if _, err := m.w.index.delete(bytes.Clone(k)); err != nil {
-			return err
-		}
+	for i, b := range entries {
 		var damaged *DamagedError
 		if err := m.mergeEntry(b); errors.As(err, &damaged) {
 			return err
+		} else if err != nil {
+			continue
+		}
+		if _, err := m.w.index.delete(keys[i]); err != nil {
+			return err
 		}
 	}
+	return nil
 }
 
 // sortByClock sorts waiting entries by their clocks. Honest devices set a clock above
@@ -304,7 +375,12 @@ func (m *merging) mergeEntry(b []byte) error {
 	} else if found {
 		return m.mergeKnown(at, e, raw, body, withBody)
 	}
+	late := device.removed && e.id.Number > device.last && st.late(e.id.Device) >= maxLate
 	before, err := m.before(&e)
+	if errors.Is(err, errLater) && (late || st.full(e.id.Device)) {
+		m.dropped = true
+		return m.skip(refuse("it builds on an entry over a bound, which is not stored"))
+	}
 	if err != nil {
 		return err
 	}
@@ -312,18 +388,23 @@ func (m *merging) mergeEntry(b []byte) error {
 		return refuse("%w", err)
 	}
 	switch {
-	case device.removed && e.id.Number > device.last+maxLate:
+	case late:
 		m.dropped = true
 		return m.skip(refuse("device %q was removed after its entry %d, and over %d later ones are not stored", device.name, device.last, maxLate))
-	case before.leaves && st.full(e.id.Device):
-		m.dropped = true
-		return m.skip(fmt.Errorf("entry %v: %w, and no further branch is stored", e.id, ErrFork))
-	case e.kind == KindGenesis:
+	case e.kind == KindGenesis, e.id.Number == 1 && e.id.Device == st.branches[0].device:
 		return refuse("a book has one genesis")
 	case clockWentBack(before.clock, e.clock):
 		return refuse("its clock went back")
 	case e.kind != KindApplication && !withBody:
 		return refuse("its statement is missing")
+	}
+	if before.leaves && st.full(e.id.Device) {
+		if smallest, err := m.isSmallest(&e, before.parent); err != nil {
+			return err
+		} else if !smallest || len(st.branches) >= maxRows {
+			m.dropped = true
+			return m.skip(fmt.Errorf("entry %v: %w, and no further branch is stored", e.id, ErrFork))
+		}
 	}
 	if withBody {
 		if err := e.checkBody(body); err != nil {
@@ -336,7 +417,8 @@ func (m *merging) mergeEntry(b []byte) error {
 	}
 	var s storedStatement
 	if e.kind != KindApplication {
-		if s, err = m.w.checkStatement(e.kind, body); err != nil {
+		last := mark{before.branch, e.id.Number - 1}
+		if s, err = m.w.checkStatement(&e, body, last); err != nil {
 			return refuse("%w", err)
 		}
 	}
@@ -351,37 +433,60 @@ func (m *merging) mergeEntry(b []byte) error {
 	if err := m.w.store(i, e, bytes.Clone(raw), bytes.Clone(body), state); err != nil {
 		return err
 	}
+	m.stored = append(m.stored, mark{i, e.id.Number})
+	if before.leaves {
+		m.forks = append(m.forks, mark{i, e.id.Number})
+		if err := m.w.loadStatements(); err != nil { // the file gets the second format
+			return err
+		}
+	}
 	if e.kind != KindApplication {
-		err = m.w.addStatement(s, i, e)
-	} else if before.leaves || device.removed && st.forked(e.id.Device) {
-		err = m.w.settle() // the entry may be the one that a removal names
+		if err := m.w.addStatement(s, i, e); err != nil {
+			return err
+		}
 	}
-	if err != nil {
-		return err
+	// Removals are settled at once: they bound what is stored of the device afterwards.
+	if e.kind == KindRemove {
+		m.unsettled = false
+		return m.w.settle()
 	}
-	return m.count(i, e, before.leaves)
+	m.unsettled = m.unsettled || before.leaves || e.kind != KindApplication ||
+		device.removed && st.forked(e.id.Device) // it may be the entry that the removal names
+	return nil
 }
 
-// count counts a stored entry, or reports why it does not count. fork reports that it is
-// the first of a branch.
-func (m *merging) count(i uint32, e Entry, fork bool) error {
+// isSmallest reports whether an entry has the smallest hash at the fork after parent.
+func (m *merging) isSmallest(e *Entry, parent int) (bool, error) {
+	s := &settling{w: m.w}
+	i, err := s.smallest(m.w.st.devices[e.id.Device], e.id.Number, parent)
+	if err != nil {
+		return false, err
+	}
+	other, _, err := m.w.log.entry(i, e.id.Number, false)
+	return bytes.Compare(e.hash[:], other.hash[:]) < 0, err
+}
+
+// count counts a stored entry, or reports why it does not count.
+func (m *merging) count(at mark) {
 	st := m.w.st
-	b, device := &st.branches[i], st.first(e.id.Device)
-	if b.counts(e.id.Number) {
+	b := &st.branches[at.branch]
+	device, id := st.first(b.device), ID{b.device, at.number}
+	if slices.Contains(m.forks, at) {
+		_ = m.skip(fmt.Errorf("entry %v: %w", id, ErrFork))
+	}
+	if b.counts(at.number) {
 		m.added++
-		if fork {
-			return m.skip(fmt.Errorf("entry %v: %w", e.id, ErrFork))
-		}
-		return nil
+		return
 	}
 	m.changed = true
 	switch {
-	case device.removed && e.id.Number > device.last:
-		return m.skip(fmt.Errorf("%w: entry %v: device %q was removed after its entry %d", ErrRefused, e.id, device.name, device.last))
-	case st.forked(e.id.Device):
-		return m.skip(fmt.Errorf("entry %v: %w", e.id, ErrFork))
+	case device.removed && at.number > device.last:
+		_ = m.skip(fmt.Errorf("%w: entry %v: device %q was removed after its entry %d", ErrRefused, id, device.name, device.last))
+	case st.forked(b.device):
+		_ = m.skip(fmt.Errorf("entry %v: %w", id, ErrFork))
+	default:
+		_ = m.skip(fmt.Errorf("%w: entry %v: no statement that stands admitted device %q", ErrRefused, id, device.name))
 	}
-	return m.skip(fmt.Errorf("%w: entry %v: no entry that counts admitted device %q", ErrRefused, e.id, device.name))
 }
 
 // predecessor is the place of a new entry.
@@ -421,8 +526,7 @@ func (m *merging) before(e *Entry) (predecessor, error) {
 
 // pastWith returns the version vector of an entry, given that of the entry before it. All
 // that the entry's device states it saw must be stored, and with each entry everything
-// that it saw. Only of a fork, and of what does not count, a device need not state all: a
-// list has one entry of each device.
+// that it saw. Only of a forked device a list need not have all: it has one entry of each.
 func (g *logBucket) pastWith(e *Entry, before []mark) ([]mark, error) {
 	st := g.st
 	seen := make([]mark, 0, len(e.seen))
@@ -460,7 +564,7 @@ func (g *logBucket) pastWith(e *Entry, before []mark) ([]mark, error) {
 			if device == e.id.Device || st.covers(past, p) {
 				continue
 			}
-			if !st.forked(device) && st.shared(p) >= p.number {
+			if !st.forked(device) && p.number <= st.branches[p.branch].head {
 				return nil, fmt.Errorf("%w: entry %v: saw %v, but not what that had seen", ErrRefused, e.id, ID{b.device, m.number})
 			}
 			past = st.add(past, p)
@@ -491,7 +595,7 @@ func (m *merging) genesis(raw, body []byte) error {
 	}
 	st.book = book
 	m.w.addDevice(e.id.Device, a.name)
-	m.added++
+	m.stored = append(m.stored, mark{0, 1})
 	return m.w.store(0, e, bytes.Clone(raw), bytes.Clone(body), bodyStored)
 }
 

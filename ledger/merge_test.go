@@ -164,9 +164,9 @@ func TestAnAdmissionIsGoodForOneBookAndOneIdentity(t *testing.T) {
 	admitted := func(book BookID, by crypto.Signer, device string) []byte {
 		var id DeviceID
 		copy(id[:], testKey(device).Public().(ed25519.PublicKey))
-		body, err := admit(book, by, nil, nil, id, device)
-		require.NoError(t, err)
 		e := next(t, a, "two")
+		body, err := admit(book, by, nil, nil, e.id, id, device)
+		require.NoError(t, err)
 		e.kind = KindAdmit
 		w, _ := forge(a.Book(), testKey("two"), e, body)
 		return w

@@ -81,7 +81,7 @@ func Create(path string, g Genesis, f Fold, o Options) (*Ledger, error) {
 		if _, err := io.ReadFull(o.Rand, w.st.book[:]); err != nil {
 			return fmt.Errorf("drawing a book id: %w", err)
 		}
-		body, err := admit(w.st.book, g.Identity, nil, o.Rand, w.l.self, g.DeviceName)
+		body, err := admitFirst(w.st.book, g.Identity, o.Rand, w.l.self, g.DeviceName)
 		if err != nil {
 			return err
 		}

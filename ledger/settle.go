@@ -4,52 +4,55 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 )
 
-// What counts is settled after each statement and each fork, from all stored entries:
+// What counts is settled after statements and forks, from all stored entries:
 //
 //  1. Of the branches at a fork, the one with the smaller hash at the first difference
 //     counts. Of a removed device, the one with the last entry that its removal names.
 //  2. Of a removed device, entries up to that one count.
-//  3. The entries of a device count if an entry that counts admitted it.
+//  3. The entries of a device count if a statement that stands admitted it.
 //
-// A removal counts if its entry does. Two removals can each be after the end that the
-// other one sets: then the one by the later identity key counts, and of two by one key the
-// one with the smaller hash. So a thief of an earlier key removes no device that the owner
-// removes the thief's from.
+// A statement stands in any branch of its device, since the identity signed it: a thief of
+// a device's key undoes none by a fork. It does not stand after the end of a removed device.
+// Two removals can each be after the end that the other one sets: so they are applied in
+// order, those by the later identity key first, and by one key those with the smaller hash,
+// and one that does not stand when it is its turn is not applied. So a thief of an earlier
+// key removes no device that the owner removes the thief's from under a later key, if the
+// removal names an entry before the thief's.
 
 const (
-	maxStatements = 1024 // of one book
-	maxLate       = 1024 // entries of a removed device after its end that are stored
+	maxStatements = 1024 // of one branch with all before it
+	maxLate       = 256  // entries of a removed device after its end that are stored
 )
 
 // storedStatement is a verified admission or removal that is stored in an entry.
 type storedStatement struct {
 	at       mark
 	hash     Hash
+	body     Hash
 	clock    uint64
 	kind     Kind
 	admitted verifiedAdmission // of a genesis or an admission
 	removed  verifiedRemoval   // of a removal
 }
 
-// checkStatement verifies the body of a statement. It changes nothing.
-func (w *writing) checkStatement(kind Kind, body []byte) (storedStatement, error) {
+// checkStatement verifies the body of a statement in an entry after the chain that ends
+// with the mark before; before.number is 0 for the first entry. It changes nothing.
+func (w *writing) checkStatement(e *Entry, body []byte, before mark) (storedStatement, error) {
 	st := w.st
-	s := storedStatement{kind: kind}
+	s := storedStatement{kind: e.kind, body: e.bodyHash}
 	var err error
-	switch kind {
+	switch e.kind {
 	case KindAdmit:
-		if s.admitted, err = parseAdmission(body, st.book, st.identity); err != nil {
+		if s.admitted, err = parseAdmission(body, st.book, st.identity, e.id); err != nil {
 			return s, err
 		}
-		if st.first(s.admitted.device) == nil && len(st.devices) >= maxDevices {
-			return s, fmt.Errorf("the book has %d devices already", maxDevices)
-		}
 	case KindRemove:
-		if s.removed, err = parseRemoval(body, st.book, st.identity); err != nil {
+		if s.removed, err = parseRemoval(body, st.book, st.identity, e.id); err != nil {
 			return s, err
 		}
 		if st.first(s.removed.device) == nil {
@@ -59,23 +62,33 @@ func (w *writing) checkStatement(kind Kind, body []byte) (storedStatement, error
 	if err := w.loadStatements(); err != nil {
 		return s, err
 	}
-	if len(w.statements) >= maxStatements {
-		return s, fmt.Errorf("the book has %d statements already", maxStatements)
+	// By its chain alone, so that all devices decide alike.
+	count := 0
+	for _, o := range w.statements {
+		if before.number == 0 || !st.contains(before, o.at) {
+			continue
+		}
+		if count++; o.body == s.body {
+			return s, errors.New("its device made the same statement before")
+		}
+	}
+	if count >= maxStatements {
+		return s, fmt.Errorf("its device made %d statements already", count)
 	}
 	return s, nil
 }
 
-// addStatement records the statement of a stored entry, and settles what counts.
+// addStatement records the statement of a stored entry. The caller settles what counts.
 func (w *writing) addStatement(s storedStatement, i uint32, e Entry) error {
 	s.at, s.hash, s.clock = mark{i, e.id.Number}, e.hash, e.clock
-	if s.kind == KindAdmit && w.st.first(s.admitted.device) == nil {
+	if s.kind == KindAdmit && w.st.first(s.admitted.device) == nil && len(w.st.branches) < maxRows {
 		w.addDevice(s.admitted.device, s.admitted.name)
 	}
 	if _, err := w.index.put(statementKey(s.at), nil); err != nil {
 		return err
 	}
 	w.statements = append(w.statements, s)
-	return w.settle()
+	return nil
 }
 
 func statementKey(m mark) []byte {
@@ -118,14 +131,14 @@ func (w *writing) loadStatement(m mark) error {
 	if err != nil {
 		return err
 	}
-	s := storedStatement{at: m, hash: e.hash, clock: e.clock, kind: e.kind}
+	s := storedStatement{at: m, hash: e.hash, body: e.bodyHash, clock: e.clock, kind: e.kind}
 	switch e.kind {
 	case KindGenesis:
 		s.admitted, _, _, err = parseGenesis(r.body, w.st.identity)
 	case KindAdmit:
-		s.admitted, err = parseAdmission(r.body, w.st.book, w.st.identity)
+		s.admitted, err = parseAdmission(r.body, w.st.book, w.st.identity, e.id)
 	case KindRemove:
-		s.removed, err = parseRemoval(r.body, w.st.book, w.st.identity)
+		s.removed, err = parseRemoval(r.body, w.st.book, w.st.identity, e.id)
 	default:
 		err = fmt.Errorf("has kind %d, which is no statement", e.kind)
 	}
@@ -140,6 +153,11 @@ func (w *writing) loadStatement(m mark) error {
 func (w *writing) upgrade() error {
 	w.st.format = fileFormat
 	w.statements = []storedStatement{}
+	if own := w.st.devices[w.l.self]; len(own) > 0 && w.st.branches[own[0]].head > 0 {
+		if _, err := w.index.put(ownKey, binary.BigEndian.AppendUint32(nil, own[0])); err != nil {
+			return err
+		}
+	}
 	for i := range w.st.branches {
 		b := &w.st.branches[i]
 		b.dirty = true
@@ -165,13 +183,22 @@ func (w *writing) upgrade() error {
 
 // settle computes what counts. If that changes for a stored entry, the view is replayed.
 func (w *writing) settle() error {
+	_, err := w.settling()
+	return err
+}
+
+func (w *writing) settling() (*settling, error) {
 	if err := w.loadStatements(); err != nil {
-		return err
+		return nil, err
 	}
-	s := &settling{w: w, ends: map[DeviceID]verifiedRemoval{}, counted: make([]uint64, len(w.st.branches))}
-	if err := s.evaluate(); err != nil {
-		return err
+	n := len(w.st.branches)
+	s := &settling{w: w, ends: map[DeviceID]verifiedRemoval{}, named: map[DeviceID]mark{}, path: make([]uint64, n), counted: make([]uint64, n)}
+	for id := range w.st.devices {
+		if err := s.follow(id); err != nil {
+			return nil, err
+		}
 	}
+	s.admit()
 	var removals []storedStatement
 	for _, r := range w.statements {
 		if r.kind == KindRemove {
@@ -183,16 +210,17 @@ func (w *writing) settle() error {
 	})
 	for _, r := range removals {
 		end, removedBefore := s.ends[r.removed.device]
-		if !s.counts(r.at) || removedBefore && !earlier(r.removed, end) {
+		if !s.stands(r.at) || removedBefore && !earlier(r.removed, end) {
 			continue
 		}
 		s.ends[r.removed.device] = r.removed
-		if err := s.evaluate(); err != nil {
-			return err
+		if err := s.follow(r.removed.device); err != nil {
+			return nil, err
 		}
+		s.admit()
 	}
 	s.apply()
-	return nil
+	return s, nil
 }
 
 // earlier reports whether a removal ends a device before another one does.
@@ -202,45 +230,52 @@ func earlier(a, b verifiedRemoval) bool {
 
 // settling is the state of one settle.
 type settling struct {
-	w       *writing
-	ends    map[DeviceID]verifiedRemoval
-	counted []uint64 // by the index of the branch
+	w        *writing
+	ends     map[DeviceID]verifiedRemoval
+	named    map[DeviceID]mark // where the last entries are that removals name, if they are stored
+	admitted map[DeviceID]bool
+	path     []uint64 // by the index of the branch: what counts if its device is admitted
+	counted  []uint64
 }
 
-func (s *settling) counts(m mark) bool { return m.number <= s.counted[m.branch] }
-
-// evaluate computes counted with the present ends.
-func (s *settling) evaluate() error {
-	st := s.w.st
-	for id := range st.devices {
-		if err := s.follow(id); err != nil {
-			return err
-		}
+// stands reports whether the statement at a mark does.
+func (s *settling) stands(m mark) bool {
+	id := s.w.st.branches[m.branch].device
+	end, removed := s.ends[id]
+	if at, found := s.named[id]; found {
+		return s.admitted[id] && s.w.st.contains(at, m)
 	}
-	admitted := map[DeviceID]bool{st.branches[0].device: true}
+	return s.admitted[id] && (!removed || m.number <= end.last)
+}
+
+// admit computes which devices are admitted, and what counts, with the present ends.
+func (s *settling) admit() {
+	st := s.w.st
+	s.admitted = map[DeviceID]bool{st.branches[0].device: true}
 	for again := true; again; {
 		again = false
 		for _, a := range s.w.statements {
-			if a.kind == KindAdmit && !admitted[a.admitted.device] && admitted[st.branches[a.at.branch].device] && s.counts(a.at) {
-				admitted[a.admitted.device], again = true, true
+			if a.kind == KindAdmit && !s.admitted[a.admitted.device] && s.stands(a.at) {
+				s.admitted[a.admitted.device], again = true, true
 			}
 		}
 	}
 	for i := range st.branches {
-		if b := &st.branches[i]; !admitted[b.device] {
+		b := &st.branches[i]
+		if s.counted[i] = s.path[i]; !s.admitted[b.device] {
 			s.counted[i] = b.from - 1
 		}
 	}
-	return nil
 }
 
-// follow computes what counts of a device that is admitted.
+// follow computes what counts of a device if it is admitted.
 func (s *settling) follow(id DeviceID) error {
 	st := s.w.st
 	branches := st.devices[id]
 	for _, i := range branches {
-		s.counted[i] = st.branches[i].from - 1
+		s.path[i] = st.branches[i].from - 1
 	}
+	delete(s.named, id)
 	limit := maxNumber
 	if end, found := s.ends[id]; found {
 		limit = end.last
@@ -249,8 +284,9 @@ func (s *settling) follow(id DeviceID) error {
 			return err
 		}
 		if found {
+			s.named[id] = m
 			for i, to := int(m.branch), limit; i != noParent; i = st.branches[i].parent {
-				s.counted[i], to = to, st.branches[i].from-1
+				s.path[i], to = to, st.branches[i].from-1
 			}
 			return nil
 		}
@@ -267,7 +303,7 @@ func (s *settling) follow(id DeviceID) error {
 			}
 		}
 		if next == 0 {
-			s.counted[at] = max(limit, st.branches[at].from-1)
+			s.path[at] = max(limit, st.branches[at].from-1)
 			return nil
 		}
 		winner, err := s.smallest(branches, next, int(at))
@@ -275,7 +311,7 @@ func (s *settling) follow(id DeviceID) error {
 			return err
 		}
 		if winner != at {
-			s.counted[at] = max(min(limit, next-1), st.branches[at].from-1)
+			s.path[at] = max(min(limit, next-1), st.branches[at].from-1)
 		}
 		at, from = winner, next
 	}
@@ -304,14 +340,18 @@ func (s *settling) smallest(branches []uint32, number uint64, parent int) (uint3
 // apply sets what was computed.
 func (s *settling) apply() {
 	st := s.w.st
-	named := map[DeviceID]storedStatement{}
+	names := map[DeviceID]storedStatement{} // the admissions that name the devices
 	for _, a := range s.w.statements {
-		if a.kind == KindRemove || !s.counts(a.at) {
+		if a.kind == KindRemove {
 			continue
 		}
-		last, found := named[a.admitted.device]
-		if !found || cmp.Or(cmp.Compare(last.clock, a.clock), bytes.Compare(last.hash[:], a.hash[:])) < 0 {
-			named[a.admitted.device] = a
+		// Of those that stand the latest, or else any.
+		order := func(a, b storedStatement) int {
+			stands := func(a storedStatement) int { return map[bool]int{true: 1}[s.stands(a.at)] }
+			return cmp.Or(cmp.Compare(stands(a), stands(b)), cmp.Compare(a.clock, b.clock), bytes.Compare(a.hash[:], b.hash[:]))
+		}
+		if last, found := names[a.admitted.device]; !found || order(last, a) < 0 {
+			names[a.admitted.device] = a
 		}
 	}
 	for i := range st.branches {
@@ -321,7 +361,7 @@ func (s *settling) apply() {
 		if st.devices[b.device][0] == uint32(i) {
 			end, found := s.ends[b.device]
 			b.removed, b.last = found, end.last
-			if a, found := named[b.device]; found {
+			if a, found := names[b.device]; found {
 				b.name = a.admitted.name
 			}
 		}
@@ -344,9 +384,9 @@ func (s *state) counted() (next, end []uint64) {
 	return next, end
 }
 
-// unknowable reports whether an entry that another one saw may be missing for good: its
-// device has too many branches, or was removed before it.
+// unknowable reports whether an entry that another one saw may be missing for good: it is
+// over a bound.
 func (s *state) unknowable(h Head) bool {
 	b := s.first(h.Device)
-	return b != nil && (s.full(h.Device) || b.removed && h.Number > b.last)
+	return b != nil && (s.full(h.Device) || b.removed && (h.Number > b.last+maxLate || s.late(h.Device) >= maxLate))
 }

@@ -38,6 +38,7 @@ var (
 	forkPrefix      = []byte("fork")      // format 1: an entry of another branch
 	branchPrefix    = []byte("branch")    // format 2: the place of a branch, beside its device row
 	statementPrefix = []byte("statement") // format 2: the entry of a statement
+	ownKey          = []byte("own")       // the branch that this device continues; absent: it has written nothing here
 	localKey        = []byte("local")     // present if the bucket of the device-local tables is
 )
 
@@ -142,6 +143,14 @@ func (s *state) save(c *chain) error {
 	return err
 }
 
+// isPlace reports whether a row can be the place of branch i, which is of this device.
+func (s *state) isPlace(i int, id DeviceID, p branchRow) bool {
+	if p.Parent == noParent {
+		return p.From == 1
+	}
+	return p.Parent >= 0 && p.Parent < int64(i) && s.branches[p.Parent].device == id && p.From > s.branches[p.Parent].from && p.Counted+1 >= p.From
+}
+
 // loadState reads the index. It does not read the log.
 func loadState(tx *bbolt.Tx, path string) (st *state, err error) {
 	defer rescue(&err, path, place(bucketIndex))
@@ -187,7 +196,7 @@ func loadState(tx *bbolt.Tx, path string) (st *state, err error) {
 			if b, err = c.get(branchKey(i)); err != nil {
 				return nil, err
 			}
-			if err := readRow(b, &place); err != nil || place.Parent < noParent || place.Parent >= int64(i) || place.From == 0 || place.Counted+1 < place.From {
+			if err := readRow(b, &place); err != nil || !s.isPlace(i, DeviceID(row.ID), place) {
 				return bad(branchKey(i), errors.Join(errChecksum, err))
 			}
 		}

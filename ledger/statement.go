@@ -14,13 +14,14 @@ import (
 // A statement admits a device to the book, or removes one. It is the body of an entry,
 // and is signed by the book's identity: the key of the genesis, or one that succeeded it
 // by steps that both keys of each step signed. Version 1 is by the key of the genesis
-// alone. Version 2 has the steps, and its removal the hash of the last entry that counts:
-// without it, a removed device could replace its entries up to that one by others.
+// alone. Version 2 has the steps; the entry that it is the body of, so that it cannot be
+// repeated elsewhere; and in a removal the hash of the last entry that counts: without it,
+// a removed device could replace its entries up to that one by others.
 //
 //	admission 1 = [book, identity, device, name, signature]
-//	admission 2 = [2, book, steps, device, name, signature]
+//	admission 2 = [2, book, steps, by, number, device, name, signature]
 //	removal 1   = [book, identity, device, last, signature]
-//	removal 2   = [2, book, steps, device, last, hash, signature]
+//	removal 2   = [2, book, steps, by, number, device, last, hash, signature]
 
 const (
 	admitDomain   = "petnames/ledger/admit/v1\x00"
@@ -47,6 +48,8 @@ type admission2 struct {
 	Version   uint64
 	Book      []byte
 	Steps     []byte // from the identity of the genesis, as pointer.EncodeSuccession encodes them; empty: none
+	By        []byte // the device that writes the entry
+	Number    uint64 // of the entry
 	Device    []byte
 	Name      string
 	Signature []byte // by the key of the last step, over admitDomain2, in the same way
@@ -68,6 +71,8 @@ type removal2 struct {
 	Version   uint64
 	Book      []byte
 	Steps     []byte
+	By        []byte
+	Number    uint64
 	Device    []byte
 	Last      uint64
 	Hash      []byte // of the entry Last; empty if Last is 0
@@ -111,46 +116,44 @@ type verifiedRemoval struct {
 	steps  int
 }
 
-// admit returns an admission of the device, signed by the identity: version 1 without
-// steps, version 2 with them.
-func admit(book BookID, identity crypto.Signer, steps []pointer.Succession, rand io.Reader, device DeviceID, name string) ([]byte, error) {
+// admit returns an admission of the device, for the entry at, signed by the identity.
+func admit(book BookID, identity crypto.Signer, steps []pointer.Succession, rand io.Reader, at ID, device DeviceID, name string) ([]byte, error) {
 	if err := checkName(name); err != nil {
 		return nil, err
 	}
-	signed := func(message []byte) ([]byte, error) {
-		signature, err := sign(identity, rand, message)
-		if err != nil {
-			return nil, fmt.Errorf("admitting a device: %w", err)
-		}
-		return signature, nil
-	}
+	a := admission2{Version: statementVersion, Book: book[:], By: at.Device[:], Number: at.Number, Device: device[:], Name: name}
 	var err error
-	if len(steps) == 0 {
-		p, perr := pointer.FromPublicKey(identity.Public())
-		if perr != nil {
-			return nil, fmt.Errorf("identity key: %w", perr)
-		}
-		a := admission{Book: book[:], Identity: p.Bytes(), Device: device[:], Name: name}
-		if a.Signature, err = signed(a.message()); err != nil {
-			return nil, err
-		}
-		return canonical.MustMarshal(a), nil
-	}
-	a := admission2{Version: statementVersion, Book: book[:], Device: device[:], Name: name}
 	if a.Steps, err = encodeSteps(steps); err != nil {
 		return nil, err
 	}
-	if a.Signature, err = signed(a.message()); err != nil {
-		return nil, err
+	if a.Signature, err = sign(identity, rand, a.message()); err != nil {
+		return nil, fmt.Errorf("admitting a device: %w", err)
 	}
 	return canonical.MustMarshal(a), nil
 }
 
-// remove returns a removal of the device after its entry last, signed by the identity.
-func remove(book BookID, identity crypto.Signer, steps []pointer.Succession, rand io.Reader, device DeviceID, last uint64, hash Hash) ([]byte, error) {
-	r := removal2{Version: statementVersion, Book: book[:], Device: device[:], Last: last, Hash: []byte{}}
-	if last > 0 {
-		r.Hash = hash[:]
+// admitFirst returns the admission in a genesis.
+func admitFirst(book BookID, identity crypto.Signer, rand io.Reader, device DeviceID, name string) ([]byte, error) {
+	p, err := pointer.FromPublicKey(identity.Public())
+	if err != nil {
+		return nil, fmt.Errorf("identity key: %w", err)
+	}
+	if err := checkName(name); err != nil {
+		return nil, err
+	}
+	a := admission{Book: book[:], Identity: p.Bytes(), Device: device[:], Name: name}
+	if a.Signature, err = sign(identity, rand, a.message()); err != nil {
+		return nil, fmt.Errorf("admitting a device: %w", err)
+	}
+	return canonical.MustMarshal(a), nil
+}
+
+// remove returns a removal of the device of last after that entry, for the entry at, signed
+// by the identity.
+func remove(book BookID, identity crypto.Signer, steps []pointer.Succession, rand io.Reader, at ID, last Head) ([]byte, error) {
+	r := removal2{Version: statementVersion, Book: book[:], By: at.Device[:], Number: at.Number, Device: last.Device[:], Last: last.Number, Hash: []byte{}}
+	if last.Number > 0 {
+		r.Hash = last.Hash[:]
 	}
 	var err error
 	if r.Steps, err = encodeSteps(steps); err != nil {
@@ -245,8 +248,8 @@ func (a admission) verify(identity pointer.Pointer) (verifiedAdmission, BookID, 
 	return verifiedAdmission{DeviceID(a.Device), a.Name, 0}, BookID(a.Book), p, nil
 }
 
-// parseAdmission reads and verifies an admission to a book of an identity.
-func parseAdmission(body []byte, book BookID, identity pointer.Pointer) (verifiedAdmission, error) {
+// parseAdmission reads and verifies an admission to a book of an identity, in the entry at.
+func parseAdmission(body []byte, book BookID, identity pointer.Pointer, at ID) (verifiedAdmission, error) {
 	fail := func(err error) (verifiedAdmission, error) {
 		return verifiedAdmission{}, fmt.Errorf("admission: %w", err)
 	}
@@ -264,10 +267,10 @@ func parseAdmission(body []byte, book BookID, identity pointer.Pointer) (verifie
 	if err := canonical.Unmarshal(body, &a, bounds); err != nil {
 		return fail(err)
 	}
-	return a.verify(book, identity)
+	return a.verify(book, identity, at)
 }
 
-func (a admission2) verify(book BookID, identity pointer.Pointer) (verifiedAdmission, error) {
+func (a admission2) verify(book BookID, identity pointer.Pointer, at ID) (verifiedAdmission, error) {
 	fail := func(err error) (verifiedAdmission, error) {
 		return verifiedAdmission{}, fmt.Errorf("admission: %w", err)
 	}
@@ -276,6 +279,9 @@ func (a admission2) verify(book BookID, identity pointer.Pointer) (verifiedAdmis
 	}
 	if !bytes.Equal(a.Book, book[:]) {
 		return fail(fmt.Errorf("for book %x, this is %q", a.Book, book))
+	}
+	if !bytes.Equal(a.By, at.Device[:]) || a.Number != at.Number {
+		return fail(errors.New("for another entry"))
 	}
 	if err := checkName(a.Name); err != nil {
 		return fail(err)
@@ -290,8 +296,8 @@ func (a admission2) verify(book BookID, identity pointer.Pointer) (verifiedAdmis
 	return verifiedAdmission{DeviceID(a.Device), a.Name, steps}, nil
 }
 
-// parseRemoval reads and verifies a removal from a book of an identity.
-func parseRemoval(body []byte, book BookID, identity pointer.Pointer) (verifiedRemoval, error) {
+// parseRemoval reads and verifies a removal from a book of an identity, in the entry at.
+func parseRemoval(body []byte, book BookID, identity pointer.Pointer, at ID) (verifiedRemoval, error) {
 	fail := func(err error) (verifiedRemoval, error) {
 		return verifiedRemoval{}, fmt.Errorf("removal: %w", err)
 	}
@@ -300,7 +306,7 @@ func parseRemoval(body []byte, book BookID, identity pointer.Pointer) (verifiedR
 		if err := canonical.Unmarshal(body, &r, bounds); err != nil {
 			return fail(err)
 		}
-		return r.verify(book, identity)
+		return r.verify(book, identity, at)
 	}
 	if err := newer(body); err != nil {
 		return fail(err)
@@ -330,7 +336,7 @@ func (r removal) verify(book BookID, identity pointer.Pointer) (verifiedRemoval,
 	return verifiedRemoval{device: DeviceID(r.Device), last: r.Last}, nil
 }
 
-func (r removal2) verify(book BookID, identity pointer.Pointer) (verifiedRemoval, error) {
+func (r removal2) verify(book BookID, identity pointer.Pointer, at ID) (verifiedRemoval, error) {
 	fail := func(err error) (verifiedRemoval, error) {
 		return verifiedRemoval{}, fmt.Errorf("removal: %w", err)
 	}
@@ -341,6 +347,8 @@ func (r removal2) verify(book BookID, identity pointer.Pointer) (verifiedRemoval
 		return fail(fmt.Errorf("a hash of %d bytes after entry %d", len(r.Hash), r.Last))
 	case !bytes.Equal(r.Book, book[:]):
 		return fail(fmt.Errorf("for book %x, this is %q", r.Book, book))
+	case !bytes.Equal(r.By, at.Device[:]) || r.Number != at.Number:
+		return fail(errors.New("for another entry"))
 	}
 	by, steps, err := openSteps(identity, r.Steps)
 	if err != nil {

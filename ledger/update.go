@@ -2,9 +2,11 @@ package ledger
 
 import (
 	"bytes"
+	"cmp"
 	"crypto"
 	"crypto/ed25519"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"iter"
@@ -133,15 +135,19 @@ func (l *Ledger) Append(bodies ...[]byte) ([]Entry, error) {
 // append writes the next entry of this device.
 func (w *writing) append(kind Kind, body []byte) (Entry, error) {
 	st := w.st
-	i := st.devices[w.l.self][0] // entries of other copies of this device's key are never the first ones here
-	d := &st.branches[i]
+	i, err := w.ownBranch()
+	if err != nil {
+		return Entry{}, err
+	}
+	d, device := &st.branches[i], st.first(w.l.self)
 	switch {
 	case len(body) > MaxBody:
 		return Entry{}, fmt.Errorf("body of %d bytes, at most %d", len(body), MaxBody)
-	case d.removed:
-		return Entry{}, fmt.Errorf("device %q was removed from the book; admit a new one", d.name)
 	case d.head >= maxNumber:
 		return Entry{}, errors.New("this device has used up its numbers")
+	case kind != KindApplication: // a statement may stand although nothing else counts
+	case device.removed:
+		return Entry{}, fmt.Errorf("device %q was removed from the book; admit a new one", device.name)
 	case !d.counts(d.head + 1):
 		return Entry{}, fmt.Errorf("%w: another copy of this device's key wrote to the book, and what it wrote counts", ErrFork)
 	}
@@ -154,7 +160,7 @@ func (w *writing) append(kind Kind, body []byte) (Entry, error) {
 		return Entry{}, err
 	}
 	e.seen = seen
-	if e.past, err = w.log.pastWith(&e, d.past); err != nil {
+	if e.past, err = w.log.pastWith(&e, d.past); err != nil { // of what is stored
 		return Entry{}, err
 	}
 	e.clock = w.nextClock(d.clock)
@@ -174,14 +180,46 @@ func (w *writing) append(kind Kind, body []byte) (Entry, error) {
 	return e, nil
 }
 
-// unseen returns the last entry of each other device that counts, if the chain of d has not
-// seen it, by device.
+// ownBranch returns the branch that this device continues: the one that it has written to
+// in this file, or else the one that counts.
+func (w *writing) ownBranch() (uint32, error) {
+	b, err := w.index.get(ownKey)
+	if err != nil {
+		return 0, err
+	}
+	branches := w.st.devices[w.l.self]
+	if b != nil {
+		if len(b) != 4 || !slices.Contains(branches, binary.BigEndian.Uint32(b)) {
+			if len(b) != 4 {
+				return 0, w.index.damaged(ownKey, errChecksum)
+			}
+			b = nil // the file was another device's before
+		} else {
+			return binary.BigEndian.Uint32(b), nil
+		}
+	}
+	i := branches[0]
+	if j, number := w.st.tip(w.l.self); number > 0 {
+		i = j
+	}
+	if w.st.format < fileFormat {
+		return i, nil // there is one
+	}
+	_, err = w.index.put(ownKey, binary.BigEndian.AppendUint32(nil, i))
+	return i, err
+}
+
+// unseen returns the last stored entry of each other device, of a forked one the last that
+// counts, if the chain of d has not seen it, by device.
 func (w *writing) unseen(d *branch) (seen []Head, err error) {
-	for id := range w.st.devices {
+	for id, branches := range w.st.devices {
 		if id == d.device {
 			continue
 		}
-		i, number := w.st.tip(id)
+		i, number := branches[0], w.st.branches[branches[0]].head
+		if len(branches) > 1 {
+			i, number = w.st.tip(id)
+		}
 		if number == 0 || w.st.covers(d.past, mark{i, number}) {
 			continue
 		}
@@ -257,54 +295,94 @@ func (w *writing) store(i uint32, e Entry, raw, body []byte, state bodyState) er
 // AdmitDevice admits a device to the book. Admitting one again only changes its
 // name; a removed device stays removed. The steps lead from the book's identity to the
 // given key, each signed by both of its keys; without steps the key is that of the
-// identity.
+// identity. A device whose own entries do not count any more, since its key was copied, can
+// admit the device that continues in its place.
 func (l *Ledger) AdmitDevice(identity crypto.Signer, key ed25519.PublicKey, name string, steps ...pointer.Succession) error {
 	id, err := deviceFromKey(key)
 	if err != nil {
 		return err
 	}
 	return l.write(func(w *writing) error {
-		body, err := admit(w.st.book, identity, steps, l.rand, id, name)
-		if err != nil {
-			return err
+		admitted := 0
+		for id := range w.st.devices {
+			if w.st.admitted(id) {
+				admitted++
+			}
 		}
-		return w.appendStatement(KindAdmit, body)
+		if !w.st.admitted(id) && (admitted >= maxDevices || w.st.first(id) == nil && len(w.st.branches) >= maxRows) {
+			return fmt.Errorf("the book has %d devices already", admitted)
+		}
+		return w.appendStatement(KindAdmit, func(at ID) ([]byte, error) {
+			return admit(w.st.book, identity, steps, l.rand, at, id, name)
+		})
 	})
 }
 
-// RemoveDevice permanently removes a device from the book. Its entries up to
-// its latest one in this ledger count, and no later ones, wherever they are. A
-// device that only an entry admitted that no longer counts has to be admitted again.
-// The steps are those of AdmitDevice.
+// RemoveDevice permanently removes a device from the book. Its entries up to the last one
+// that counts in this ledger count, and no later ones, wherever they are. A
+// device that only a later entry admitted has to be admitted again. Of a device that has
+// forked it returns ErrFork: use RemoveDeviceAfter. The steps are those of AdmitDevice.
 func (l *Ledger) RemoveDevice(identity crypto.Signer, id DeviceID, steps ...pointer.Succession) error {
-	return l.write(func(w *writing) error {
-		if w.st.first(id) == nil {
-			return fmt.Errorf("no device %q in the book", id)
-		}
-		if id == l.self {
-			return errors.New("a device cannot remove itself; remove it from another one")
-		}
+	return l.removeDevice(identity, steps, func(w *writing) (Head, error) {
 		i, last := w.st.tip(id)
-		var hash Hash
-		if last > 0 {
-			e, _, err := w.log.entry(i, last, false)
-			if err != nil {
-				return err
-			}
-			hash = e.hash
+		if w.st.forked(id) {
+			return Head{}, fmt.Errorf("%w: device %q, so that the last entry that is to count has to be named", ErrFork, w.st.first(id).name)
 		}
-		body, err := remove(w.st.book, identity, steps, l.rand, id, last, hash)
+		if last == 0 {
+			return Head{Device: id}, nil
+		}
+		e, _, err := w.log.entry(i, last, false)
+		return Head{id, last, e.hash}, err
+	})
+}
+
+// RemoveDeviceAfter is RemoveDevice with the last entry of the device that is to count, which
+// may be of any branch: if a thief has used the device's key, the last one of its owner.
+// Number 0 is none.
+func (l *Ledger) RemoveDeviceAfter(identity crypto.Signer, last Head, steps ...pointer.Succession) error {
+	return l.removeDevice(identity, steps, func(w *writing) (Head, error) {
+		if _, found, err := w.log.find(last); err != nil || !found && last.Number > 0 {
+			return last, cmp.Or(err, fmt.Errorf("no entry %v with this hash in the ledger", ID{last.Device, last.Number}))
+		}
+		return last, nil
+	})
+}
+
+func (l *Ledger) removeDevice(identity crypto.Signer, steps []pointer.Succession, find func(w *writing) (Head, error)) error {
+	return l.write(func(w *writing) error {
+		last, err := find(w)
 		if err != nil {
 			return err
 		}
-		return w.appendStatement(KindRemove, body)
+		if w.st.first(last.Device) == nil {
+			return fmt.Errorf("no device %q in the book", last.Device)
+		}
+		if last.Device == l.self {
+			return errors.New("a device cannot remove itself; remove it from another one")
+		}
+		return w.appendStatement(KindRemove, func(at ID) ([]byte, error) {
+			return remove(w.st.book, identity, steps, l.rand, at, last)
+		})
 	})
 }
 
 // appendStatement writes a statement as the next entry of this device, verified as a
-// foreign one is.
-func (w *writing) appendStatement(kind Kind, body []byte) error {
-	s, err := w.checkStatement(kind, body)
+// foreign one is, and settles what counts. make returns its body for that entry.
+func (w *writing) appendStatement(kind Kind, make func(at ID) ([]byte, error)) error {
+	if err := w.loadStatements(); err != nil { // before ownBranch: it changes the format
+		return err
+	}
+	i, err := w.ownBranch()
+	if err != nil {
+		return err
+	}
+	last := mark{i, w.st.branches[i].head}
+	at := ID{w.l.self, last.number + 1}
+	body, err := make(at)
+	if err != nil {
+		return err
+	}
+	s, err := w.checkStatement(&Entry{id: at, kind: kind, bodyHash: sha256.Sum256(body)}, body, last)
 	if err != nil {
 		return err
 	}
@@ -312,7 +390,14 @@ func (w *writing) appendStatement(kind Kind, body []byte) error {
 	if err != nil {
 		return err
 	}
-	return w.addStatement(s, w.st.devices[w.l.self][0], e)
+	if err := w.addStatement(s, i, e); err != nil {
+		return err
+	}
+	settled, err := w.settling()
+	if err == nil && !settled.stands(mark{i, at.Number}) {
+		err = fmt.Errorf("%w: it would not stand, because another statement removes this device: remove the device that made it after an earlier entry", ErrRefused)
+	}
+	return err
 }
 
 // Rebuild derives the view again from the entries.

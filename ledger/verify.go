@@ -183,8 +183,8 @@ func (w *writing) verifySettled() error {
 // verifySeen checks that a head that an entry saw is in the log.
 func (w *writing) verifySeen(at string, h Head) error {
 	_, found, err := w.log.find(h)
-	if err != nil || found || w.st.unknowable(h) {
-		return err
+	if first := w.st.first(h.Device); err != nil || found || w.st.unknowable(h) || first != nil && first.removed && h.Number > first.last {
+		return err // older programs deleted what a removed device wrote after its end
 	}
 	return &DamagedError{Path: w.l.path, At: at, Err: fmt.Errorf("saw %v, which is not here", ID{h.Device, h.Number})}
 }

@@ -76,6 +76,12 @@ func book(t testing.TB, names ...string) []*ledger.Ledger {
 	return books
 }
 
+func digest(t require.TestingT, l *ledger.Ledger) ledger.Hash {
+	h, err := l.Digest()
+	require.NoError(t, err)
+	return h
+}
+
 func missing(t require.TestingT, l *ledger.Ledger) (out [][]byte) {
 	for b, err := range l.Missing(nil) {
 		require.NoError(t, err)
@@ -111,7 +117,7 @@ func TestTwoDevicesMeetInAFolder(t *testing.T) {
 	require.Equal(t, folder.Result{Received: 2, Sent: 1, Files: 1, Written: r.Written}, r)
 	r = sync(t, b[0], "laptop", dir)
 	require.Equal(t, folder.Result{Received: 1, Files: 1}, r)
-	require.Equal(t, b[0].Digest(), b[1].Digest())
+	require.Equal(t, digest(t, b[0]), digest(t, b[1]))
 	// What does not change writes nothing and reads nothing.
 	for range 3 {
 		require.Equal(t, folder.Result{}, sync(t, b[0], "laptop", dir))
@@ -132,7 +138,7 @@ func TestLostFilesAreWrittenAgain(t *testing.T) {
 	sync(t, b[0], "laptop", dir)
 	sync(t, b[2], "server", dir)
 	sync(t, b[0], "laptop", dir)
-	require.Equal(t, b[0].Digest(), b[2].Digest())
+	require.Equal(t, digest(t, b[0]), digest(t, b[2]))
 }
 
 func files(t require.TestingT, dir string) (names []string) {
@@ -201,7 +207,7 @@ func TestAnyCarrierLeadsToOneBook(t *testing.T) {
 			}
 		}
 		for i := range b {
-			require.Equal(rt, b[0].Digest(), b[i].Digest())
+			require.Equal(rt, digest(rt, b[0]), digest(rt, b[i]))
 		}
 	})
 }
@@ -235,7 +241,7 @@ func TestForeignFilesAreReportedAndLeftAlone(t *testing.T) {
 	before := files(t, dir)
 	r = sync(t, b[1], "phone", dir)
 	require.Equal(t, 1, r.Received)
-	require.Equal(t, b[0].Digest(), b[1].Digest())
+	require.Equal(t, digest(t, b[0]), digest(t, b[1]))
 	var named []string
 	for _, p := range r.Problems {
 		var e *folder.FileError
@@ -275,7 +281,7 @@ func TestOnlyTheDevicesOfTheBookReadTheFolder(t *testing.T) {
 	r = sync(t, b[1], "phone", dir)
 	require.Equal(t, 1, r.Received)
 	require.Len(t, r.Problems, 2, "the stranger's file, and the one after the removal")
-	require.NotEqual(t, b[0].Digest(), b[1].Digest())
+	require.NotEqual(t, digest(t, b[0]), digest(t, b[1]))
 }
 
 // A device writes one file a call, and of many its own become one.
@@ -290,7 +296,7 @@ func TestManyFilesBecomeOne(t *testing.T) {
 	r := sync(t, b[1], "phone", dir)
 	require.Equal(t, 70, r.Received)
 	require.Empty(t, r.Problems)
-	require.Equal(t, b[0].Digest(), b[1].Digest())
+	require.Equal(t, digest(t, b[0]), digest(t, b[1]))
 }
 
 // A cut of the power, or a fault of the disk, at any operation loses nothing and leaves
@@ -309,7 +315,7 @@ func TestAPowerCutInTheFolderLosesNothing(t *testing.T) {
 		disk.Crash()
 		sync(t, b[0], "laptop", dir)
 		sync(t, b[1], "phone", dir)
-		require.Equal(t, b[0].Digest(), b[1].Digest())
+		require.Equal(t, digest(t, b[0]), digest(t, b[1]))
 		for _, name := range files(t, dir) {
 			require.True(t, strings.HasSuffix(name, ".petnames"), name)
 		}

@@ -101,7 +101,7 @@ func Sync(l *ledger.Ledger, device ed25519.PrivateKey, dir string, o Options) (R
 	}
 	s := &syncing{l: l, private: private, dir: dir, files: durable.Or(o.Files), now: o.Now, complete: map[ledger.Hash]bool{}}
 	if s.now == nil {
-		s.now = time.Now
+		s.now = func() time.Time { return time.Now().Round(0) }
 	}
 	if err := s.run(); err != nil {
 		return s.Result, fmt.Errorf("folder %q: %w", dir, err)
