@@ -105,7 +105,8 @@ func (l *Ledger) Digest() (h Hash, err error) {
 // and in an order that Merge accepts; all entries for no heads. If a head is of a branch
 // that this ledger does not have, all entries of the device are sent, so that the holder
 // detects the fork; one with a higher number than those here is taken for the same branch,
-// and if it is not, the holder's entries show that. Signatures are not verified here: the receiver verifies them.
+// and if it is not, the holder's entries show that. Signatures are not verified here: the
+// receiver verifies them.
 func (l *Ledger) Missing(heads []Head) iter.Seq2[[]byte, error] {
 	heads = slices.Clone(heads)
 	lacking := func(log *logBucket, st *state) (next, end []uint64, err error) {

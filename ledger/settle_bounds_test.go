@@ -306,13 +306,6 @@ func TestACrashInTheUpgradeLosesNothing(t *testing.T) {
 	}
 }
 
-func joinFrom(t testing.TB, base [][]byte) *Ledger {
-	o, err := Join(t.TempDir()+"/x.db", identityPointer(t), testKey("one"), seq(base...), multi{}, testOptions())
-	require.NoError(t, err)
-	t.Cleanup(func() { o.Close() })
-	return unsynced(o)
-}
-
 func equalHeads(a, b []Head) bool {
 	if len(a) != len(b) {
 		return false

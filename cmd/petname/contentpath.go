@@ -8,7 +8,8 @@ import (
 )
 
 // parsePath returns the content path that a text names: a content path, which is returned
-// as it is, the URI of one (ipfs://CID/…, ipns://NAME/…), whose escapes are decoded, or a CID with or without a path
+// as it is, the URI of one (ipfs://CID/…, ipns://NAME/…), whose escapes are decoded, or a CID
+// with or without a path
 // behind it.
 func parsePath(text string) (string, error) {
 	if text == "" {

@@ -202,7 +202,8 @@ func firstWord(s string) string {
 }
 
 // unbreakable returns the length in bytes of the first part that must not be broken:
-// an escape sequence, a pointer or a peer ID with the mark behind it, or a character with its combining marks.
+// an escape sequence, a pointer or a peer ID with the mark behind it, or a character with
+// its combining marks.
 func unbreakable(s string) int {
 	if rest, is := strings.CutPrefix(s, "\x1b["); is {
 		return len("\x1b[") + strings.IndexByte(rest, 'm') + 1 // m ends it
