@@ -9,8 +9,7 @@ import (
 
 // parsePath returns the content path that a text names: a content path, which is returned
 // as it is, the URI of one (ipfs://CID/…, ipns://NAME/…), whose escapes are decoded, or a CID
-// with or without a path
-// behind it.
+// with or without a path behind it.
 func parsePath(text string) (string, error) {
 	if text == "" {
 		return "", usage("PATH is empty; leave it out to publish the last one again")
