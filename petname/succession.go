@@ -47,15 +47,53 @@ func (b *Book) applySuccession(old pointer.Pointer, chain []pointer.Succession, 
 		}
 		a := act{Op: opAdvance, Contact: c.ID.Bytes(), Chain: evidence,
 			Fact: &wireFact{Kind: factSuccession, By: to.String(), Channel: channel}}
-		pl, _, err := placeIn(tx.View(), c, steps[0].Old)
+		h, err := readFacts(tx.View(), c.ID)
 		if err != nil {
 			return err
 		}
-		if len(pl.decisions) > 0 {
-			a.Pin = newWirePin(nil, pl.decisions)
+		if on := h.basis(c, steps[0]); len(on) > 0 {
+			a.Pin = newWirePin(nil, on)
 		}
 		return appendAct(tx, a)
 	})
+}
+
+// basis returns the acts of the owner on which a step from a pointer of the contact
+// rests: the decisions there, if the contact would not advance by it without them, or
+// else the claims that it opens. Nil: cards and steps alone prove it.
+func (h *chainFacts) basis(c Contact, s pointer.Succession) (on []ledger.ID) {
+	if !h.permits(c, s, func(f pinFact) bool { return f.decision == nil }) {
+		for _, pl := range h.places(c) {
+			if pl.step.Pointer == s.Old && len(pl.decisions) > 0 {
+				return pl.decisions
+			}
+		}
+	} else if h.permits(c, s, func(f pinFact) bool { return f.Kind == factCard }) {
+		return nil
+	}
+	for _, f := range h.facts {
+		if f.Pointer == s.Old && f.Next.Opens(s.New) && f.Kind != factCard {
+			on = append(on, f.Entry)
+		}
+	}
+	return on
+}
+
+// permits reports whether the contact advances by a step from a pointer of its chain
+// if of the facts about that pointer only those count which counts selects.
+func (h *chainFacts) permits(c Contact, s pointer.Succession, counts func(pinFact) bool) bool {
+	for _, pl := range h.places(c) {
+		if pl.step.Pointer != s.Old {
+			continue
+		}
+		less := *h
+		less.closure = nil
+		less.facts = slices.DeleteFunc(slices.Clone(h.facts), func(f pinFact) bool { return f.Pointer == s.Old && !counts(f) })
+		alone := less.placeOf(pl.step, pl.signed)
+		_, advances := alone.opened(s)
+		return advances && alone.contested == nil
+	}
+	return false
 }
 
 // newSteps returns the steps of a chain that advance the contact.
