@@ -134,13 +134,19 @@ func provenSteps(ctx context.Context, records Records, at start, card pointer.Ca
 	return chain, nil
 }
 
-// stepsFrom returns the steps of a chain from a pointer on.
+// stepsFrom returns the steps of a chain from a pointer on, to the first one that
+// proves no commitment of its new key: the old key did not sign it, or it has none. The
+// owner decides about a step after that one.
 func stepsFrom(p pointer.Pointer, chain []pointer.Succession) []pointer.Succession {
 	i := slices.IndexFunc(chain, func(s pointer.Succession) bool { return s.Old == p })
 	if i < 0 {
 		return nil
 	}
-	return chain[i:]
+	chain = chain[i:]
+	if end := slices.IndexFunc(chain, func(s pointer.Succession) bool { return s.OldSignature == nil || s.Next.IsZero() }); end >= 0 {
+		chain = chain[:end+1]
+	}
+	return chain
 }
 
 // finishHop records the last card, and advances contacts to p by the card's

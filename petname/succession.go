@@ -21,7 +21,8 @@ import (
 // has the steps already. The error is a [*SuccessionError] for a chain that
 // does not agree with what was pinned, a [*DuplicityError] for another
 // commitment by the same new key, and a [*ConflictError] for a successor that
-// is another named contact.
+// is another named contact. It is a [*SuccessionError], too, for a chain that was
+// recorded up to a step after which nothing is pinned, and that has further steps.
 func (b *Book) applySuccession(old pointer.Pointer, chain []pointer.Succession, channel string) error {
 	var isNew bool
 	err := b.read(func(v *ledger.View) error { // most calls write nothing
@@ -32,7 +33,9 @@ func (b *Book) applySuccession(old pointer.Pointer, chain []pointer.Succession, 
 	if err != nil || !isNew {
 		return err
 	}
-	return b.update(func(tx *ledger.Tx) error {
+	var further error
+	err = b.update(func(tx *ledger.Tx) error {
+		further = nil
 		c, steps, err := b.newSteps(tx.View(), old, chain)
 		if err != nil || len(steps) == 0 {
 			return err
@@ -54,8 +57,15 @@ func (b *Book) applySuccession(old pointer.Pointer, chain []pointer.Succession, 
 		if on := h.basis(c, steps[0]); len(on) > 0 {
 			a.Pin = newWirePin(nil, on)
 		}
-		return appendAct(tx, a)
+		if err := appendAct(tx, a); err != nil {
+			return err
+		}
+		if c, _, err = readContact(tx.View(), c.ID); err == nil && c.Pointer == to && chain[len(chain)-1].Old != steps[len(steps)-1].Old {
+			further = &SuccessionError{to, errors.New("it follows a step that proves no commitment to the next key")}
+		}
+		return err
 	})
+	return firstError(err, further)
 }
 
 // basis returns the acts of the owner on which a step from a pointer of the contact
