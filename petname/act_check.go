@@ -121,7 +121,7 @@ func checkChain(b []byte) error {
 	if err != nil {
 		return err
 	}
-	if len(chain) > maxChain {
+	if len(chain) > maxSteps {
 		return fmt.Errorf("succession of %d steps", len(chain))
 	}
 	for _, s := range chain {

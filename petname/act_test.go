@@ -127,7 +127,7 @@ func TestActsThatBreakABoundHaveNoEffect(t *testing.T) {
 		"a sequence of 2^63":        {act{Op: opPublish, Published: &wireValue{Value: "/ipfs/a", Sequence: 1 << 63}}, act{Op: opPublish, Published: &wireValue{Value: "/ipfs/a", Sequence: 1<<63 - 1}}},
 		"published under no key":    {act{Op: opPublish, Of: lowOrder, Published: &wireValue{Value: "/ipfs/a", Sequence: 1}}, act{Op: opPublish, Of: q, Published: &wireValue{Value: "/ipfs/a", Sequence: 1}}},
 		"whether it is kept":        {act{Op: opKeep, Contact: p, Keep: 3}, act{Op: opKeep, Contact: p, Keep: 2}},
-		"steps":                     {act{Op: opAdvance, Contact: p, Fact: named.Fact, Chain: encode(successionOf(t, maxChain+1))}, act{Op: opAdvance, Contact: p, Fact: named.Fact, Chain: encode(successionOf(t, maxChain))}},
+		"steps":                     {act{Op: opAdvance, Contact: p, Fact: named.Fact, Chain: encode(successionOf(t, maxSteps+1))}, act{Op: opAdvance, Contact: p, Fact: named.Fact, Chain: encode(successionOf(t, maxSteps))}},
 		"a link's successor":        {act{Op: opLearn, Contact: p, Fact: &wireFact{Kind: "link"}, NamesSuccessor: true}, act{Op: opLearn, Contact: p, Fact: &wireFact{Kind: factCard}, NamesSuccessor: true}},
 		"a step's signature":        {act{Op: opAdvance, Contact: p, Fact: named.Fact, Chain: encode(forged)}, act{Op: opAdvance, Contact: p, Fact: named.Fact, Chain: encode(forged[:1])}},
 		"no chain of steps":         {act{Op: opAdvance, Contact: p, Fact: named.Fact, Chain: []byte{0x80}}, act{Op: opAdvance, Contact: p, Fact: named.Fact, Chain: encode(successionOf(t, 1))}},

@@ -15,8 +15,15 @@ import (
 // pinned for the pointer before. It depends on the facts on record and not on
 // their order, so devices with the same facts compute the same chain.
 
-// maxChain bounds a succession chain, in pointers after the first.
-const maxChain = 64
+const (
+	// maxChain bounds a succession chain, in keys: an identity rotates
+	// [pointer.MaxKept] times. Acts of other devices can add one more.
+	maxChain = pointer.MaxKept + 1
+
+	// maxSteps bounds the steps of one act, and those that one resolution follows
+	// from a pointer that is no contact.
+	maxSteps = 64
+)
 
 // chainFacts are the facts about a contact, and the steps among them.
 type chainFacts struct {

@@ -14,6 +14,10 @@ import (
 // key.
 func (b *Book) hop(ctx context.Context, records Records, part string, at start, level dht.Level) (Hop, error) {
 	hop := Hop{Name: part}
+	most := maxSteps
+	if at.known {
+		most = maxChain // as many as the book records
+	}
 	for {
 		p := at.pointer
 		hop.Pointer = p
@@ -42,8 +46,8 @@ func (b *Book) hop(ctx context.Context, records Records, part string, at start, 
 		if err := b.applySuccession(p, chain, channelRecord); err != nil {
 			return hop, err
 		}
-		if hop.Former = append(hop.Former, p); len(hop.Former) > maxChain {
-			return hop, &SuccessionError{p, fmt.Errorf("it is over %d keys long", maxChain)}
+		if hop.Former = append(hop.Former, p); len(hop.Former) > most {
+			return hop, &SuccessionError{p, fmt.Errorf("it is over %d keys long", most)}
 		}
 		if at.pointer, at.next, err = pointer.Follow(p, at.next, chain); err != nil {
 			return hop, &SuccessionError{p, err}

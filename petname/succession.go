@@ -72,6 +72,9 @@ func (b *Book) applySuccession(old pointer.Pointer, chain []pointer.Succession, 
 // rests: the decisions there, if the contact would not advance by it without them, or
 // else the claims that it opens. Nil: cards and steps alone prove it.
 func (h *chainFacts) basis(c Contact, s pointer.Succession) (on []ledger.ID) {
+	if !slices.ContainsFunc(h.facts, func(f pinFact) bool { return f.Pointer == s.Old && f.Kind != factCard && f.Kind != factSuccession }) {
+		return nil
+	}
 	if !h.permits(c, s, func(f pinFact) bool { return f.decision == nil }) {
 		for _, pl := range h.places(c) {
 			if pl.step.Pointer == s.Old && len(pl.decisions) > 0 {
