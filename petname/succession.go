@@ -215,7 +215,7 @@ func checkFree(v *ledger.View, c Contact, from, to pointer.Pointer) error {
 			return err
 		}
 		return fmt.Errorf("%s has moved to %s, which is also your contact %q; remove one of the two: %w",
-			from, to, other.Name, &ConflictError{Contacts: []Contact{c, other}})
+			from, to, other.Name, &ConflictError{Contacts: []Contact{c, other}, Pointer: to})
 	}
 	return nil
 }

@@ -43,7 +43,7 @@ asks no peer.`,
 			request.Path = args[0]
 			var out resolved
 			err := a.call("resolve", request, &out)
-			return a.printResult(out, err, len(out.Hops) > 0, func(w *bufio.Writer) { printResolution(w, a.style(), out) })
+			return a.printResult(out, err, len(out.Hops) > 0, func(w *bufio.Writer) { a.printResolution(w, out) })
 		},
 	}
 	f := cmd.Flags()
@@ -55,7 +55,8 @@ asks no peer.`,
 	return cmd
 }
 
-func printResolution(w *bufio.Writer, s name.Style, out resolved) {
+func (a *app) printResolution(w *bufio.Writer, out resolved) {
+	s := a.style()
 	if !out.Verified {
 		fmt.Fprintln(w, "NOT VERIFIED: the last part of the path that was reached is")
 	}
@@ -73,7 +74,12 @@ func printResolution(w *bufio.Writer, s name.Style, out resolved) {
 	}
 	if out.Unproven != "" {
 		printCopied(w, "UNPROVEN: it names a successor that no commitment in your book proves", out.Unproven)
-		fmt.Fprintln(w, "    compare the words of this pointer with its owner before you add it")
+		if out.Contact == "" {
+			fmt.Fprintln(w, "    compare the words of this pointer with its owner before you add it")
+		} else {
+			fmt.Fprintln(w, "  compare its words with its owner over another channel, then")
+			fmt.Fprintf(w, "  %s\n", a.withHomeFlag("petname confirm "+shellWord(out.Contact)+" --successor "+out.Unproven))
+		}
 	}
 	if out.Nickname != "" {
 		printField(w, "calls itself", nickname(s, out.Nickname, out.Pointer))
@@ -134,6 +140,7 @@ type resolved struct {
 	Stale     bool       `json:"stale"`
 	Former    []string   `json:"former,omitempty"`   // pointers whose proven successor this pointer is, oldest first
 	Unproven  string     `json:"unproven,omitempty"` // a successor in the record, without a proof
+	Contact   string     `json:"contact,omitempty"`  // with Unproven: the petname of the contact at Pointer
 	Rejected  []string   `json:"rejected"`           // reasons for which answers were rejected
 	Verified  bool       `json:"verified"`
 	Clock     string     `json:"clock,omitempty"` // what contradicts this machine's clock
@@ -207,6 +214,11 @@ func (v *verbs) resolve(ctx context.Context, a resolveArgs) (*resolved, error) {
 		return out, err
 	}
 	out.Verified, out.Clock = true, v.agent.ClockHint()
+	if out.Unproven != "" {
+		if c, cerr := v.agent.ByPointer(res.Pointer); cerr == nil && c.Pointer == res.Pointer {
+			out.Contact = c.Name.String()
+		}
+	}
 	if a.Fresh == "" {
 		return out, nil
 	}

@@ -113,8 +113,8 @@ func provenance(s name.Style, c contact) string {
 		return ""
 	}
 	f := c.Provenance[0]
-	for _, later := range c.Provenance { // cards are not counted: they are fetched automatically
-		if later.Kind != "card" {
+	for _, later := range c.Provenance { // cards are not counted: they are fetched automatically; nor steps that lead to another key
+		if later.Kind != "card" && (later.Kind != "succession" || later.By == c.Pointer) {
 			f = later
 		}
 	}
