@@ -44,10 +44,11 @@ import (
 //	  ? 21: contact               name: the contact that this one replaces
 //	  ? 22: [[* commitment], [* [device, number]]]   pin: the rejected commitments, and
 //	                              the earlier decisions that this one replaces; learn: the
-//	                              commitments on record that a card differs from; advance: the
-//	                              decisions that the steps rest on; undo: of a pin
+//	                              commitments of third parties that a card differs from; advance: the
+//	                              owner's acts that the first step rests on; undo: of a pin
 //	  ? 23: true                  pin, learn: one step of the owner with the act before it; both
 //	                              are undone together
+//	  ? 24: true                  learn: the card names the successor of its pointer as well
 //	}
 //
 // An act is read strictly: in another encoding, or with a field that its op
@@ -83,6 +84,8 @@ type act struct {
 	Replaced   []byte          `cbor:"21,keyasint,omitempty"`
 	Pin        *wirePin        `cbor:"22,keyasint,omitempty"`
 	Joined     bool            `cbor:"23,keyasint,omitempty"`
+
+	NamesSuccessor bool `cbor:"24,keyasint,omitempty"`
 }
 
 type op uint8

@@ -13,7 +13,7 @@ import (
 var shapes = map[op]struct{ must, may field }{
 	opName:      {has(2) | has(3), has(4) | has(5) | has(9) | has(10) | has(11) | has(13) | has(15) | has(19) | has(21)},
 	opRemove:    {has(2), has(5) | has(9) | has(13) | has(19)},
-	opLearn:     {has(2) | has(4), has(11) | has(15) | has(22) | has(23)},
+	opLearn:     {has(2) | has(4), has(11) | has(15) | has(22) | has(23) | has(24)},
 	opShare:     {has(2) | has(6), has(9) | has(18) | has(19)},
 	opUnshare:   {has(6), has(9) | has(18) | has(19)},
 	opUndo:      {has(7), has(2) | has(3) | has(5) | has(6) | has(9) | has(13) | has(15) | has(18) | has(19) | has(22)},
@@ -38,7 +38,7 @@ func (a act) fields() (f field) {
 		7: a.Number != 0, 8: a.Published != nil, 9: a.Edges != nil, 10: a.Lookalike,
 		11: a.Of != nil, 12: a.Chain != nil, 13: a.Keep != 0, 14: a.Suggestion != nil, 15: a.Item != nil,
 		16: a.Verdict != 0, 17: a.Statement != nil, 18: a.Audience != nil, 19: a.Private != nil, 20: a.Channel != "", 21: a.Replaced != nil,
-		22: a.Pin != nil, 23: a.Joined,
+		22: a.Pin != nil, 23: a.Joined, 24: a.NamesSuccessor,
 	} {
 		if present {
 			f |= has(key)
@@ -64,6 +64,9 @@ func (a act) check() error {
 	}
 	if a.Of != nil && (a.Fact == nil && a.Op != opPublish || bytes.Equal(a.Of, a.Contact)) {
 		return errors.New("has another pointer without a fact about it")
+	}
+	if a.NamesSuccessor && a.Fact.Kind != factCard {
+		return errors.New("names a successor and is no card")
 	}
 	if a.Chain != nil {
 		if err := checkChain(a.Chain); err != nil {
@@ -118,7 +121,7 @@ func checkChain(b []byte) error {
 	if err != nil {
 		return err
 	}
-	if len(chain) > maxChain {
+	if len(chain) > maxSteps {
 		return fmt.Errorf("succession of %d steps", len(chain))
 	}
 	for _, s := range chain {

@@ -27,6 +27,7 @@ func goodActs() map[string]act {
 		"remove":      {Op: opRemove, Contact: p, Previous: was, Edges: edges},
 		"remove only": {Op: opRemove, Contact: p},
 		"learn":       {Op: opLearn, Contact: p, Fact: fact},
+		"learn card":  {Op: opLearn, Contact: p, Fact: &wireFact{Kind: factCard, By: "b"}, NamesSuccessor: true},
 		"share":       {Op: opShare, Contact: p, Label: "friend", Edges: edges},
 		"unshare":     {Op: opUnshare, Label: "friend", Edges: edges},
 		"undo name":   {Op: opUndo, Number: 7, Contact: p, Name: "alice", Previous: was, Edges: edges},

@@ -113,39 +113,62 @@ func TestWhatCannotBeAcceptedIsRefused(t *testing.T) {
 	require.ErrorIs(t, err, ErrDecided)
 }
 
-// A contact's succession chain has at most 64 keys, whatever its owner signs
-// and whatever acts a device writes. An introduction contains the newest steps
-// of the chain.
+// A contact's succession chain has at most 129 keys, those of an identity that rotated as
+// often as it can, whatever its owner signs and whatever acts a device writes. An
+// introduction contains the newest steps of the chain.
 func TestASuccessionChainIsBounded(t *testing.T) {
 	steps := successionOf(t, maxChain+6)
 	b := newTestBook(t)
 	_, err := b.Add(mustName("alice"), pointer.Link{Pointer: pointerOf("trail 0"), Next: mustCommit("trail 1")}, Source{})
 	require.NoError(t, err)
-	require.NoError(t, b.applySuccession(pointerOf("trail 0"), steps[:32], "test"))
 	at := func(b *Book) pointer.Pointer { return must(b.Lookup(mustName("alice"))) }
-	require.Equal(t, pointerOf("trail 32"), at(b))
+	for _, i := range [][2]int{{0, 32}, {32, 64}, {64, 96}, {96, 100}} {
+		require.NoError(t, b.applySuccession(steps[i[0]].Old, steps[i[0]:i[1]], "test"))
+		require.Equal(t, pointerOf(fmt.Sprint("trail ", i[1])), at(b))
+	}
 	var tooLong *SuccessionError
-	require.ErrorAs(t, b.applySuccession(pointerOf("trail 32"), steps[32:64], "test"), &tooLong)
-	require.ErrorContains(t, tooLong, "over 64 keys long")
-	require.Equal(t, pointerOf("trail 32"), at(b))
-	require.NoError(t, b.applySuccession(pointerOf("trail 32"), steps[32:63], "test"))
-	require.Equal(t, pointerOf("trail 63"), at(b))
-	require.ErrorAs(t, b.applySuccession(pointerOf("trail 63"), steps[63:64], "test"), &tooLong)
+	require.ErrorAs(t, b.applySuccession(pointerOf("trail 100"), steps[100:129], "test"), &tooLong)
+	require.ErrorContains(t, tooLong, "over 129 keys long")
+	require.Equal(t, pointerOf("trail 100"), at(b))
+	require.NoError(t, b.applySuccession(pointerOf("trail 100"), steps[100:128], "test"))
+	require.Equal(t, pointerOf("trail 128"), at(b))
+	require.ErrorAs(t, b.applySuccession(pointerOf("trail 128"), steps[128:129], "test"), &tooLong)
 	told, err := b.Succession(pointerOf("trail 0"))
 	require.NoError(t, err)
-	require.Equal(t, steps[63-maxSharedSteps:63], told)
+	require.Equal(t, steps[128-maxSharedSteps:128], told)
 
-	for _, piece := range [][]pointer.Succession{steps[63:], steps[60:66]} {
+	for _, piece := range [][]pointer.Succession{steps[128:], steps[125:131]} {
 		evidence, err := pointer.EncodeSuccession(piece)
 		require.NoError(t, err)
 		_, err = b.Ledger().Append(marshal(act{Op: opAdvance, Contact: pointerOf("trail 0").Bytes(), Fact: &wireFact{Kind: factSuccession}, Chain: evidence}))
 		require.NoError(t, err)
 	}
-	require.Equal(t, pointerOf("trail 64"), at(b), "the 64th after the first, and no further")
+	require.Equal(t, pointerOf("trail 129"), at(b), "the 129th after the first, and no further")
 	c := must(b.byName(mustName("alice")))
 	require.Len(t, c.Chain, maxChain+1)
-	_, err = b.ByPointer(pointerOf("trail 65"))
+	_, err = b.ByPointer(pointerOf("trail 130"))
 	require.ErrorIs(t, err, ErrNotFound)
+}
+
+// A follower that was away is led on by the last record of each key, over more keys than
+// are followed of a pointer that is no contact, to the last key that an identity can have.
+func TestAnIdentityIsFollowedThroughAllItsRotations(t *testing.T) {
+	steps, known := successionOf(t, pointer.MaxKept), pointer.MaxKept-maxSteps-2
+	w := newWorld(t)
+	must(w.book.Add(mustName("alice"), pointer.Link{Pointer: pointerOf("trail 0"), Next: mustCommit("trail 1")}, Source{}))
+	for i := 0; i < known; i += 32 {
+		require.NoError(t, w.book.applySuccession(steps[i].Old, steps[i:min(i+32, known)], "test"))
+	}
+	for i := known; i < len(steps); i++ {
+		w.put(fmt.Sprint("trail ", i), &pointer.Card{Successor: pointerOf(fmt.Sprint("trail ", i+1)), Succession: steps[i-1 : i]})
+	}
+	w.put(fmt.Sprint("trail ", len(steps)), &pointer.Card{Succession: steps[len(steps)-1:]})
+	res, err := w.resolve("alice")
+	require.NoError(t, err)
+	last := pointerOf(fmt.Sprint("trail ", len(steps)))
+	require.Equal(t, last, res.Last().Pointer)
+	require.Len(t, res.Last().Former, maxSteps+2)
+	require.Equal(t, last, must(w.book.Lookup(mustName("alice"))))
 }
 
 // A contact with more edges than one act can list can be removed.

@@ -15,8 +15,15 @@ import (
 // pinned for the pointer before. It depends on the facts on record and not on
 // their order, so devices with the same facts compute the same chain.
 
-// maxChain bounds a succession chain, in pointers after the first.
-const maxChain = 64
+const (
+	// maxChain bounds a succession chain, in keys: an identity rotates
+	// [pointer.MaxKept] times. Acts of other devices can add one more.
+	maxChain = pointer.MaxKept + 1
+
+	// maxSteps bounds the steps of one act, and those that one resolution follows
+	// from a pointer that is no contact.
+	maxSteps = 64
+)
 
 // chainFacts are the facts about a contact, and the steps among them.
 type chainFacts struct {
@@ -30,7 +37,7 @@ type chainFacts struct {
 // chainStep is a step on record.
 type chainStep struct {
 	pointer.Succession
-	restsOn []ledger.ID // the decisions without which it would not be on record; it counts as long as one stands
+	restsOn []ledger.ID // the owner's acts without which it would not be on record: see [chainFacts.standing]
 }
 
 // addFacts reads the facts about a contact, and derives its chain from them.
@@ -41,11 +48,14 @@ func (c *Contact) addFacts(v *ledger.View) error {
 	}
 	for _, f := range h.facts {
 		c.Provenance = append(c.Provenance, f.Fact)
-		if c.Nickname == "" {
+	}
+	idle := c.walkChain(h)
+	for _, f := range h.facts { // a key that an undo took off the chain names nothing
+		if f.Nickname != "" && c.hasPointer(f.Pointer) && !slices.Contains(idle, f.Entry) {
 			c.Nickname = f.Nickname
+			break
 		}
 	}
-	c.walkChain(h)
 	return nil
 }
 
@@ -111,7 +121,7 @@ func (h *chainFacts) add(contact pointer.Pointer, id ledger.ID, state factState)
 	f := pinFact{Fact: Fact{
 		Pointer: of, Kind: state.Fact.Kind, By: state.Fact.By, Channel: state.Fact.Channel, At: time.UnixMilli(state.At).UTC(),
 		Nickname: state.Fact.Nickname, Next: next, Entry: id,
-	}}
+	}, namesSuccessor: state.NamesSuccessor}
 	if state.Pin != nil {
 		if f.differs, err = state.Pin.differs(); err != nil {
 			return err
@@ -125,14 +135,13 @@ func (h *chainFacts) add(contact pointer.Pointer, id ledger.ID, state factState)
 }
 
 // standing returns the steps that count at a pointer. While its commitments
-// contradict each other, a step that was recorded because of the owner's decisions
-// counts as long as one of them, or one for the commitment that it opens, is on
-// record.
+// contradict each other, a step that rests on acts of the owner counts as long as one
+// of them, or a decision for the commitment that it opens, is on record.
 func (h *chainFacts) standing(contested bool) []pointer.Succession {
 	var steps []pointer.Succession
 	for _, s := range h.steps {
 		if !contested || len(s.restsOn) == 0 || slices.ContainsFunc(h.facts, func(f pinFact) bool {
-			return f.decision != nil && (slices.Contains(s.restsOn, f.Entry) || f.Pointer == s.Old && f.Next.Opens(s.New))
+			return slices.Contains(s.restsOn, f.Entry) || f.decision != nil && f.Pointer == s.Old && f.Next.Opens(s.New)
 		}) {
 			steps = append(steps, s.Succession)
 		}
@@ -141,8 +150,9 @@ func (h *chainFacts) standing(contested bool) []pointer.Succession {
 }
 
 // walkChain derives the succession chain and what contradicts on it. The chain
-// continues as long as the next key is proven, and ends where two keys are.
-func (c *Contact) walkChain(h *chainFacts) {
+// continues as long as the next key is proven, and ends where two keys are. It
+// returns the entries of the cards on it that count for nothing: see [place.weighs].
+func (c *Contact) walkChain(h *chainFacts) (idle []ledger.ID) {
 	step := Step{Pointer: c.ID}
 	var signed []pointer.Commitment
 	for {
@@ -151,6 +161,7 @@ func (c *Contact) walkChain(h *chainFacts) {
 			c.Contradictions = append(c.Contradictions, Contradiction{step.Pointer, pl.contested, pl.duplicity})
 		}
 		c.Rejected = append(c.Rejected, pl.refused...)
+		idle = append(idle, pl.idle...)
 		next, r := pl.pin()
 		step.Next, step.Pin = next, r.pin()
 		c.Chain = append(c.Chain, step)
@@ -164,6 +175,7 @@ func (c *Contact) walkChain(h *chainFacts) {
 	if len(c.Contradictions) == 0 {
 		c.Next, c.Pin = step.Next, step.Pin
 	}
+	return idle
 }
 
 // nextStep returns the step from a pointer by which the chain advances, and the

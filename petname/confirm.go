@@ -100,8 +100,7 @@ func learnNewCard(tx *ledger.Tx, c Contact, what Confirmation) (isNew, err error
 		return nil, err
 	}
 	if a.Op == 0 { // over the bounds of learnAct, or where cards pin nothing: the owner was not shown it either
-		a = act{Op: opLearn, Contact: c.ID.Bytes(), Of: otherPointer(c.ID, c.Pointer),
-			Fact: &wireFact{Kind: factCard, By: c.Pointer.String(), Channel: channelRecord, Nickname: shown.Nickname, Next: shown.Next.Bytes()}}
+		a = cardAct(c, shown)
 	}
 	pinned := c.Pinned(c.Pointer, shown.Next)
 	if err := appendAct(tx, a); err != nil {

@@ -173,6 +173,8 @@ type factState struct {
 	// the decision was undone: the row has nothing but the decisions that it replaced, which stay
 	// replaced if another one that replaces this one stands
 	Undone bool
+
+	NamesSuccessor bool // the fact is a card that names the successor of its pointer as well
 }
 
 func factKey(contact []byte, id ledger.ID) []byte {

@@ -20,7 +20,9 @@ type Acceptance struct {
 }
 
 // Accept names the subject of a suggestion. It is an act of the owner. Errors
-// are those of [Book.Add], and [ErrDecided] if the suggestion is not pending.
+// are those of [Book.Add], [ErrDecided] if the suggestion is not pending, and
+// [ErrUnknownSender] if it was received of a contact whose addition, or whose move to
+// the key that signed, was undone since.
 func (b *Book) Accept(id SuggestionID, n name.Name, a Acceptance) (Contact, error) {
 	var c Contact
 	err := b.update(func(tx *ledger.Tx) error {
@@ -94,6 +96,9 @@ func (b *Book) readPending(v *ledger.View, id SuggestionID) (Suggestion, error) 
 	s, err := readSuggestion(v, id.row(), b.now())
 	if err == nil && s.State != Pending {
 		err = fmt.Errorf("suggestion %s: %s: %w", id, s.State, ErrDecided)
+	}
+	if err == nil {
+		err = checkSignerKnown(v, s)
 	}
 	return s, err
 }

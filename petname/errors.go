@@ -80,6 +80,9 @@ func (e *NamedError) Error() string {
 type ConflictError struct {
 	Name     name.Name // the requested name; zero if the request was for a pointer
 	Contacts []Contact // the candidates; at most 64 are listed
+	// the pointer of all of them, or to which one moved that is the pointer of another: a
+	// removal resolves it, and no new name does; zero: the conflict is over names
+	Pointer pointer.Pointer
 }
 
 func (e *ConflictError) Error() string {
@@ -104,6 +107,10 @@ func (e *ConflictError) Error() string {
 		if c.Conflict.Removed {
 			b.WriteString(" removed")
 		}
+	}
+	if !e.Pointer.IsZero() {
+		b.WriteString(": remove one by its pointer")
+		return b.String()
 	}
 	b.WriteString(": rename or remove one by its pointer")
 	return b.String()

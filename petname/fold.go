@@ -58,7 +58,7 @@ type fold struct {
 // Version names the rules and the Unicode tables of the comparison keys. The
 // ledger rebuilds the view when either changes.
 func (fold) Version() string {
-	return "petname/14 unicode/" + name.UnicodeVersion + " categories/" + unicode.Version + " confusables/" + name.ConfusablesVersion + " emoji/" + name.EmojiVersion
+	return "petname/15 unicode/" + name.UnicodeVersion + " categories/" + unicode.Version + " confusables/" + name.ConfusablesVersion + " emoji/" + name.EmojiVersion
 }
 
 func (f fold) Apply(v *ledger.View, e ledger.Entry, body []byte) error {
@@ -183,7 +183,7 @@ func (f fold) addFact(v *ledger.View, e ledger.Entry, a act) error {
 		seen := slices.DeleteFunc(slices.Clone(a.Pin.Replaces), func(w wireEntry) bool { return !e.Saw(entryID(w.Device, w.Number)) })
 		a.Pin = &wirePin{Differs: a.Pin.Differs, Replaces: seen}
 	}
-	fact := factState{At: e.Time().UnixMilli(), Fact: *a.Fact, Of: a.Of, Chain: a.Chain, Pin: a.Pin, Decision: a.Op == opPin}
+	fact := factState{At: e.Time().UnixMilli(), Fact: *a.Fact, Of: a.Of, Chain: a.Chain, Pin: a.Pin, Decision: a.Op == opPin, NamesSuccessor: a.NamesSuccessor}
 	if err := putState(v, tableContacts, factKey(a.Contact, e.ID()), fact); err != nil {
 		return err
 	}

@@ -14,6 +14,10 @@ import (
 // key.
 func (b *Book) hop(ctx context.Context, records Records, part string, at start, level dht.Level) (Hop, error) {
 	hop := Hop{Name: part}
+	most := maxSteps
+	if at.known {
+		most = maxChain // as many as the book records
+	}
 	for {
 		p := at.pointer
 		hop.Pointer = p
@@ -42,8 +46,8 @@ func (b *Book) hop(ctx context.Context, records Records, part string, at start, 
 		if err := b.applySuccession(p, chain, channelRecord); err != nil {
 			return hop, err
 		}
-		if hop.Former = append(hop.Former, p); len(hop.Former) > maxChain {
-			return hop, &SuccessionError{p, fmt.Errorf("it is over %d keys long", maxChain)}
+		if hop.Former = append(hop.Former, p); len(hop.Former) > most {
+			return hop, &SuccessionError{p, fmt.Errorf("it is over %d keys long", most)}
 		}
 		if at.pointer, at.next, err = pointer.Follow(p, at.next, chain); err != nil {
 			return hop, &SuccessionError{p, err}
@@ -134,13 +138,19 @@ func provenSteps(ctx context.Context, records Records, at start, card pointer.Ca
 	return chain, nil
 }
 
-// stepsFrom returns the steps of a chain from a pointer on.
+// stepsFrom returns the steps of a chain from a pointer on, to the first one that
+// proves no commitment of its new key: the old key did not sign it, or it has none. The
+// owner decides about a step after that one.
 func stepsFrom(p pointer.Pointer, chain []pointer.Succession) []pointer.Succession {
 	i := slices.IndexFunc(chain, func(s pointer.Succession) bool { return s.Old == p })
 	if i < 0 {
 		return nil
 	}
-	return chain[i:]
+	chain = chain[i:]
+	if end := slices.IndexFunc(chain, func(s pointer.Succession) bool { return s.OldSignature == nil || s.Next.IsZero() }); end >= 0 {
+		chain = chain[:end+1]
+	}
+	return chain
 }
 
 // finishHop records the last card, and advances contacts to p by the card's

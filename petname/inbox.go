@@ -42,11 +42,12 @@ var (
 	ErrDecided = errors.New("the suggestion no longer stands")
 )
 
-// pending yields the suggestions without a decision that have not ended. Those that
-// have are not read.
+// pending yields the suggestions without a decision that have not ended, and whose
+// sender is in the book: see checkSignerKnown. Those that have ended are not read.
 func (b *Book) pending(v *ledger.View) iter.Seq2[Suggestion, error] {
 	return func(yield func(Suggestion, error) bool) {
 		now := b.now()
+		unknown := make(map[pointer.Pointer]bool)
 		for kv, err := range v.ScanFrom(tablePending, nil, endKey(now.UnixMilli(), nil)) {
 			var s Suggestion
 			if err == nil && len(kv.Key) < 8 {
@@ -55,11 +56,46 @@ func (b *Book) pending(v *ledger.View) iter.Seq2[Suggestion, error] {
 			if err == nil {
 				s, err = readSuggestion(v, kv.Key[8:], now)
 			}
+			if err == nil && s.Kind.isSigned() {
+				skip, checked := unknown[s.By]
+				if !checked {
+					cerr := checkSignerKnown(v, s)
+					if skip = errors.Is(cerr, ErrUnknownSender); !skip {
+						err = cerr
+					}
+					unknown[s.By] = skip
+				}
+				if skip {
+					continue
+				}
+			}
 			if !yield(s, err) || err != nil {
 				return
 			}
 		}
 	}
+}
+
+// checkSignerKnown returns [ErrUnknownSender] for a suggestion that only a contact can
+// make, if no contact has or had the pointer of its signer: the addition of the contact
+// was undone since, or the decision that moved a contact to that pointer. The statements
+// of a contact that was removed stay.
+func checkSignerKnown(v *ledger.View, s Suggestion) error {
+	if !s.Kind.isSigned() {
+		return nil
+	}
+	id, err := contactIDOf(v, s.By)
+	if err != nil {
+		return err
+	}
+	c, _, err := readContact(v, id)
+	if err != nil {
+		return err
+	}
+	if c.Name.IsZero() && c.Conflict == nil && c.Removed.IsZero() {
+		return fmt.Errorf("by %s: %w", s.By, ErrUnknownSender)
+	}
+	return nil
 }
 
 func readSuggestion(v *ledger.View, row []byte, now time.Time) (Suggestion, error) {

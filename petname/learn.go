@@ -77,23 +77,27 @@ func learnAct(v *ledger.View, p pointer.Pointer, card pointer.Card) (a act, pinn
 	}
 	pinned = c.Pinned(p, card.Next)
 	pl, unsigned, err := placeIn(v, c, p)
-	if err != nil || unsigned || slices.Contains(pl.cards, card.Next) {
+	if err != nil || unsigned || slices.Contains(pl.plain, card.Next) {
 		return act{}, pinned, err
 	}
-	if next, r := pl.pin(); pl.contested == nil && (r == 0 && len(pl.claims) == 0 || r == reported && next == card.Next) && !claimedSuccessor(p, card).IsZero() {
-		// One signature states the commitment and names the successor that opens
-		// it, and nothing that the owner entered agrees.
+	namesSuccessor := !claimedSuccessor(p, card).IsZero()
+	if namesSuccessor && (!pl.weighs(card.Next) || slices.Contains(pl.cards, card.Next)) {
 		return act{}, pinned, nil
 	}
 	if pl.counting >= maxCards || len(pl.cards) >= maxDiffering/2 {
 		return act{}, pinned, nil
 	}
-	a = act{Op: opLearn, Contact: id.Bytes(), Of: otherPointer(id, p),
-		Fact: &wireFact{Kind: factCard, By: p.String(), Channel: channelRecord, Nickname: card.Nickname, Next: card.Next.Bytes()}}
-	if differs := without(pl.all, card.Next); len(differs) > 0 {
+	a = cardAct(c, card)
+	if differs := without(pl.reported, card.Next); len(differs) > 0 {
 		a.Pin = newWirePin(differs, nil)
 	}
 	return a, pinned, nil
+}
+
+// cardAct returns the act that records a card of a contact's current pointer.
+func cardAct(c Contact, card pointer.Card) act {
+	return act{Op: opLearn, Contact: c.ID.Bytes(), Of: otherPointer(c.ID, c.Pointer), NamesSuccessor: !claimedSuccessor(c.Pointer, card).IsZero(),
+		Fact: &wireFact{Kind: factCard, By: c.Pointer.String(), Channel: channelRecord, Nickname: card.Nickname, Next: card.Next.Bytes()}}
 }
 
 // placeIn returns what is on record about a pointer of a contact, and whether

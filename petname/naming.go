@@ -290,7 +290,7 @@ func checkSoleHolder(v *ledger.View, c Contact) error {
 	if err != nil {
 		return err
 	}
-	e := &ConflictError{Contacts: []Contact{c}}
+	e := &ConflictError{Contacts: []Contact{c}, Pointer: c.Pointer}
 	for _, id := range sharing {
 		if id == c.ID {
 			continue

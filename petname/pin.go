@@ -21,6 +21,13 @@ import (
 // only the owner's acts pin, pairings among them: the holder of that key signs
 // cards too, and may have stolen the key after its retirement.
 //
+// A card that names the successor of its pointer as well proves nothing alone,
+// because one signature states the commitment and names what opens it. It confirms
+// a commitment that another fact confirms or the owner entered, contradicts any
+// other, and counts for nothing beside a third party's claim that it agrees with.
+// So it counts no more when the decision or the link is undone because of which it
+// was recorded.
+//
 // Decisions of the owner settle what differs. A decision chooses one commitment
 // and lists those that it rejects. What it rejects counts no more, in any order
 // of merging; a commitment that it does not list is compared again.
@@ -107,8 +114,10 @@ func (f pinFact) rank(unsigned bool) rank {
 // pinFact is a fact, with what its entry states about other commitments.
 type pinFact struct {
 	Fact
-	differs  []pointer.Commitment // of a card: the other commitments that were on record before it
+	differs  []pointer.Commitment // of a card: third parties' other commitments that were on record before it
 	decision *decision            // nil: none
+
+	namesSuccessor bool // of a card: it names the successor of its pointer as well
 }
 
 // decision is an act of the owner that settles a contradiction.

@@ -10,10 +10,14 @@ import (
 
 // place is what is on record about the commitment at one pointer of a chain.
 type place struct {
-	step      Step         // to the pointer; without its pin
-	claims    []placeClaim // one for each commitment that counts
+	step      Step                 // to the pointer; without its pin
+	signed    []pointer.Commitment // in the steps to it that both keys signed
+	claims    []placeClaim         // one for each commitment that counts
 	all       []pointer.Commitment
-	cards     []pointer.Commitment // carried by a card, whether it counts or not
+	reported  []pointer.Commitment // stated by third parties, whether rejected or not
+	cards     []pointer.Commitment // carried by a card, whether it is rejected or not
+	plain     []pointer.Commitment // carried by a card that names no successor; likewise
+	idle      []ledger.ID          // of the cards that weigh nothing: they are in none of the other fields but all
 	counting  int                  // of cards
 	refused   []PinClaim           // rejected by the decisions, although the pointer's own signature carried them
 	decisions []ledger.ID          // those that no other decision replaces
@@ -27,12 +31,23 @@ type placeClaim struct {
 	rank     rank // of that source
 	backed   bool // confirmed or entered by more than cards
 	carried  bool // by the pointer's own signature, and not confirmed by the owner alone
+	base     rank // of its strongest source but the cards that name their successor; 0: there is no other
+}
+
+// proven returns the strength of a claim as to what it lets a contact advance by, and
+// settles: a card that names its successor adds to what the owner entered, and to
+// nothing less.
+func (c placeClaim) proven() rank {
+	if c.base <= reported {
+		return c.base
+	}
+	return c.rank
 }
 
 // placeOf collects what is on record about the pointer of a step. signed are the
 // commitments in the steps to it that both keys signed.
 func (h *chainFacts) placeOf(step Step, signed []pointer.Commitment) place {
-	pl := place{step: step}
+	pl := place{step: step, signed: signed}
 	replaced := h.replaced()
 	rejected, chosen := make(map[pointer.Commitment]bool), make(map[pointer.Commitment]bool)
 	for _, f := range h.facts {
@@ -53,6 +68,9 @@ func (h *chainFacts) placeOf(step Step, signed []pointer.Commitment) place {
 		}
 		if r == 0 {
 			return
+		}
+		if r == reported && !slices.Contains(pl.reported, next) {
+			pl.reported = append(pl.reported, next)
 		}
 		if rejected[next] && !chosen[next] {
 			if r == confirmed && !refused[next] {
@@ -78,13 +96,13 @@ func (h *chainFacts) placeOf(step Step, signed []pointer.Commitment) place {
 		add(next, confirmed, factSuccession, step.Pointer.String())
 	}
 	before := make(map[pointer.Commitment][]pointer.Commitment) // of a card: what was on record before it, on every device
-	for _, f := range h.facts {
-		if f.Pointer != step.Pointer || f.Next.IsZero() || f.decision != nil && replaced[f.Entry] {
-			continue
-		}
+	record := func(f pinFact) {
 		add(f.Next, f.rank(step.Unsigned), f.Kind, f.By)
 		if f.Kind == factCard && f.decision == nil {
 			pl.cards = append(pl.cards, f.Next)
+			if !f.namesSuccessor {
+				pl.plain = append(pl.plain, f.Next)
+			}
 			if !rejected[f.Next] || chosen[f.Next] {
 				pl.counting++
 			}
@@ -95,8 +113,36 @@ func (h *chainFacts) placeOf(step Step, signed []pointer.Commitment) place {
 			}
 		}
 	}
+	var naming []pinFact
+	for _, f := range h.facts {
+		switch {
+		case f.Pointer != step.Pointer || f.Next.IsZero() || f.decision != nil && replaced[f.Entry]:
+		case f.namesSuccessor:
+			naming = append(naming, f)
+		default:
+			record(f)
+		}
+	}
+	for i, c := range pl.claims {
+		pl.claims[i].base = c.rank
+	}
+	for _, f := range naming {
+		if !pl.weighs(f.Next) {
+			pl.idle = append(pl.idle, f.Entry)
+			add(f.Next, 0, f.Kind, f.By)
+			continue
+		}
+		record(f)
+	}
 	pl.contest(before)
 	return pl
+}
+
+// weighs reports whether a card with a commitment that names the successor of the
+// pointer as well counts: whether anything but such cards states another commitment,
+// which it contradicts, or the owner entered the same one, or it is confirmed.
+func (pl place) weighs(next pointer.Commitment) bool {
+	return slices.ContainsFunc(pl.claims, func(c placeClaim) bool { return c.base > 0 && (c.Next != next || c.base > reported) })
 }
 
 // contest finds the claims that contradict each other. A third party's claim
@@ -110,7 +156,7 @@ func (pl *place) contest(before map[pointer.Commitment][]pointer.Commitment) {
 		if c.carried {
 			carried++
 		}
-		if c.rank != confirmed {
+		if c.proven() != confirmed {
 			continue
 		}
 		settled = true
@@ -160,7 +206,7 @@ func (pl place) opened(s pointer.Succession) (opens, advances bool) {
 			continue
 		}
 		opens = true
-		if c.rank.permits(s) {
+		if c.proven().permits(s) {
 			return true, true
 		}
 	}

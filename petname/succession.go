@@ -21,7 +21,8 @@ import (
 // has the steps already. The error is a [*SuccessionError] for a chain that
 // does not agree with what was pinned, a [*DuplicityError] for another
 // commitment by the same new key, and a [*ConflictError] for a successor that
-// is another named contact.
+// is another named contact. It is a [*SuccessionError], too, for a chain that was
+// recorded up to a step after which nothing is pinned, and that has further steps.
 func (b *Book) applySuccession(old pointer.Pointer, chain []pointer.Succession, channel string) error {
 	var isNew bool
 	err := b.read(func(v *ledger.View) error { // most calls write nothing
@@ -32,7 +33,9 @@ func (b *Book) applySuccession(old pointer.Pointer, chain []pointer.Succession, 
 	if err != nil || !isNew {
 		return err
 	}
-	return b.update(func(tx *ledger.Tx) error {
+	var further error
+	err = b.update(func(tx *ledger.Tx) error {
+		further = nil
 		c, steps, err := b.newSteps(tx.View(), old, chain)
 		if err != nil || len(steps) == 0 {
 			return err
@@ -47,15 +50,63 @@ func (b *Book) applySuccession(old pointer.Pointer, chain []pointer.Succession, 
 		}
 		a := act{Op: opAdvance, Contact: c.ID.Bytes(), Chain: evidence,
 			Fact: &wireFact{Kind: factSuccession, By: to.String(), Channel: channel}}
-		pl, _, err := placeIn(tx.View(), c, steps[0].Old)
+		h, err := readFacts(tx.View(), c.ID)
 		if err != nil {
 			return err
 		}
-		if len(pl.decisions) > 0 {
-			a.Pin = newWirePin(nil, pl.decisions)
+		if on := h.basis(c, steps[0]); len(on) > 0 {
+			a.Pin = newWirePin(nil, on)
 		}
-		return appendAct(tx, a)
+		if err := appendAct(tx, a); err != nil {
+			return err
+		}
+		if c, _, err = readContact(tx.View(), c.ID); err == nil && c.Pointer == to && chain[len(chain)-1].Old != steps[len(steps)-1].Old {
+			further = &SuccessionError{to, errors.New("it follows a step that proves no commitment to the next key")}
+		}
+		return err
 	})
+	return firstError(err, further)
+}
+
+// basis returns the acts of the owner on which a step from a pointer of the contact
+// rests: the decisions there, if the contact would not advance by it without them, or
+// else the claims that it opens. Nil: cards and steps alone prove it.
+func (h *chainFacts) basis(c Contact, s pointer.Succession) (on []ledger.ID) {
+	if !slices.ContainsFunc(h.facts, func(f pinFact) bool { return f.Pointer == s.Old && f.Kind != factCard && f.Kind != factSuccession }) {
+		return nil
+	}
+	if !h.permits(c, s, func(f pinFact) bool { return f.decision == nil }) {
+		for _, pl := range h.places(c) {
+			if pl.step.Pointer == s.Old && len(pl.decisions) > 0 {
+				return pl.decisions
+			}
+		}
+	} else if h.permits(c, s, func(f pinFact) bool { return f.Kind == factCard }) {
+		return nil
+	}
+	for _, f := range h.facts {
+		if f.Pointer == s.Old && f.Next.Opens(s.New) && f.Kind != factCard {
+			on = append(on, f.Entry)
+		}
+	}
+	return on
+}
+
+// permits reports whether the contact advances by a step from a pointer of its chain
+// if of the facts about that pointer only those count which counts selects.
+func (h *chainFacts) permits(c Contact, s pointer.Succession, counts func(pinFact) bool) bool {
+	for _, pl := range h.places(c) {
+		if pl.step.Pointer != s.Old {
+			continue
+		}
+		less := *h
+		less.closure = nil
+		less.facts = slices.DeleteFunc(slices.Clone(h.facts), func(f pinFact) bool { return f.Pointer == s.Old && !counts(f) })
+		alone := less.placeOf(pl.step, pl.signed)
+		_, advances := alone.opened(s)
+		return advances && alone.contested == nil
+	}
+	return false
 }
 
 // newSteps returns the steps of a chain that advance the contact.
@@ -164,7 +215,7 @@ func checkFree(v *ledger.View, c Contact, from, to pointer.Pointer) error {
 			return err
 		}
 		return fmt.Errorf("%s has moved to %s, which is also your contact %q; remove one of the two: %w",
-			from, to, other.Name, &ConflictError{Contacts: []Contact{c, other}})
+			from, to, other.Name, &ConflictError{Contacts: []Contact{c, other}, Pointer: to})
 	}
 	return nil
 }

@@ -26,6 +26,10 @@ const (
 // was proven.
 func (k SuggestionKind) isDirect() bool { return k == Paired || k == Invited }
 
+// isSigned reports whether only a contact can make such a suggestion, in a statement
+// that it signed.
+func (k SuggestionKind) isSigned() bool { return k == Introduced || k == Mutual || k == Question }
+
 // Suggestion is a statement about a pointer that waits in the inbox for the
 // owner's decision. It names nothing: [Book.Accept] is an act of the owner,
 // with a name that the owner chose.

@@ -14,7 +14,8 @@ import (
 // Undo reverts the newest change of names, edges, keeping or pins by this device that
 // was not undone, and returns the event of that change. A further call reverts
 // the change before. Facts known only from the change, such as a link's
-// commitment, are removed with it; facts from cards stay.
+// commitment, are removed with it; facts from cards stay. Cards, steps and
+// introductions that the book would not have without the change count no more.
 //
 // It changes nothing and returns an error if another device has changed the
 // same since ([ErrChanged], or a [*ConflictError] for a concurrent change), or

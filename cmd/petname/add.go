@@ -133,8 +133,8 @@ func (v *verbs) add(_ context.Context, a addArgs) (*contact, error) {
 	return out, err
 }
 
-// withNewerKey adds to the error for a name in use how to decide that the pointer is
-// a newer key of the contact.
+// withNewerKey adds to the error for a name in use how to find out, or to decide, that
+// the pointer is a newer key of the contact.
 func (v *verbs) withNewerKey(err error, a addArgs, link pointer.Link) error {
 	var taken *petname.TakenError
 	if !errors.As(err, &taken) {
@@ -149,8 +149,12 @@ func (v *verbs) withNewerKey(err error, a addArgs, link pointer.Link) error {
 		return classify(err).With("if its owner says that this is its newer key:\npetname confirm " + word + " --successor " + link.Pointer.String())
 	case a.ReplacePin:
 		return classify(err).With("if its owner says that this is its newer key, one after the other\npetname rm " + word + "\npetname add " + word + " LINK")
+	case link.Pointer.IsZero():
+		return err
 	}
-	return err
+	f := classify(err)
+	return f.With("if its owner says that this is its newer key, the second or else the third moves it there:\n" + f.Next + "\npetname resolve " +
+		link.Pointer.String() + "\npetname confirm " + word + " --successor " + link.Pointer.String())
 }
 
 // looksLikeWords reports whether a text is meant as twelve words, of which one may be

@@ -95,6 +95,13 @@ func (v *verbs) confirm(ctx context.Context, a confirmArgs) (*contact, error) {
 				}
 				next = first + ", then\npetname add " + shellWord(before.Name.String()) + " LINK --replace-pin"
 			}
+			if named := v.contactDetails(before).Unproven; named != "" && named != what.Successor.String() {
+				next = "compare the words of the successor that it names with its owner over another channel, then\npetname confirm " +
+					shellWord(a.Name) + " --successor " + named
+			} else if a.Successor != "" && !before.Name.IsZero() {
+				word := shellWord(before.Name.String())
+				next = "if its owner says that this is its newer key and the first does not move it, the others:\npetname resolve " + what.Successor.String() + "\npetname rm " + word + "\npetname add " + word + " LINK"
+			}
 			err = classify(err).With(next)
 		}
 		return v.conflictingContact(err, before.ID), err

@@ -205,6 +205,9 @@ func (v *verbs) contactDetails(c petname.Contact) *contact {
 		if out.Card.Nickname != "" {
 			out.Nickname = out.Card.Nickname
 		}
+		if card, _ := r.Card(); !c.Name.IsZero() && c.Next.IsZero() && len(c.Contradictions) == 0 && !card.Successor.IsZero() && card.Successor != c.Pointer {
+			out.Unproven = card.Successor.String() // nothing on record could prove it
+		}
 	}
 	_ = v.addLookalikes(&out, c.Pointer) // without them if the book is damaged
 	return &out

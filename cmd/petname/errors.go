@@ -192,6 +192,16 @@ func classify(err error) *failure {
 		return set("lookalike", exitChoose, "choose another name, or use this one with --allow-lookalike")
 	case errors.As(err, &named):
 		return set("already_named", exitConflict, "petname rename "+shellWord(named.Name.String())+" NEW")
+	case errors.As(err, &conflict) && !conflict.Pointer.IsZero():
+		next := "keep one of these contacts, and remove the other:"
+		for _, c := range conflict.Contacts[:min(len(conflict.Contacts), 4)] {
+			word := c.ID.String()
+			if !c.Name.IsZero() {
+				word = shellWord(c.Name.String())
+			}
+			next += "\npetname rm " + word
+		}
+		return set("conflict", exitConflict, next)
 	case errors.As(err, &conflict):
 		return set("conflict", exitConflict, "for one of the contacts, one of\npetname rename POINTER NEW\npetname rm POINTER")
 	case errors.As(err, &duplicity):

@@ -173,7 +173,11 @@ func (a *app) printPins(w io.Writer, c contact) {
 		}
 	}
 	if c.Unproven != "" {
-		printField(w, "NOT PROVEN", "a claim alone proves this successor")
+		what := "a claim alone proves this successor"
+		if c.Next == "" {
+			what = "its record names this successor, and nothing proves it"
+		}
+		printField(w, "NOT PROVEN", what)
 		printField(w, "", c.Unproven)
 		fmt.Fprintln(w, "  compare its words with its owner over another channel, then")
 		command("confirm " + petname + " --successor " + c.Unproven)

@@ -53,7 +53,7 @@ asks no peer.
 					fmt.Fprintln(w, contentPath(out.Value))
 					return
 				}
-				printResolution(w, a.style(), out)
+				a.printResolution(w, out)
 			})
 		},
 	}
@@ -67,7 +67,8 @@ asks no peer.
 	return cmd
 }
 
-func printResolution(w *bufio.Writer, s name.Style, out resolved) {
+func (a *app) printResolution(w *bufio.Writer, out resolved) {
+	s := a.style()
 	fmt.Fprintf(w, "%s\n", contentPath(out.Value))
 	var labels []string
 	for _, h := range out.Hops[1:] {
@@ -89,7 +90,12 @@ func printResolution(w *bufio.Writer, s name.Style, out resolved) {
 	}
 	if out.Unproven != "" {
 		printCopied(w, "UNPROVEN: it names a successor that no commitment in your book proves", out.Unproven)
-		fmt.Fprintln(w, "    compare the words of this pointer with its owner before you add it")
+		if out.Contact == "" {
+			fmt.Fprintln(w, "    compare the words of this pointer with its owner before you add it")
+		} else {
+			fmt.Fprintln(w, "  compare its words with its owner over another channel, then")
+			fmt.Fprintf(w, "  %s\n", a.withHomeFlag("petname confirm "+shellWord(out.Contact)+" --successor "+out.Unproven))
+		}
 	}
 	if out.Nickname != "" {
 		printField(w, "calls itself", nickname(s, out.Nickname, out.Pointer))
@@ -161,6 +167,7 @@ type resolved struct {
 	Stale     bool       `json:"stale"`
 	Former    []string   `json:"former,omitempty"`   // pointers whose proven successor this pointer is, oldest first
 	Unproven  string     `json:"unproven,omitempty"` // a successor in the record, without a proof
+	Contact   string     `json:"contact,omitempty"`  // with Unproven: the petname of the contact at Pointer
 	Rejected  []string   `json:"rejected"`           // reasons for which answers were rejected
 	Verified  bool       `json:"verified"`
 	Clock     string     `json:"clock,omitempty"` // what contradicts this machine's clock
@@ -271,6 +278,11 @@ func (v *verbs) resolve(ctx context.Context, a resolveArgs) (*resolved, error) {
 		return out, err
 	}
 	out.Verified, out.Clock = true, v.agent.ClockHint()
+	if out.Unproven != "" {
+		if c, cerr := v.agent.ByPointer(res.Pointer); cerr == nil && c.Pointer == res.Pointer {
+			out.Contact = c.Name.String()
+		}
+	}
 	if a.Fresh == "" {
 		return out, nil
 	}

@@ -113,8 +113,9 @@ func provenance(s name.Style, c contact) string {
 		return ""
 	}
 	f := c.Provenance[0]
-	for _, later := range c.Provenance { // cards are not counted: they are fetched automatically
-		if later.Kind != "card" {
+	// Not counted are cards, which are fetched automatically, and steps to another key.
+	for _, later := range c.Provenance {
+		if later.Kind != "card" && (later.Kind != "succession" || later.By == c.Pointer) {
 			f = later
 		}
 	}
