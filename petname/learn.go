@@ -80,7 +80,7 @@ func learnAct(v *ledger.View, p pointer.Pointer, card pointer.Card) (a act, pinn
 	if err != nil || unsigned || slices.Contains(pl.cards, card.Next) {
 		return act{}, pinned, err
 	}
-	if next, r := pl.pin(); pl.contested == nil && (r == 0 && len(pl.claims) == 0 || r == reported && next == card.Next) && !claimedSuccessor(p, card).IsZero() {
+	if next, r := pl.pin(); pl.contested == nil && (r == 0 && len(pl.claims) == 0 || r == reported && next == card.Next) && !NamedSuccessor(p, card).IsZero() {
 		// One signature states the commitment and names the successor that opens
 		// it, and nothing that the owner entered agrees.
 		return act{}, pinned, nil

@@ -74,6 +74,7 @@ func classify(err error) *failure {
 		duplicity *petname.DuplicityError
 		differing *petname.ContradictionError
 		successor *petname.SuccessionError
+		moved     *agent.MovedError
 		rollback  *dht.RollbackError
 		expired   *pointer.ExpiredError
 		short     *dht.ShortError
@@ -199,6 +200,12 @@ func classify(err error) *failure {
 		return set("usage", exitUsage, "ask the owner for the link")
 	case errors.Is(err, petname.ErrNothingToConfirm):
 		return set("no_card", exitNotFound, "join a network, or ask the owner for the link, then\npetname add NAME LINK --replace-pin")
+	case errors.As(err, &moved) && moved.Contact && !moved.Proven:
+		return set("succession", exitUnverified, "ask the owner whether the successor is right; if it is:\npetname confirm "+moved.Pointer.String()+" --successor "+moved.Successor.String())
+	case errors.As(err, &moved) && moved.Contact:
+		return set("succession", exitUnverified, "petname show "+moved.Pointer.String())
+	case errors.As(err, &moved):
+		return set("succession", exitUnverified, "ask the owner for the link over another channel")
 	case errors.As(err, &successor):
 		return set("succession", exitUnverified, "ask the owner for the link over another channel")
 	case errors.As(err, &rollback):

@@ -58,6 +58,10 @@ var (
 	ErrTooManyRequests = exchange.ErrTooManyRequests // too many contact requests are under way
 )
 
+// MovedError is returned for a message to a pointer whose key was replaced: see
+// [exchange.MovedError].
+type MovedError = exchange.MovedError
+
 // ArgumentError is returned for an argument that cannot be used. Nothing has
 // changed then.
 type ArgumentError struct {
