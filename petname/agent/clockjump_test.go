@@ -87,3 +87,36 @@ func TestASecondActUnderAFastClockErasesNoSealingKeys(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, string(b), lines)
 }
+
+// Attack on what was sealed: a look at the inbox, a publication or the end of an interrupted
+// rotation under a clock that is behind. Neither the former keys nor those of the last card are
+// erased when the clock is right again.
+func TestAnActUnderASlowClockErasesNoSealingKeys(t *testing.T) {
+	for _, behind := range []time.Duration{31 * 24 * time.Hour, 200 * 24 * time.Hour, 20 * year} {
+		c := &offClock{}
+		a := c.opened(t)
+		_, err := a.Publish(t.Context(), draft(agent.WaitNone, value("/ipfs/bafkqaaa")))
+		require.NoError(t, err)
+		current := card(t, a).Sealing
+		lines := replaced(t, a, time.Hour)
+		c.off = -behind
+		_, err = agent.SealingOf(a)
+		require.NoError(t, err)
+		_, err = a.Publish(t.Context(), draft(agent.WaitNone, value("/ipfs/bafkqaaa")))
+		require.NoError(t, err)
+		c.off = 0
+		add(t, a, "bob", newKey(t).Pointer()) // any entry
+		keys, err := agent.SealingOf(a)
+		require.NoError(t, err)
+		b, err := os.ReadFile(filepath.Join(a.Dir(), "sealing.key"))
+		require.NoError(t, err)
+		require.Contains(t, string(b), lines)
+		var public [][]byte
+		for _, k := range keys {
+			public = append(public, k.PublicKey().Bytes())
+		}
+		for _, k := range current {
+			require.Contains(t, public, k.Key)
+		}
+	}
+}

@@ -39,7 +39,7 @@ func resumed(t *testing.T) Home {
 		r.home.files = disk
 		_ = r.Commit(last.Bytes()) // cut off
 		disk.Crash()
-		i, err := h.FinishRotation(time.Now())
+		i, err := h.FinishRotation(time.Now(), time.Time{})
 		require.NoError(t, err)
 		if i != nil && i.Finished {
 			return h
