@@ -85,6 +85,8 @@ func (a *Agent) checkIdentity() (Identity, error) {
 
 // checkRecordsFolder reports a folder of records that Open had to create.
 func (s *state) checkRecordsFolder() []error {
+	s.notices.Lock()
+	defer s.notices.Unlock()
 	var lacks *home.IncompleteError
 	if !errors.As(s.missing, &lacks) || !slices.Contains(lacks.Missing, "records") {
 		return nil

@@ -247,12 +247,8 @@ func setAside(files durable.FS, name, head string) (aside string, err error) {
 	if err != nil || !written {
 		return "", err
 	}
-	aside = name + ".undone"
-	for n := 2; n < 100; n++ {
-		if _, err := os.Lstat(aside); errors.Is(err, fs.ErrNotExist) {
-			break
-		}
-		aside = fmt.Sprintf("%s.undone-%d", name, n)
+	if aside, err = unusedName(name + ".undone"); err != nil {
+		return "", err
 	}
 	if err := durable.Or(files).Rename(name, aside); err != nil {
 		return "", err
