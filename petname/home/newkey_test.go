@@ -85,6 +85,7 @@ func TestOnlyALostKeyIsMadeAnew(t *testing.T) {
 	require.Equal(t, "garbage", string(read(t, h.path(identityFile))))
 	require.Empty(t, h.LostKeys())
 	require.Empty(t, LostKey(h.damaged(identityFile, os.ErrInvalid)))
+	require.Empty(t, LostKey(&FileError{Path: h.path(sealingFile), Err: os.ErrInvalid, step: stepLink}), "a link to a whole file")
 	require.Empty(t, LostKey(&IncompleteError{Missing: []string{peerFile, deviceFile}}))
 }
 
