@@ -11,7 +11,8 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// The holder of a retired key can be a thief, with the sealing keys in its last cards too. Nothing is therefore sealed for a pointer that a contact has left, or whose card names a
+// The holder of a retired key can be a thief, with the sealing keys in its last cards too.
+// Nothing is therefore sealed for a pointer that a contact has left, or whose card names a
 // successor. A message is sent to the current pointer of the contact, or stays on this device.
 
 // MovedError is returned for a pointer whose key was replaced: nothing is sealed to the keys of
