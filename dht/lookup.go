@@ -72,7 +72,7 @@ func (l *lookup) run(ctx context.Context, yield func(Result, error) bool) {
 
 	switch {
 	case l.level == LevelOffline && floorValid:
-		yield(Result{Record: stored.record, Source: SourceHome, Freshness: LevelOffline, Stale: !withinTTL(stored, now)}, nil)
+		yield(Result{Record: stored.record, Source: SourceHome, Freshness: LevelOffline, Stale: !l.resolver.withinMaxAge(stored, now)}, nil)
 		return
 	case l.level == LevelOffline && floorExpired:
 		yield(Result{}, fmt.Errorf("resolve: %w", &pointer.ExpiredError{Record: stored.record}))
@@ -84,7 +84,7 @@ func (l *lookup) run(ctx context.Context, yield func(Result, error) bool) {
 		yield(Result{}, fmt.Errorf("resolve %s: %w in this home", l.pointer, ErrNotFound))
 		return
 	case l.level == LevelAny && floorValid:
-		res := Result{Record: stored.record, Source: SourceCache, Freshness: LevelAny, Stale: !withinTTL(stored, now)}
+		res := Result{Record: stored.record, Source: SourceCache, Freshness: LevelAny, Stale: !l.resolver.withinMaxAge(stored, now)}
 		if !yield(res, nil) || !res.Stale {
 			return
 		}
@@ -95,10 +95,16 @@ func (l *lookup) run(ctx context.Context, yield func(Result, error) bool) {
 	}
 }
 
-// withinTTL reports whether the cache may answer. A confirmation in the future
+// withinMaxAge reports whether the cache may answer. A confirmation in the future
 // is invalid: the clock was set back.
-func withinTTL(stored floorRecord, now time.Time) bool {
-	return !stored.confirmed.After(now) && now.Sub(stored.confirmed) < stored.record.TTL()
+func (r *Resolver) withinMaxAge(stored floorRecord, now time.Time) bool {
+	age := MaxAge(stored.record)
+	if r.AgeBound != nil {
+		if bound := r.AgeBound(stored.record.Pointer()); bound > 0 {
+			age = min(age, bound)
+		}
+	}
+	return !stored.confirmed.After(now) && now.Sub(stored.confirmed) < age
 }
 
 // query handles answers until the level is reached or the caller stops (it

@@ -18,7 +18,7 @@ type Level string
 
 // The levels, from the weakest to the strongest; offline stands apart.
 const (
-	LevelAny     Level = "any"     // one verified record, from the cache while its TTL lasts
+	LevelAny     Level = "any"     // one verified record, from the cache while its MaxAge lasts
 	LevelAgreed  Level = "agreed"  // 3 peers returned the best record
 	LevelFresh   Level = "fresh"   // 5 peers returned it, or all peers found were asked
 	LevelStrict  Level = "strict"  // all of the closest peers found were asked
@@ -67,6 +67,9 @@ type Resolver struct {
 	// has expired, during the iteration of Resolve: a peer whose clock agrees with Now's
 	// returns none for long. nil: not called.
 	OnExpired func(peer string, r pointer.Record)
+	// AgeBound bounds how long the home's record of a pointer is used without a request,
+	// beside [MaxAge]; 0 or nil: MaxAge alone.
+	AgeBound func(p pointer.Pointer) time.Duration
 	// Timeout bounds a look-up or publication, as its context does; 0 means 30
 	// seconds.
 	Timeout time.Duration
@@ -82,7 +85,7 @@ type Result struct {
 	Asked     int   // peers asked
 	Answered  int   // peers that answered, with a record or without
 	Agreed    int   // peers that returned this record
-	Stale     bool  // past its TTL, not expired, and not confirmed since
+	Stale     bool  // too old to be used without a request, not expired, and not confirmed since
 	Rejected  []Rejection
 }
 
@@ -106,8 +109,8 @@ func (r Rejection) String() string {
 // Resolve yields verified records, each newer or fresher than the previous one,
 // and the last one again if the final counts differ. It ends when the level is
 // reached or all stores have answered. Levels above [LevelAny] always query the
-// stores. At LevelAny, a cached record within its TTL is the only result; one
-// past its TTL is yielded at once as Stale, and again at the end if it was
+// stores. At LevelAny, a cached record within its [MaxAge] and AgeBound is the only
+// result; one past them is yielded at once as Stale, and again at the end if it was
 // neither replaced nor confirmed.
 //
 // Resolve yields an error last, and only if there is no result, or the results

@@ -208,8 +208,8 @@ func (pl place) believed(steps []pointer.Succession, c Contact, what Confirmatio
 	// A card that names its successor is believed without anything known before only
 	// if the owner names the same successor: another card may have been shown.
 	if len(pl.claims) == 0 && !shown.Next.IsZero() {
-		if claimedSuccessor(c.Pointer, shown) != successor {
-			return pointer.Commitment{}, fmt.Errorf("the card of %s names the successor %s, and nothing known before proves it: %w", c.Pointer, claimedSuccessor(c.Pointer, shown), ErrNothingToConfirm)
+		if NamedSuccessor(c.Pointer, shown) != successor {
+			return pointer.Commitment{}, fmt.Errorf("the card of %s names the successor %s, and nothing known before proves it: %w", c.Pointer, NamedSuccessor(c.Pointer, shown), ErrNothingToConfirm)
 		} else if !successor.IsZero() {
 			return shown.Next, nil
 		}

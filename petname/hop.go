@@ -32,7 +32,7 @@ func (b *Book) hop(ctx context.Context, records Records, part string, at start, 
 		if err != nil {
 			return hop, err
 		}
-		if claimed := claimedSuccessor(p, hop.Card); !claimed.IsZero() && (chain == nil || !at.rank.permits(chain[0])) {
+		if claimed := NamedSuccessor(p, hop.Card); !claimed.IsZero() && (chain == nil || !at.rank.permits(chain[0])) {
 			// Without a pinned commitment the successor is not proven: the key
 			// that signed the card's commitment also signed the name of the
 			// successor. A claim needs the signature of the old key, or the
@@ -73,7 +73,7 @@ func (b *Book) compareCard(at *start, card pointer.Card) error {
 	case at.next == card.Next:
 		// On a third party's claim, a card that names its successor as well moves no
 		// contact.
-		if !at.unsigned && (!at.known || at.rank > reported || claimedSuccessor(at.pointer, card).IsZero()) {
+		if !at.unsigned && (!at.known || at.rank > reported || NamedSuccessor(at.pointer, card).IsZero()) {
 			at.rank = confirmed
 		}
 		return nil
@@ -97,8 +97,9 @@ func fetchRecord(ctx context.Context, records Records, p pointer.Pointer, level 
 	return result, card, nil
 }
 
-// claimedSuccessor returns the successor of p that its card names; zero: none.
-func claimedSuccessor(p pointer.Pointer, card pointer.Card) pointer.Pointer {
+// NamedSuccessor returns the successor of p that its card names, by its field or by a step in
+// its succession; zero: none. It verifies no proof.
+func NamedSuccessor(p pointer.Pointer, card pointer.Card) pointer.Pointer {
 	if steps := stepsFrom(p, card.Succession); len(steps) > 0 {
 		if to, err := pointer.FromPublicKey(steps[len(steps)-1].New); err == nil {
 			return to
@@ -118,7 +119,7 @@ func claimedSuccessor(p pointer.Pointer, card pointer.Card) pointer.Pointer {
 // A card may name its successor and leave the steps to the successor's card.
 func provenSteps(ctx context.Context, records Records, at start, card pointer.Card, level dht.Level) ([]pointer.Succession, error) {
 	p, pinned := at.pointer, at.next
-	claimed := claimedSuccessor(p, card)
+	claimed := NamedSuccessor(p, card)
 	if claimed.IsZero() || pinned.IsZero() {
 		return nil, nil
 	}

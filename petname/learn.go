@@ -80,7 +80,7 @@ func learnAct(v *ledger.View, p pointer.Pointer, card pointer.Card) (a act, pinn
 	if err != nil || unsigned || slices.Contains(pl.plain, card.Next) {
 		return act{}, pinned, err
 	}
-	namesSuccessor := !claimedSuccessor(p, card).IsZero()
+	namesSuccessor := !NamedSuccessor(p, card).IsZero()
 	if namesSuccessor && (!pl.weighs(card.Next) || slices.Contains(pl.cards, card.Next)) {
 		return act{}, pinned, nil
 	}
@@ -96,7 +96,7 @@ func learnAct(v *ledger.View, p pointer.Pointer, card pointer.Card) (a act, pinn
 
 // cardAct returns the act that records a card of a contact's current pointer.
 func cardAct(c Contact, card pointer.Card) act {
-	return act{Op: opLearn, Contact: c.ID.Bytes(), Of: otherPointer(c.ID, c.Pointer), NamesSuccessor: !claimedSuccessor(c.Pointer, card).IsZero(),
+	return act{Op: opLearn, Contact: c.ID.Bytes(), Of: otherPointer(c.ID, c.Pointer), NamesSuccessor: !NamedSuccessor(c.Pointer, card).IsZero(),
 		Fact: &wireFact{Kind: factCard, By: c.Pointer.String(), Channel: channelRecord, Nickname: card.Nickname, Next: card.Next.Bytes()}}
 }
 

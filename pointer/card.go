@@ -18,7 +18,7 @@ import (
 //	  1: 1                                            version
 //	  2: text                                         nickname, 1 to 64 bytes
 //	  3: bytes                                        next: a Commitment
-//	  4: [+ [KEM id, key bytes]]                      sealing keys (KEM ids of RFC 9180)
+//	  4: [+ [KEM id, key bytes]]                      sealing keys (KEM ids of RFC 9180); not used beside 9
 //	  5: [+ multiaddr bytes]                          nodes
 //	  6: {+ label: [pointer, commitment or null]}     edges, labels of 1 to 64 bytes
 //	  7: [+ [rel, target]]                            links

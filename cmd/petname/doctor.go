@@ -14,19 +14,26 @@ import (
 )
 
 func (a *app) doctorVerb() *cobra.Command {
-	return &cobra.Command{
+	var request doctorArgs
+	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Check the home and the network",
 		Long: `Check everything in the home: the files and their permissions, the keys, every
 entry of the book, every record; whether the joined network answers, and whether
 another copy of the home is in use. With --passphrase-file also the keys that
-are locked.`,
+are locked.
+
+--new-key sealing.key and --new-key peer.key make a key anew that is damaged or
+missing, and of which there is no copy. The damaged file is renamed and stays.
+Messages that were sealed to the former keys cannot be read any more; publish
+afterwards, so that contacts receive the new ones. After a new peer.key the node
+has another address. No other file can be made anew: put back a copy.`,
 		Example: `  petname doctor
+  petname doctor --new-key sealing.key
   petname doctor --json`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			var out checks
-			var request doctorArgs
 			var err error
 			if a.passphraseFile != "" { // no prompt: most can be checked without it
 				if request.Passphrase, err = a.passphrase(); err != nil {
@@ -45,6 +52,9 @@ are locked.`,
 				}
 			}
 			return a.printResult(out, err, out.Checks != nil, func(w *bufio.Writer) {
+				if out.NewKey != "" {
+					printNewKey(w, out)
+				}
 				for _, c := range out.Checks {
 					mark := "ok "
 					if !c.OK {
@@ -55,16 +65,34 @@ are locked.`,
 			})
 		},
 	}
+	cmd.Flags().StringVar(&request.NewKey, "new-key", "", "make this damaged or missing `file` anew: sealing.key or peer.key")
+	return cmd
+}
+
+// printNewKey prints that a key file was made anew, and what follows from it.
+func printNewKey(w *bufio.Writer, out checks) {
+	fmt.Fprintf(w, "made anew: %s\n", name.Clean(out.NewKey))
+	if out.Aside != "" {
+		printCopied(w, "the former file is now", out.Aside)
+	}
+	if out.NewKey == "sealing.key" {
+		printCopied(w, "messages to its former keys cannot be read; contacts receive the new keys by", "petname publish")
+	} else {
+		fmt.Fprintln(w, "  the node has another address when it is started again")
+	}
 }
 
 // doctorArgs are the arguments of doctor.
 type doctorArgs struct {
+	NewKey     string `json:"new_key,omitempty"` // the file to make anew; empty: check
 	Passphrase string `json:"passphrase,omitempty"`
 }
 
 // checks is the result of doctor.
 type checks struct {
 	Checks []check `json:"checks"`
+	NewKey string  `json:"new_key,omitempty"` // the file that was made anew: nothing was checked
+	Aside  string  `json:"aside,omitempty"`   // the new path of the damaged file; empty: it was missing
 }
 
 // check is the result of one check of doctor.
@@ -83,11 +111,24 @@ func asChecks(all []agent.Check) *checks {
 }
 
 func (v *verbs) doctor(ctx context.Context, a doctorArgs) (*checks, error) {
-	out := asChecks(v.agentWith(a.Passphrase).Check(ctx))
-	for _, c := range out.Checks {
-		if !c.OK {
-			return out, &failure{Code: "unhealthy", Exit: exitFailure, Message: c.Name + ": " + c.Detail}
+	opened := v.agentWith(a.Passphrase)
+	if a.NewKey != "" {
+		aside, err := opened.NewKey(a.NewKey)
+		if err != nil {
+			return nil, err
 		}
+		return &checks{Checks: []check{}, NewKey: a.NewKey, Aside: aside}, nil
+	}
+	out := asChecks(opened.Check(ctx))
+	for _, c := range out.Checks {
+		if c.OK {
+			continue
+		}
+		e := &failure{Code: "unhealthy", Exit: exitFailure, Message: c.Name + ": " + c.Detail}
+		if lost := opened.LostKeys(); c.Name == "files" && len(lost) > 0 {
+			e.Next = newKeyNext("put back a copy", lost[0])
+		}
+		return out, e
 	}
 	return out, nil
 }

@@ -75,6 +75,7 @@ func classify(err error) *failure {
 		duplicity *petname.DuplicityError
 		differing *petname.ContradictionError
 		successor *petname.SuccessionError
+		moved     *agent.MovedError
 		rollback  *dht.RollbackError
 		expired   *pointer.ExpiredError
 		short     *dht.ShortError
@@ -96,10 +97,16 @@ func classify(err error) *failure {
 	switch {
 	case errors.As(err, &own):
 		return own
+	case errors.Is(err, home.ErrNotRenewable):
+		return set("usage", exitUsage, "put back a copy of the file, and delete nothing else")
+	case errors.Is(err, home.ErrKeyWhole):
+		return set("exists", exitConflict, "petname doctor")
 	case errors.As(err, &begun): // before the cause: the pointer has changed
 		next := "petname key rotate"
 		if errors.Is(err, syscall.ENOSPC) {
 			next = "make room on the disk; the rotation is then finished when the home is next used"
+		} else if errors.As(err, &file) && home.LostKey(file) != "" {
+			next = newKeyNext(file.Next(), home.LostKey(file))
 		}
 		return set("unfinished", exitFailure, next)
 	case errors.As(err, &copied) && copied.Successor.IsZero():
@@ -169,8 +176,12 @@ func classify(err error) *failure {
 			return set("exists", exitConflict, lacking.Next())
 		case errors.Is(err, home.ErrNoHome):
 			return set("no_home", exitNotFound, lacking.Next())
+		case home.LostKey(lacking) != "":
+			return set("damaged", exitFailure, newKeyNext(lacking.Next(), home.LostKey(lacking)))
 		}
 		return set("damaged", exitFailure, lacking.Next())
+	case errors.As(err, &file) && home.LostKey(file) != "":
+		return set("damaged", exitFailure, newKeyNext(file.Next(), home.LostKey(file)))
 	case errors.As(err, &file):
 		return set("damaged", exitFailure, file.Next())
 	case errors.As(err, &unfollow):
@@ -212,6 +223,12 @@ func classify(err error) *failure {
 		return set("usage", exitUsage, "ask the owner for the link")
 	case errors.Is(err, petname.ErrNothingToConfirm):
 		return set("no_card", exitNotFound, "join a network, or ask the owner for the link, then\npetname add NAME LINK --replace-pin")
+	case errors.As(err, &moved) && moved.Contact && !moved.Proven:
+		return set("succession", exitUnverified, "ask the owner whether the successor is right; if it is:\npetname confirm "+moved.Pointer.String()+" --successor "+moved.Successor.String())
+	case errors.As(err, &moved) && moved.Contact:
+		return set("succession", exitUnverified, "petname show "+moved.Pointer.String())
+	case errors.As(err, &moved):
+		return set("succession", exitUnverified, "ask the owner for the link over another channel")
 	case errors.As(err, &successor):
 		return set("succession", exitUnverified, "ask the owner for the link over another channel")
 	case errors.As(err, &rollback):
@@ -310,6 +327,12 @@ func classify(err error) *failure {
 		return set("failure", exitFailure, "start the process that reads the pipe first")
 	}
 	return e
+}
+
+// newKeyNext returns the next step for a damaged or missing key file, where the other step
+// needs a copy of it.
+func newKeyNext(copied, file string) string {
+	return copied + "; if there is no copy, this makes it anew:\npetname doctor --new-key " + file
 }
 
 // withoutTraces returns a message without the lines of libp2p about each address that

@@ -28,11 +28,11 @@ func (a *app) resolveVerb() *cobra.Command {
 its pointer. alice/bob is the contact that your contact alice shares as bob.
 
 A record that this home has is used until its TTL is over (5 minutes by
-default). --fresh asks the network until 5 peers agree or all that were found
-have been asked. --fresh=agreed ends when 3 agree; if fewer peers have the
-record, all that were found have to be asked. --fresh=strict asks all of the
-closest peers. An answer below these two levels ends with status 7. --offline
-asks no peer.
+default), and not longer than an hour, or 5 minutes for a contact. --fresh asks
+the network until 5 peers agree or all that were found have been asked.
+--fresh=agreed ends when 3 agree; if fewer peers have the record, all that were
+found have to be asked. --fresh=strict asks all of the closest peers. An answer
+below these two levels ends with status 7. --offline asks no peer.
 
 --recursive follows a value /ipns/POINTER to the record of that pointer, up to
 8 times. Each record is verified by its own pointer. DNS names are not followed.`,
@@ -131,7 +131,7 @@ func source(out resolved) string {
 		s = "home, " + out.Freshness + ": no peer was asked"
 	}
 	if out.Stale {
-		s += "; its TTL is over"
+		s += "; too old to be used without asking"
 	}
 	return s
 }

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -38,7 +39,7 @@ type account struct {
 }
 
 // get returns the record of p unless it has expired. fresh reports whether it is
-// within its TTL.
+// within its [dht.MaxAge].
 func (c *recordCache) get(p pointer.Pointer, now time.Time) (record pointer.Record, ok, fresh bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -52,7 +53,7 @@ func (c *recordCache) get(p pointer.Pointer, now time.Time) (record pointer.Reco
 		return pointer.Record{}, false, false
 	}
 	// A confirmation in the future is invalid: the clock was set back.
-	return cached.record, true, !cached.confirmed.After(now) && now.Sub(cached.confirmed) < cached.record.TTL()
+	return cached.record, true, !cached.confirmed.After(now) && now.Sub(cached.confirmed) < dht.MaxAge(cached.record)
 }
 
 // put stores a record unless there is a newer one, and returns the stored one.

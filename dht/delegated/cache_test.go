@@ -47,6 +47,42 @@ func TestCacheHeadersOfAnswers(t *testing.T) {
 	require.Equal(t, "public, max-age=15", w.Header().Get("Cache-Control"))
 }
 
+// Attack: a holder of a key signs a record that caches may use for a year. The answer allows an
+// hour, and for a record with a card minutes; the server asks the network again after that.
+func TestARecordIsNotCachedForItsWholeTTL(t *testing.T) {
+	const year = 365 * 24 * time.Hour
+	for _, tc := range []struct {
+		card   *pointer.Card
+		until  time.Duration
+		header string
+	}{
+		{nil, time.Hour, "public, max-age=3600, stale-while-revalidate=0, stale-if-error=31532400"},
+		{&pointer.Card{Nickname: "Bob"}, 5 * time.Minute, "public, max-age=300, stale-while-revalidate=0, stale-if-error=31535700"},
+	} {
+		now := epoch
+		n := &network{}
+		n.Now = func() time.Time { return now }
+		s := unlimited(n)
+		s.Now = n.Now
+		k := newKey(t)
+		name := k.Pointer().String()
+		sign := func(sequence uint64) pointer.Record {
+			rec, err := pointer.Sign(k, pointer.Fields{Value: "/ipfs/bafkqaaa", Sequence: sequence, Expires: epoch.Add(year), TTL: year, Card: tc.card})
+			require.NoError(t, err)
+			return rec
+		}
+		require.Equal(t, 200, request(s, here, "PUT", name, sign(1).Bytes()).Code)
+		require.Equal(t, tc.header, request(s, here, "GET", name, nil).Header().Get("Cache-Control"))
+		next := sign(2)
+		_, err := n.Memory.Put(t.Context(), k.Pointer(), next.Bytes())
+		require.NoError(t, err)
+		now = epoch.Add(tc.until - time.Second)
+		require.NotEqual(t, next.Bytes(), request(s, here, "GET", name, nil).Body.Bytes())
+		now = epoch.Add(tc.until)
+		require.Equal(t, next.Bytes(), request(s, here, "GET", name, nil).Body.Bytes())
+	}
+}
+
 // The response for a record that expires during the request must not be cached.
 func TestAnExpiringRecordMustNotBeCached(t *testing.T) {
 	calls := 0

@@ -38,7 +38,7 @@ const (
 // use once its fields are set.
 //
 // It stores the records that clients put, and those from the network, in bounded
-// memory. It serves a record from memory within its TTL, and refuses a put of an
+// memory. It serves a record from memory within its [dht.MaxAge], and refuses a put of an
 // older one. It verifies all records.
 //
 // A refusal has a reason as text: 400 for a record that does not verify against
@@ -169,7 +169,7 @@ func (w *statusRecorder) WriteHeader(status int) {
 // Unwrap is for http.ResponseController.
 func (w *statusRecorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// get serves a record, from memory within its TTL and else from the network.
+// get serves a record, from memory within its MaxAge and else from the network.
 func (s *Server) get(w http.ResponseWriter, r *http.Request) {
 	p, ok := pathPointer(w, r)
 	if !ok {
@@ -227,16 +227,18 @@ func noCache(r *http.Request) bool {
 	return false
 }
 
-// writeRecord sends a record. Caches may use it for its TTL, after that while
-// they request it again, and never after it has expired.
+// writeRecord sends a record. Caches may use it for its [dht.MaxAge], until an hour
+// has passed while they request it again, for one with a card not longer than its
+// MaxAge, after that if the request fails, and never after it has expired.
 func (s *Server) writeRecord(w http.ResponseWriter, r *http.Request, record pointer.Record) {
 	left := max(0, int(record.Expires().Sub(s.now()).Seconds()))
-	age := min(left, int(min(record.TTL().Seconds(), math.MaxInt32)))
+	age := min(left, int(dht.MaxAge(record).Seconds()))
+	revalidate := max(0, min(left, int(dht.AgeBound(record).Seconds()))-age)
 	b := record.Bytes()
 	sum := sha256.Sum256(b)
 	h := w.Header()
 	h.Set("Content-Type", contentType)
-	h.Set("Cache-Control", fmt.Sprintf("public, max-age=%d, stale-while-revalidate=%d, stale-if-error=%d", age, left-age, left-age))
+	h.Set("Cache-Control", fmt.Sprintf("public, max-age=%d, stale-while-revalidate=%d, stale-if-error=%d", age, revalidate, left-age))
 	h.Set("Expires", record.Expires().UTC().Format(http.TimeFormat))
 	h.Set("Etag", fmt.Sprintf(`"%x"`, sum[:16]))
 	h.Set("Vary", "Accept")

@@ -239,7 +239,8 @@ type Identity struct {
 
 // Identity returns the owner's identity. It needs no passphrase. It fails with a
 // [*home.HeaderError] when a line of the identity key is damaged, or a [*NextError]
-// when the key is locked and the owner's record contradicts it.
+// when the key is locked and its header differs from what the passphrase proved before,
+// or if it was not unlocked before from the owner's record.
 func (a *Agent) Identity() (Identity, error) {
 	id, err := a.identity()
 	if err == nil && id.Locked {
@@ -272,19 +273,6 @@ func (s *state) identity() (home.Identity, error) {
 	return id, nil
 }
 
-// checkNext compares the commitment in the header of a locked identity key with the
-// owner's record, if the home holds one.
-func (s *state) checkNext(id home.Identity) error {
-	r, _, err := s.held(id.Pointer)
-	if err != nil {
-		return nil
-	}
-	if card, ok := r.Card(); ok && !card.Next.IsZero() && card.Next != id.Next {
-		return &NextError{Key: id.Next, Record: card.Next, Sequence: r.Sequence(), Dir: s.home.Dir}
-	}
-	return nil
-}
-
 // key returns the identity's key, unlocked if it has to be.
 func (a *Agent) key() (*pointer.Key, error) {
 	id, err := a.identity()
@@ -295,9 +283,12 @@ func (a *Agent) key() (*pointer.Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	key, err := id.Key(passphrase)
+	key, proven, err := id.Unlock(passphrase)
 	if err != nil {
 		return nil, err
+	}
+	if id.Locked && proven {
+		a.setProven(id)
 	}
 	return key, id.CheckLast()
 }

@@ -85,6 +85,8 @@ func (a *Agent) checkIdentity() (Identity, error) {
 
 // checkRecordsFolder reports a folder of records that Open had to create.
 func (s *state) checkRecordsFolder() []error {
+	s.notices.Lock()
+	defer s.notices.Unlock()
 	var lacks *home.IncompleteError
 	if !errors.As(s.missing, &lacks) || !slices.Contains(lacks.Missing, "records") {
 		return nil
@@ -100,8 +102,8 @@ func (a *Agent) checkSealing() []error {
 		return nil
 	}
 	card, _ := r.Card()
-	if len(card.Sealing) == 0 {
-		return nil
+	if id, err := a.identity(); len(card.Sealing) == 0 || err == nil && !card.Next.IsZero() && card.Next != id.Next {
+		return nil // or the card is one of another holder of the key, which checkCopies reports
 	}
 	keys, err := a.home.Sealing()
 	if err != nil {

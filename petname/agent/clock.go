@@ -130,6 +130,9 @@ func (s *state) clockNotice() error {
 func (a *Agent) checkClock(ctx context.Context, out *checks) {
 	sources, now := a.clockSources(), a.now()
 	hints := slices.DeleteFunc(slices.Clone(sources), func(h clockHint) bool { return h.agrees })
+	if h, ok := a.backHint(now); ok && len(hints) == len(sources) { // no source agrees; it counts as none itself
+		hints = append(hints, h)
+	}
 	if len(hints) == 0 {
 		return
 	}

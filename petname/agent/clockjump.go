@@ -13,12 +13,18 @@ import (
 // date of the entry before is on record on this device, until the clock has come back, or
 // for 30 days.
 //
+// The first entry under a clock that is behind the last entry of this device replaces its
+// date, too. That date is on record in the same way, until the clock has reached it. A clock
+// that came back from such a jump explains it, and it is not shown then.
+//
 //	clock: "jump" → date of the newest entry then ‖ of the clock then, each 8 bytes of
 //	                seconds since 1970
+//	       "back" → date of the last entry of this device then ‖ of the clock then; 0: explained
 
 const (
 	tableClock = "clock"
 	keyJump    = "jump"
+	keyBack    = "back"
 
 	jumpShown = 30 * 24 * time.Hour
 )
@@ -29,18 +35,21 @@ type jump struct{ before, at time.Time }
 // comparedEntry returns the date of the entry with which the clock is compared: the newest of
 // the book, or, after a jump of the clock by over a year, the newest before it; zero: none.
 func (s *state) comparedEntry() time.Time {
-	now, newest := s.now(), s.newestEntry()
+	now := s.now()
+	own, newest := s.entryTimes()
 	if newest.IsZero() {
 		return newest
 	}
-	j, ok := s.jump()
+	j, ok := s.jump(keyJump)
+	cameBack := ok && now.Sub(j.before) <= longUnused
+	s.noteBack(now, own, cameBack)
 	switch {
-	case ok && now.Sub(j.before) <= longUnused: // the clock has come back
-		s.setJump(jump{})
+	case cameBack:
+		s.setJump(keyJump, jump{})
 	case ok && now.Sub(j.at) <= jumpShown:
 		return j.before
 	case now.Sub(newest) > longUnused:
-		s.setJump(jump{newest, now})
+		s.setJump(keyJump, jump{newest, now})
 	}
 	return newest
 }
@@ -57,9 +66,35 @@ func (s *state) jumpHint(now time.Time) (clockHint, bool) {
 	return clockHint{source: source, group: homeGroup, ahead: ahead}, !entry.IsZero() && -ahead > longUnused
 }
 
-func (s *state) jump() (j jump, ok bool) {
+// noteBack puts the date of the last entry of this device on record while the clock is behind
+// it, and removes it when the clock has reached it.
+func (s *state) noteBack(now, own time.Time, explained bool) {
+	back, ok := s.jump(keyBack)
+	switch {
+	case own.Sub(now) > bookMargin && (!ok || own.Truncate(time.Second).After(back.before)):
+		at := now
+		if explained {
+			at = time.Unix(0, 0)
+		}
+		s.setJump(keyBack, jump{own, at})
+	case ok && back.before.Sub(now) <= bookMargin:
+		s.setJump(keyBack, jump{})
+	}
+}
+
+// backHint returns a hint of the last entry of this device before the clock was behind it,
+// for 30 days, if another entry has replaced its date.
+func (s *state) backHint(now time.Time) (clockHint, bool) {
+	back, ok := s.jump(keyBack)
+	own, _ := s.entryTimes()
+	ahead := back.before.Sub(now)
+	return clockHint{source: "an entry of this device before its clock was set back", group: homeGroup, ahead: ahead},
+		ok && ahead > bookMargin && own.Sub(now) <= bookMargin && now.Sub(back.at) <= jumpShown
+}
+
+func (s *state) jump(key string) (j jump, ok bool) {
 	err := s.book.Ledger().ReadLocal(func(local *ledger.View) error {
-		row, err := local.Get(tableClock, []byte(keyJump))
+		row, err := local.Get(tableClock, []byte(key))
 		if ok = err == nil && len(row) == 16; ok {
 			j.before = time.Unix(int64(binary.BigEndian.Uint64(row)), 0)
 			j.at = time.Unix(int64(binary.BigEndian.Uint64(row[8:])), 0)
@@ -71,13 +106,13 @@ func (s *state) jump() (j jump, ok bool) {
 
 // setJump replaces the row; the zero value deletes it. That it fails, as in a home that
 // cannot be written, costs no more than the hint.
-func (s *state) setJump(j jump) {
+func (s *state) setJump(key string, j jump) {
 	err := s.book.Update(func(_ *petname.Book, local *ledger.View) error {
 		if j == (jump{}) {
-			return local.Delete(tableClock, []byte(keyJump))
+			return local.Delete(tableClock, []byte(key))
 		}
 		row := binary.BigEndian.AppendUint64(nil, uint64(j.before.Unix()))
-		return local.Put(tableClock, []byte(keyJump), binary.BigEndian.AppendUint64(row, uint64(j.at.Unix())))
+		return local.Put(tableClock, []byte(key), binary.BigEndian.AppendUint64(row, uint64(j.at.Unix())))
 	})
 	if err != nil {
 		s.log.Warn("a jump of the clock is not on record", "error", err)

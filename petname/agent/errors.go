@@ -58,6 +58,10 @@ var (
 	ErrTooManyRequests = exchange.ErrTooManyRequests // too many contact requests are under way
 )
 
+// MovedError is returned for a message to a pointer whose key was replaced: see
+// [exchange.MovedError].
+type MovedError = exchange.MovedError
+
 // ArgumentError is returned for an argument that cannot be used. Nothing has
 // changed then.
 type ArgumentError struct {
@@ -122,15 +126,20 @@ func (e *UnsavedError) Error() string {
 func (e *UnsavedError) Unwrap() error { return e.Err }
 
 // NextError is returned when the header of the locked identity key states another next
-// key than the owner's newest record: the header is damaged, or another holder of the
-// key signed the record. Unlocking tells which: see [Agent.Unlock].
+// key than when the key was last unlocked: the header is damaged. If the key was not
+// unlocked on this device before, NextError is returned when the owner's newest record
+// commits to another one: the header is damaged, or another holder of the key signed the
+// record. Unlocking decides: see [Agent.Unlock].
 type NextError struct {
-	Key, Record pointer.Commitment
-	Sequence    uint64 // of the record
-	Dir         string // of the home
+	Key, Record pointer.Commitment // of the header, and what it differs from
+	Sequence    uint64             // of the record; 0: it differs from when the key was last unlocked
+	Dir         string             // of the home
 }
 
 func (e *NextError) Error() string {
+	if e.Sequence == 0 {
+		return fmt.Sprintf("line 3 of %q commits to another next key than when it was last unlocked", filepath.Join(e.Dir, "identity.key"))
+	}
 	return fmt.Sprintf("line 3 of %q commits to another next key than your record, sequence %d",
 		filepath.Join(e.Dir, "identity.key"), e.Sequence)
 }

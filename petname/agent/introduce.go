@@ -81,6 +81,7 @@ func (a *Agent) Introduce(ctx context.Context, i Introduction) (Introduced, erro
 	if i.Both {
 		m, sent, err := a.introduceBoth(ctx, key, mutual.Party{Pointer: about.Pointer, Suggested: label.String(), Note: i.Note}, to, now.Add(i.Lifetime))
 		out.ID, out.Suggested, out.Expires, out.Sent = hex.EncodeToString(m.Session[:]), label.String(), m.Expires, sent
+		out.To = a.advanced(to)
 		return out, err
 	}
 	chain, err := a.book.Succession(about.Pointer)
@@ -103,7 +104,17 @@ func (a *Agent) Introduce(ctx context.Context, i Introduction) (Introduced, erro
 		return out, ex.RecordIntroduction(signed)
 	}
 	out.Sent, err = a.send(ctx, key, to, signed)
+	out.To = a.advanced(to)
 	return out, err
+}
+
+// advanced returns a contact as it is after a message was sent to it: the card that was fetched
+// for the message may have advanced it.
+func (s *state) advanced(c petname.Contact) petname.Contact {
+	if now, err := s.book.ByPointer(c.ID); err == nil {
+		return now
+	}
+	return c
 }
 
 // label returns the name of a contact for others: as, or if it is empty the contact's

@@ -82,6 +82,9 @@ func (a *Agent) RequestContact(ctx context.Context, r Request) (Requested, error
 		return Requested{}, err
 	}
 	made, err := ex.SendRequest(ctx, key, exchange.Request{To: to, Suggested: r.As, Note: r.Note, Lifetime: r.Lifetime, Difficulty: request.Difficulty{Solutions: r.Solutions}, Progress: r.Progress})
+	if err == nil || made.Delivery != "" {
+		to = made.Introduction.To // the recipient may have advanced
+	}
 	return Requested{To: to, Introduction: made.Introduction, Solutions: made.Difficulty.Solutions, Open: made.Open, Sent: made.Delivery}, queued(made.Delivery, err)
 }
 

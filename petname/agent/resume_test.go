@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/petnames-go/petnames/petname/agent"
+	"github.com/petnames-go/petnames/petname/home"
 )
 
 // interrupted returns an agent that has rotated, with the journal of the rotation left as
@@ -81,4 +82,43 @@ func TestANoticeStaysWhileItIsTrue(t *testing.T) {
 	}
 	require.NoError(t, os.WriteFile(file, whole, 0o600))
 	require.NoError(t, b.Notice())
+}
+
+// The sealing keys are damaged while a rotation is unfinished: the error names the file, and
+// the rotation is finished once the keys were made anew.
+func TestARotationIsFinishedAfterTheSealingKeysAreMadeAnew(t *testing.T) {
+	a, id := interrupted(t, "none")
+	dir := filepath.Join(t.TempDir(), "b")
+	require.NoError(t, os.WriteFile(filepath.Join(a.Dir(), "sealing.key"), []byte("garbage"), 0o600))
+	b, err := copied(a, dir, agent.Options{})
+	require.NoError(t, err)
+	defer b.Close()
+	_, err = b.Publish(t.Context(), draft(agent.WaitNone))
+	require.Equal(t, "sealing.key", home.LostKey(err), "%v", err)
+	require.Equal(t, []string{"sealing.key"}, b.LostKeys())
+	_, err = b.NewKey("sealing.key")
+	require.NoError(t, err)
+	out, err := b.Rotate(t.Context(), agent.Rotation{})
+	require.NoError(t, err)
+	require.True(t, out.Resumed)
+	require.Equal(t, id.Pointer, out.Pointer)
+	_, err = b.Publish(t.Context(), draft(agent.WaitNone))
+	require.NoError(t, err)
+	require.NoFileExists(t, filepath.Join(dir, "rotation.journal"))
+}
+
+// The notice of a missing key ends when the key was made anew.
+func TestANewKeyEndsTheNoticeOfAMissingOne(t *testing.T) {
+	a := opened(t)
+	dir := filepath.Join(t.TempDir(), "b")
+	require.NoError(t, os.Remove(filepath.Join(a.Dir(), "peer.key")))
+	b, err := copied(a, dir, agent.Options{Transport: loopback()})
+	require.NoError(t, err)
+	defer b.Close()
+	require.Equal(t, "peer.key", home.LostKey(b.Notice()))
+	require.Equal(t, "peer.key", home.LostKey(b.Start(t.Context())))
+	_, err = b.NewKey("peer.key")
+	require.NoError(t, err)
+	require.NoError(t, b.Notice())
+	require.NoError(t, b.Start(t.Context()))
 }

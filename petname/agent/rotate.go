@@ -133,6 +133,7 @@ func (a *Agent) lastRecord(ctx context.Context, r *home.Rotation, despiteCopy bo
 		return pointer.Record{}, err
 	}
 	card.Successor = r.New.Pointer()
+	card.Sealing = nil // a thief of the old key may have them: nothing is to be sealed to this card
 	return pointer.Sign(r.Old, pointer.Fields{Value: published.Value, Sequence: pointer.MaxSequence, TTL: defaultTTL,
 		Expires: home.LastExpiry(a.now(), a.newestEntry()), Card: &card})
 }

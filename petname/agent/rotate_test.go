@@ -113,6 +113,7 @@ func TestTheLastRecordSurvivesTheProcess(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, id.Pointer, card.Successor)
 	require.Equal(t, id.Succession, card.Succession)
+	require.Empty(t, card.Sealing, "nothing is to be sealed to a retired key")
 }
 
 // The last record has the highest sequence: no record that a home which was restored

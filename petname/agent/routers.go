@@ -2,9 +2,12 @@ package agent
 
 import (
 	"context"
+	"errors"
+	"time"
 
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/dht/delegated"
+	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/home"
 	"github.com/petnames-go/petnames/pointer"
 )
@@ -92,8 +95,18 @@ func (s *state) joined(ctx context.Context) ([]dht.Store, error) {
 	return []dht.Store{network}, nil
 }
 
+// maxContactAge is how long the record of a contact is used without a request, whatever
+// its TTL: so soon the rotation of its key is noticed.
+const maxContactAge = defaultTTL
+
 func (s *state) resolver(stores ...dht.Store) *dht.Resolver {
-	return &dht.Resolver{Stores: stores, Home: s.records, Now: s.now, OnExpired: func(peer string, r pointer.Record) { s.expired.add(peer, r.Expires(), s.now()) }}
+	return &dht.Resolver{Stores: stores, Home: s.records, Now: s.now, OnExpired: func(peer string, r pointer.Record) { s.expired.add(peer, r.Expires(), s.now()) },
+		AgeBound: func(p pointer.Pointer) time.Duration {
+			if _, err := s.book.ByPointer(p); errors.Is(err, petname.ErrNotFound) {
+				return 0
+			}
+			return maxContactAge
+		}}
 }
 
 // tryRouters checks all routers at the same time, and returns the errors.

@@ -94,7 +94,8 @@ func (e *Exchange) lockChannel(party pointer.Pointer) (unlock func()) {
 }
 
 // openChannel opens the channel with a contact, with the keys and the addresses of its newest
-// card if there is one. The caller holds the lock of the channel.
+// card if there is one. The errors are those of contactDetails. The caller holds the lock of the
+// channel.
 func (e *Exchange) openChannel(ctx context.Context, key crypto.Signer, to pointer.Pointer) (*channel, error) {
 	sealing, addresses, err := e.contactDetails(ctx, to)
 	if err != nil {
@@ -138,49 +139,6 @@ type channel struct {
 	*drop.Channel
 	store dht.Store
 	rows  channelRows
-}
-
-// contactDetails returns the sealing keys and the addresses of a contact: those of its newest
-// card, or else the known details.
-func (e *Exchange) contactDetails(ctx context.Context, contact pointer.Pointer) ([]pointer.SealingKey, [][]byte, error) {
-	details, err := e.knownDetails(contact)
-	if err != nil {
-		return nil, nil, err
-	}
-	// Nothing is sealed to the keys of a contact in contradiction.
-	c, err := e.c.Book.ByPointer(contact)
-	if err == nil && c.Pointer == contact {
-		err = c.Pinned(contact, pointer.Commitment{})
-	}
-	if err != nil && !errors.Is(err, petname.ErrNotFound) {
-		return nil, nil, err
-	}
-	result, err := e.c.Records.Best(ctx, contact, dht.LevelAny)
-	if err == nil {
-		card, _ := result.Record.Card()
-		if err := e.c.Book.LearnCard(result.Record); err != nil {
-			return nil, nil, err // nothing is sealed to the keys of a card that contradicts the book
-		}
-		if !card.Successor.IsZero() {
-			// Resolve applies a succession that is proven. The next Sync then uses the new key.
-			if _, err := e.c.Book.Resolve(ctx, e.c.Records, contact.String(), dht.LevelAny); err != nil && ctx.Err() != nil {
-				return nil, nil, err
-			}
-		}
-		if len(card.Sealing) > 0 {
-			if len(card.Nodes) > 0 {
-				return card.Sealing, card.Nodes, nil
-			}
-			return card.Sealing, details.Addresses, nil
-		}
-	}
-	switch {
-	case len(details.Sealing) > 0:
-		return details.Sealing, details.Addresses, nil
-	case err != nil:
-		return nil, nil, fmt.Errorf("card of %s: %w", contact, err)
-	}
-	return nil, nil, fmt.Errorf("%s: %w", contact, ErrNoSealing)
 }
 
 // updateChannel runs change and stores the state of the channel, in one transaction. After an
@@ -228,21 +186,20 @@ const (
 )
 
 // sendMessage stores a message to a contact and tries to send it.
-func (e *Exchange) sendMessage(ctx context.Context, key crypto.Signer, to pointer.Pointer, m message) (Delivery, error) {
-	defer e.lockChannel(to)()
+func (e *Exchange) sendMessage(ctx context.Context, key crypto.Signer, to pointer.Pointer, m message) (sent Delivery, err error) {
 	b, err := m.encode()
 	if err != nil {
 		return "", err
 	}
-	c, err := e.openChannel(ctx, key, to)
-	if err != nil {
-		return "", err
-	}
-	if err := c.Send(b); err != nil {
-		return "", err
-	}
-	if err := e.saveChannel(c); err != nil {
-		return "", err
-	}
-	return e.putRecord(ctx, c)
+	err = e.withChannel(ctx, key, to, func(_ pointer.Pointer, c *channel) error {
+		if err := c.Send(b); err != nil {
+			return err
+		}
+		if err := e.saveChannel(c); err != nil {
+			return err
+		}
+		sent, err = e.putRecord(ctx, c)
+		return err
+	})
+	return sent, err
 }

@@ -40,7 +40,8 @@ type Mutual struct {
 
 // IntroduceBoth offers to introduce two contacts to each other: each receives the suggested
 // name and the note of the other's Party, and nothing else until both consent. A zero expires
-// is [IntroductionLifetime] from now.
+// is [IntroductionLifetime] from now. A contact that has advanced to another pointer, also by the
+// card that is fetched here, is offered it there.
 //
 // The session is durable on this device when the Delivery is not empty. An error beside
 // [Queued] is the reason why one of the offers, or both, are not sent yet. Sync does all
@@ -49,6 +50,14 @@ func (e *Exchange) IntroduceBoth(ctx context.Context, key crypto.Signer, a, b mu
 	now := e.c.Now()
 	if expires.IsZero() {
 		expires = now.Add(IntroductionLifetime)
+	}
+	// A request names the key of its recipient: one to an earlier key is refused.
+	for _, party := range []*mutual.Party{&a, &b} {
+		current, err := e.currentPointer(ctx, party.Pointer)
+		if err != nil {
+			return Mutual{}, "", err
+		}
+		party.Pointer = current
 	}
 	i, out, err := mutual.Start(now, e.c.Rand, key, a, b, expires)
 	if err != nil {

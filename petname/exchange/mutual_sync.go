@@ -89,7 +89,7 @@ func (e *Exchange) receiveOffer(tx tx, by pointer.Pointer, request []byte) (*inv
 		}
 	}
 	if active >= maxOffers || stored >= maxRemembered {
-		n, err := countQueued(tx.local, by)
+		n, err := countQueued(tx.local, tableOutbox, by)
 		if err == nil && n < maxDeclines { // so that an introducer that fetches no answers fills no outbox
 			err = enqueueAll(tx.local, v.Decline())
 		}

@@ -47,9 +47,18 @@ func enqueue(local *ledger.View, to pointer.Pointer, encoded []byte) error {
 	return local.Put(tableOutbox, numbered(to.Bytes(), number), encoded)
 }
 
-// countQueued returns the number of messages to a party in the outbox.
-func countQueued(local *ledger.View, to pointer.Pointer) (n int, err error) {
-	for _, err := range local.Scan(tableOutbox, to.Bytes()) {
+// countQueued returns the number of messages to a party in tableOutbox or tableQueue.
+func (e *Exchange) countQueued(table string, to pointer.Pointer) (n int, err error) {
+	err = e.view(func(local *ledger.View) (err error) {
+		n, err = countQueued(local, table, to)
+		return err
+	})
+	return n, err
+}
+
+// countQueued is Exchange.countQueued within a transaction.
+func countQueued(local *ledger.View, table string, to pointer.Pointer) (n int, err error) {
+	for _, err := range local.Scan(table, to.Bytes()) {
 		if err != nil {
 			return 0, err
 		}
@@ -63,12 +72,8 @@ func countQueued(local *ledger.View, to pointer.Pointer) (n int, err error) {
 // channel has no room for all of them; those that are in the channel can be sent. With any
 // other error nothing was moved. The caller holds the lock of the channel.
 func (e *Exchange) moveToChannel(to pointer.Pointer, c *channel) (queueErr, err error) {
-	n := 0
-	err = e.view(func(local *ledger.View) (err error) { // usually there is nothing to write
-		n, err = countQueued(local, to)
-		return err
-	})
-	if err != nil || n == 0 {
+	n, err := e.countQueued(tableOutbox, to)
+	if err != nil || n == 0 { // usually there is nothing to write
 		return nil, err
 	}
 	err = e.updateChannel(c, func(tx tx) error {
@@ -117,26 +122,27 @@ func (e *Exchange) outboxRecipients() (to []pointer.Pointer, err error) {
 	return to, err
 }
 
-// flushOutbox sends the messages to a party that are in the outbox, and returns the number of
-// messages to it that are not acknowledged. It returns Stored if all were sent.
-func (e *Exchange) flushOutbox(ctx context.Context, key crypto.Signer, to pointer.Pointer) (Delivery, int, error) {
-	defer e.lockChannel(to)()
-	c, err := e.openChannel(ctx, key, to)
-	if err != nil {
-		return Queued, 0, err
-	}
-	queueErr, err := e.moveToChannel(to, c)
-	if err == nil {
-		err = e.saveChannel(c)
-	}
-	if err != nil {
-		return Queued, c.Waiting(), err
-	}
-	sent, err := e.putRecord(ctx, c)
-	if queueErr != nil {
-		return Queued, c.Waiting(), errors.Join(queueErr, err)
-	}
-	return sent, c.Waiting(), err
+// flushOutbox sends the messages to a party that are in the outbox. It returns Stored if all were
+// sent, and the number of messages to the party that are not acknowledged.
+func (e *Exchange) flushOutbox(ctx context.Context, key crypto.Signer, to pointer.Pointer) (sent Delivery, waiting int, err error) {
+	sent = Queued
+	err = e.withChannel(ctx, key, to, func(at pointer.Pointer, c *channel) error {
+		defer func() { waiting = c.Waiting() }()
+		queueErr, err := e.moveToChannel(at, c)
+		if err == nil {
+			err = e.saveChannel(c)
+		}
+		if err != nil {
+			return err
+		}
+		stored, err := e.putRecord(ctx, c)
+		if queueErr != nil {
+			return errors.Join(queueErr, err)
+		}
+		sent = stored
+		return err
+	})
+	return sent, waiting, err
 }
 
 // flushAllOutboxes calls flushOutbox for every recipient, and adds the results to the report.
@@ -147,11 +153,12 @@ func (e *Exchange) flushAllOutboxes(ctx context.Context, key crypto.Signer, repo
 	}
 	for _, to := range all {
 		_, waiting, err := e.flushOutbox(ctx, key, to)
-		if err != nil {
+		at, followErr := e.followSuccession(to) // it may have advanced by the card that was fetched
+		if err = errors.Join(err, followErr); err != nil {
 			report.Errs = append(report.Errs, err)
 		}
 		if waiting > 0 {
-			report.Waiting[to] = waiting
+			report.Waiting[at] = waiting
 		}
 	}
 }

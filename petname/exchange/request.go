@@ -64,12 +64,23 @@ type wireRequest struct {
 // the request again, with new work in each epoch of two hours, until the request expires, the
 // recipient answers, or [Exchange.CancelRequest].
 //
+// A recipient that is a contact which has advanced to another pointer receives the request there:
+// see To of the Introduction. A request to a pointer that its contact leaves later ends with an
+// error of Sync.
+//
 // SendRequest does not report whether the recipient has read or accepted the request. An error
 // beside [Queued] is the reason why it is not sent yet.
 func (e *Exchange) SendRequest(ctx context.Context, key crypto.Signer, r Request) (SentRequest, error) {
 	fail := func(err error) (SentRequest, error) { return SentRequest{}, err }
 	self, err := e.c.Identity(ctx)
 	if err != nil {
+		return fail(err)
+	}
+	// Without a sealing key of the recipient the work would be useless.
+	if r.To, err = e.currentPointer(ctx, r.To); err != nil {
+		return fail(err)
+	}
+	if _, _, err := e.contactDetails(ctx, r.To); err != nil {
 		return fail(err)
 	}
 	now := e.c.Now()
@@ -85,10 +96,6 @@ func (e *Exchange) SendRequest(ctx context.Context, key crypto.Signer, r Request
 	}
 	if n, err := e.countRows(tableRequests); err != nil || n >= maxRequests {
 		return fail(cmp.Or(err, ErrTooManyRequests))
-	}
-	// Without a sealing key of the recipient the work would be useless.
-	if _, _, err := e.contactDetails(ctx, r.To); err != nil {
-		return fail(err)
 	}
 	var required int
 	if result, err := e.c.Records.Best(ctx, r.To, dht.LevelAny); err == nil {
@@ -230,7 +237,12 @@ func (e *Exchange) resendRequests(ctx context.Context) error {
 				return errors.Join(append(errs, err)...)
 			}
 		}
-		if err := e.sendStamped(ctx, d.to, d.w); err != nil {
+		err := e.sendStamped(ctx, d.to, d.w)
+		if isMove(err) { // the stamp is one for the earlier key
+			_, cancelErr := e.CancelRequest(d.to)
+			err = errors.Join(fmt.Errorf("contact request: %w: make a new one", err), cancelErr)
+		}
+		if err != nil {
 			errs = append(errs, err)
 		}
 	}

@@ -80,15 +80,15 @@ func (e *Exchange) formerChannels() (all []formerChannel, err error) {
 	return all, err
 }
 
-// syncFormerChannels receives the messages of a party on channels of earlier keys. The caller
-// holds the lock of the party's channel.
+// syncFormerChannels receives the messages of a party on channels of earlier keys of the owner.
+// The caller holds the lock of the party's channel.
 func (e *Exchange) syncFormerChannels(ctx context.Context, party pointer.Pointer, report *Report) error {
 	all, err := e.formerChannels()
 	if err != nil {
 		return err
 	}
 	for _, f := range all {
-		if f.party != party {
+		if !e.sameContact(f.party, party) {
 			continue
 		}
 		if err := e.syncFormerChannel(ctx, f, report); err != nil {
@@ -101,33 +101,44 @@ func (e *Exchange) syncFormerChannels(ctx context.Context, party pointer.Pointer
 // syncFormerChannel receives the messages on one former channel, and deletes the channel when
 // it has expired.
 func (e *Exchange) syncFormerChannel(ctx context.Context, f formerChannel, report *Report) error {
+	parts, err := drop.Split(f.state)
+	if err != nil {
+		return err
+	}
+	waiting, expired := len(parts.Queue), e.c.Now().After(f.until)
 	sealing, addresses, err := e.contactDetails(ctx, f.party)
-	if err != nil {
-		return err
+	var former *channel
+	if !isMove(err) { // nothing of the earlier key of a party is accepted
+		if err != nil {
+			return err
+		}
+		keys, err := e.c.Sealing()
+		if err != nil {
+			return err
+		}
+		c, err := drop.Open(drop.Self{Pointer: f.self, Sealing: keys}, drop.Party{Pointer: f.party, Sealing: sealing}, f.state)
+		if err != nil {
+			return err
+		}
+		former = &channel{c, e.storeFor(addresses), f.rows()}
+		if _, err := e.poll(ctx, f.party, former, report); err != nil {
+			return err
+		}
+		waiting = former.Waiting()
 	}
-	keys, err := e.c.Sealing()
-	if err != nil {
-		return err
-	}
-	c, err := drop.Open(drop.Self{Pointer: f.self, Sealing: keys}, drop.Party{Pointer: f.party, Sealing: sealing}, f.state)
-	if err != nil {
-		return err
-	}
-	former := &channel{c, e.storeFor(addresses), f.rows()}
-	if _, err := e.poll(ctx, f.party, former, report); err != nil {
-		return err
-	}
-	waiting, expired := former.Waiting(), e.c.Now().After(f.until)
 	switch {
 	case waiting > 0 && expired:
 		report.Errs = append(report.Errs, fmt.Errorf("messages to %s, signed with your earlier key, that were not fetched in time: %d; send them again", f.party, waiting))
 	case waiting > 0:
 		report.Waiting[f.party] += waiting
 	}
-	if !expired {
+	switch {
+	case expired:
+		return e.update(func(tx tx) error { return f.rows().remove(tx.local) })
+	case former != nil:
 		return e.saveChannel(former)
 	}
-	return e.update(func(tx tx) error { return former.rows.remove(tx.local) })
+	return nil
 }
 
 // followSuccession returns the current pointer of the contact with a pointer. If the contact's

@@ -188,6 +188,9 @@ func (e *Exchange) partiesToPoll(report *Report) ([]pointer.Pointer, error) {
 		add(to)
 	}
 	for _, f := range former {
+		if f.party, err = e.followSuccession(f.party); err != nil {
+			return nil, err
+		}
 		add(f.party)
 	}
 	quiet, next, err := e.nextQuiet(string(lastKey), seen, report)
@@ -231,40 +234,52 @@ func (e *Exchange) nextQuiet(last string, seen map[pointer.Pointer]bool, report 
 	return found, "", nil
 }
 
-// syncChannel polls a channel, and sends what is due on it.
+// syncChannel polls the channel of a party, and sends what is due on it.
 func (e *Exchange) syncChannel(ctx context.Context, key crypto.Signer, party pointer.Pointer) Report {
-	defer e.lockChannel(party)()
 	report := Report{Waiting: make(map[pointer.Pointer]int)}
-	fail := func(err error) Report {
-		report.Errs = append(report.Errs, err)
+	opened := false
+	err := e.withChannel(ctx, key, party, func(at pointer.Pointer, c *channel) error {
+		opened = true
+		return e.syncOpened(ctx, key, at, c, &report)
+	})
+	switch {
+	case err == nil:
 		return report
-	}
-	c, err := e.openChannel(ctx, key, party)
-	if errors.Is(err, ErrNoSealing) || errors.Is(err, dht.ErrNotFound) && !e.hasChannel(party) {
+	case opened:
+	case errors.Is(err, ErrNoSealing), errors.Is(err, dht.ErrNotFound) && !e.hasChannel(party):
 		return report // the party has no sealing key, or neither a card nor a channel yet
-	}
-	if errors.As(err, new(*petname.DuplicityError)) || errors.As(err, new(*petname.ContradictionError)) {
+	case errors.As(err, new(*petname.DuplicityError)), errors.As(err, new(*petname.ContradictionError)):
 		report.InDoubt = append(report.InDoubt, party)
 	}
-	if err != nil {
-		return fail(err)
+	if !opened {
+		n, countErr := e.countQueued(tableQueue, party)
+		if n > 0 {
+			report.Waiting[party] += n
+		}
+		err = errors.Join(err, countErr)
 	}
+	report.Errs = append(report.Errs, err)
+	return report
+}
+
+// syncOpened polls an open channel, and sends what is due on it.
+func (e *Exchange) syncOpened(ctx context.Context, key crypto.Signer, party pointer.Pointer, c *channel, report *Report) error {
 	report.Polled++
-	polled, err := e.poll(ctx, party, c, &report)
+	polled, err := e.poll(ctx, party, c, report)
 	if err != nil {
-		return fail(err)
+		return err
 	}
 	if !polled.Written.IsZero() { // a record of the party was received: it has the owner in its book
 		if err := e.endAnsweredRequest(party); err != nil {
-			return fail(err)
+			return err
 		}
 	}
-	if err := e.syncFormerChannels(ctx, party, &report); err != nil {
-		return fail(err)
+	if err := e.syncFormerChannels(ctx, party, report); err != nil {
+		return err
 	}
 	queueErr, err := e.moveToChannel(party, c)
 	if err != nil {
-		return fail(err)
+		return err
 	}
 	if queueErr != nil {
 		report.Errs = append(report.Errs, queueErr)
@@ -272,7 +287,7 @@ func (e *Exchange) syncChannel(ctx context.Context, key crypto.Signer, party poi
 	used := c.Waiting() > 0 || len(polled.Messages) > 0 || !polled.Written.IsZero()
 	if used || e.hasChannel(party) {
 		if err := e.saveChannel(c); err != nil {
-			return fail(err)
+			return err
 		}
 	}
 	if key != nil && c.Due(e.c.Now()) {
@@ -283,7 +298,7 @@ func (e *Exchange) syncChannel(ctx context.Context, key crypto.Signer, party poi
 	if n := c.Waiting(); n > 0 {
 		report.Waiting[party] += n
 	}
-	return report
+	return nil
 }
 
 // poll receives the messages of a channel.

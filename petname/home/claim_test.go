@@ -164,7 +164,7 @@ func TestTheRecoveryFileOfAnotherHomeIsNotRemoved(t *testing.T) {
 	_, err = Create(cut, CreateOptions{})
 	require.NoError(t, err)
 	require.Equal(t, theirs, read(t, next))
-	i, err := old.FinishRotation(time.Now())
+	i, err := old.FinishRotation(time.Now(), time.Time{})
 	require.NoError(t, err)
 	require.False(t, i.Finished)
 	require.Equal(t, theirs, read(t, next))

@@ -232,7 +232,7 @@ func TestAPowerCutInARotationLosesNoKey(t *testing.T) {
 		}
 		h.files = &durabletest.Disk{}
 		require.NoError(t, h.sweep())
-		_, rerr = h.FinishRotation(time.Now())
+		_, rerr = h.FinishRotation(time.Now(), time.Time{})
 		require.NoError(t, rerr, disk)
 		require.Equal(t, []string{identityFile}, files(t, h.Dir), disk)
 	}

@@ -68,6 +68,8 @@ func table() []file {
 		{name: recordsDir, kind: fs.ModeDir, need: made, apart: true},
 		{name: configFile, apart: true, check: func(h Home) error { _, err := h.Config(); return err }, dated: true},
 		{name: nodeFile, check: Home.checkNodeFile, older: ".dht-"},
+		{name: peerFile + ".damaged"},
+		{name: sealingFile + ".damaged"},
 		{name: nodeFile + ".damaged"},
 		{name: nodeFile + ".other"},
 		{name: republishFile, check: Home.checkRepublishFile, older: ".keep-"},

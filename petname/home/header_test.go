@@ -39,7 +39,7 @@ func resumed(t *testing.T) Home {
 		r.home.files = disk
 		_ = r.Commit(last.Bytes()) // cut off
 		disk.Crash()
-		i, err := h.FinishRotation(time.Now())
+		i, err := h.FinishRotation(time.Now(), time.Time{})
 		require.NoError(t, err)
 		if i != nil && i.Finished {
 			return h
@@ -178,4 +178,28 @@ func TestAnOlderIdentityWithoutTheCommitmentInTheBodyUnlocks(t *testing.T) {
 	key, err := id.Key("")
 	require.NoError(t, err)
 	require.Equal(t, current.Pointer(), key.Pointer())
+}
+
+// Unlock reports whether the keys prove the commitment to the next key. Those of an older
+// version, whose next key is elsewhere, do not, until a step of the succession does.
+func TestUnlockReportsWhetherTheNextKeyIsProven(t *testing.T) {
+	key, err := pointer.NewKey(nil)
+	require.NoError(t, err)
+	next, err := pointer.NewKey(nil)
+	require.NoError(t, err)
+	for _, tc := range []struct {
+		elsewhere, older, proven bool
+	}{{false, false, true}, {true, false, true}, {true, true, false}} {
+		b, err := secrets{current: key, next: next, nextElsewhere: tc.elsewhere}.format()
+		require.NoError(t, err)
+		if tc.older {
+			b = b[:strings.LastIndex(string(b), bodyNext)]
+		}
+		id, err := parseIdentity(b)
+		require.NoError(t, err)
+		got, proven, err := id.Unlock("")
+		require.NoError(t, err)
+		require.Equal(t, key.Pointer(), got.Pointer())
+		require.Equal(t, tc.proven, proven, "%+v", tc)
+	}
 }

@@ -6,6 +6,7 @@
 //	device.key      the key that signs the entries of the ledger                        0600
 //	peer.key        the key of the libp2p host                                          0600
 //	sealing.key     the keys that decrypt messages to this home                         0600
+//	peer.key.damaged, sealing.key.damaged   what [Home.NewKey] replaced
 //	ledger.db       the book; its device-local tables hold outgoing messages and the
 //	                positions up to which messages of contacts were read
 //	records/        the record of the owner and the newest known record of each

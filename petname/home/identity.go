@@ -192,36 +192,55 @@ func (id Identity) First() pointer.Pointer {
 	return id.Pointer
 }
 
-// Key returns the current key. The passphrase is ignored when the key is not
-// locked. Key fails with [ErrLocked] when the key is locked and passphrase is
-// empty, and with [ErrPassphrase] when passphrase is wrong.
+// Key is [Identity.Unlock] without proven.
 func (id Identity) Key(passphrase string) (*pointer.Key, error) {
-	current, _, err := id.keys(passphrase)
+	current, _, err := id.Unlock(passphrase)
 	return current, err
+}
+
+// Unlock returns the current key. proven reports that what is stored beside the key
+// proves the commitment to the next key in the header; in a file of an older version, whose
+// next key is elsewhere, nothing does. The passphrase is ignored when the key is not
+// locked. Unlock fails with [ErrLocked] when the key is locked and passphrase is
+// empty, and with [ErrPassphrase] when passphrase is wrong.
+func (id Identity) Unlock(passphrase string) (current *pointer.Key, proven bool, err error) {
+	s, err := id.secretLines(passphrase)
+	if err != nil {
+		return nil, false, err
+	}
+	next, err := id.nextCommitment(s)
+	return s.current, err == nil && !next.IsZero(), nil
 }
 
 // keys returns the current key and the next key; next is nil if it is not in the
 // file, or damaged.
 func (id Identity) keys(passphrase string) (current, next *pointer.Key, err error) {
+	s, err := id.secretLines(passphrase)
+	return s.current, s.next, err // Rotate reports a damaged next key
+}
+
+// secretLines decrypts the lines below the header, and checks the header by them.
+func (id Identity) secretLines(passphrase string) (secretLines, error) {
 	body := id.body
 	if id.Locked {
 		if passphrase == "" {
-			return nil, nil, ErrLocked
+			return secretLines{}, ErrLocked
 		}
+		var err error
 		if body, err = decryptUpTo(body, passphrase, maxKeyFile); errors.Is(err, ErrPassphrase) {
-			return nil, nil, err
+			return secretLines{}, err
 		} else if err != nil {
-			return nil, nil, id.damaged(err)
+			return secretLines{}, id.damaged(err)
 		}
 	}
 	s, err := parseSecrets(string(body))
 	if err != nil {
-		return nil, nil, id.damaged(err)
+		return secretLines{}, id.damaged(err)
 	}
 	if err := id.checkHeader(s); err != nil {
-		return nil, nil, err
+		return secretLines{}, err
 	}
-	return s.current, s.next, nil // Rotate reports a damaged next key
+	return s, nil
 }
 
 // damaged returns an error about the secret keys as one about the file.

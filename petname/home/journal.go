@@ -158,8 +158,9 @@ func (h Home) PendingRotation() (*Interrupted, error) {
 
 // FinishRotation finishes a rotation that was interrupted after the identity had
 // changed, and undoes one that was interrupted before. It returns nil if none was
-// interrupted. The caller has the book open, so that no rotation is under way.
-func (h Home) FinishRotation(now time.Time) (*Interrupted, error) {
+// interrupted. newest is the date of the newest entry of the book; zero: unknown. The
+// caller has the book open, so that no rotation is under way.
+func (h Home) FinishRotation(now, newest time.Time) (*Interrupted, error) {
 	j, err := h.readJournal()
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -175,7 +176,7 @@ func (h Home) FinishRotation(now time.Time) (*Interrupted, error) {
 	switch {
 	case id.Created(j.to):
 		i.Finished = true
-		return i, h.finish(j, now)
+		return i, h.finish(j, now, newest)
 	case id.Pointer != j.from: // the identity key was replaced by hand
 		return nil, h.removeJournal()
 	}
@@ -189,7 +190,7 @@ func (h Home) FinishRotation(now time.Time) (*Interrupted, error) {
 
 // finish does what follows the change of the identity. The name of identity.key is
 // made durable first, since a failed sync may have been what interrupted the rotation.
-func (h Home) finish(j journal, now time.Time) error {
+func (h Home) finish(j journal, now, newest time.Time) error {
 	if err := durable.Or(h.files).SyncDir(h.Dir); err != nil {
 		return err
 	}
@@ -197,10 +198,9 @@ func (h Home) finish(j journal, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	// The book, whose entries show how far the clock may be ahead, is not at hand: nothing
-	// is erased by the clock.
 	if sum == j.sealing && sum != noSealing {
-		if _, err := h.RenewSealing(now, plausible, 0); err != nil {
+		var anyAge time.Duration
+		if _, err := h.updateSealing(now, newest, false, &anyAge); err != nil {
 			return fmt.Errorf("sealing keys: %w", err)
 		}
 		if sum, err = h.sealingSum(); err == nil && sum == j.sealing {
@@ -247,12 +247,8 @@ func setAside(files durable.FS, name, head string) (aside string, err error) {
 	if err != nil || !written {
 		return "", err
 	}
-	aside = name + ".undone"
-	for n := 2; n < 100; n++ {
-		if _, err := os.Lstat(aside); errors.Is(err, fs.ErrNotExist) {
-			break
-		}
-		aside = fmt.Sprintf("%s.undone-%d", name, n)
+	if aside, err = unusedName(name + ".undone"); err != nil {
+		return "", err
 	}
 	if err := durable.Or(files).Rename(name, aside); err != nil {
 		return "", err

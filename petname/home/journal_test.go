@@ -44,7 +44,7 @@ func TestAPowerCutInARotationIsFinishedOrUndone(t *testing.T) {
 		_, rerr = os.Lstat(h.path(journalFile))
 		journaled := rerr == nil
 		require.True(t, err != nil || !journaled, disk)
-		i, rerr := h.FinishRotation(time.Now())
+		i, rerr := h.FinishRotation(time.Now(), time.Time{})
 		require.NoError(t, rerr, disk)
 		require.Equal(t, journaled, i != nil, disk)
 		s, rerr := h.Sealing()
@@ -70,7 +70,7 @@ func TestAPowerCutInARotationIsFinishedOrUndone(t *testing.T) {
 		require.NoError(t, rerr, disk)
 		require.NoError(t, h.sweep())
 		require.Equal(t, []string{identityFile, sealingFile}, files(t, h.Dir), disk)
-		again, rerr := h.FinishRotation(time.Now())
+		again, rerr := h.FinishRotation(time.Now(), time.Time{})
 		require.NoError(t, rerr)
 		require.Nil(t, again, "it is reported once")
 	}
@@ -108,7 +108,7 @@ func TestAFaultInARotationStatesWhatHasChanged(t *testing.T) {
 			require.Equal(t, before[sealingFile], read(t, h.path(sealingFile)))
 			continue
 		}
-		_, err = h.FinishRotation(time.Now())
+		_, err = h.FinishRotation(time.Now(), time.Time{})
 		require.NoError(t, err)
 		require.NotEqual(t, before[sealingFile], read(t, h.path(sealingFile)), disk)
 		require.NoFileExists(t, h.path(journalFile))
@@ -148,7 +148,7 @@ func TestUndoingSetsOnlyTheRotationsRecoveryFileAside(t *testing.T) {
 	} {
 		h, r := journaled(t)
 		require.NoError(t, os.WriteFile(r.recoveryPath, c.write(r), 0o600))
-		i, err := h.FinishRotation(time.Now())
+		i, err := h.FinishRotation(time.Now(), time.Time{})
 		require.NoError(t, err, name)
 		want := &Interrupted{From: r.Old.Pointer(), To: r.New.Pointer()}
 		if c.gone {
@@ -163,7 +163,7 @@ func TestUndoingSetsOnlyTheRotationsRecoveryFileAside(t *testing.T) {
 	}
 	h, r := journaled(t)
 	require.NoError(t, os.Remove(filepath.Dir(r.recoveryPath)))
-	i, err := h.FinishRotation(time.Now())
+	i, err := h.FinishRotation(time.Now(), time.Time{})
 	require.NoError(t, err)
 	require.Equal(t, r.recoveryPath, i.Left)
 	require.Contains(t, i.String(), r.recoveryPath)
@@ -179,7 +179,7 @@ func TestADamagedJournalChangesNothing(t *testing.T) {
 	for i := range lines[:6] {
 		damaged := bytes.Join(append(append([][]byte{}, lines[:i]...), append([][]byte{[]byte("# x\n")}, lines[i+1:]...)...), nil)
 		require.NoError(t, os.WriteFile(h.path(journalFile), damaged, 0o600))
-		_, err := h.FinishRotation(time.Now())
+		_, err := h.FinishRotation(time.Now(), time.Time{})
 		require.ErrorContains(t, err, "journal of a rotation", "line %d", i+1)
 	}
 	require.FileExists(t, r.recoveryPath)
@@ -187,7 +187,7 @@ func TestADamagedJournalChangesNothing(t *testing.T) {
 	require.NoError(t, os.WriteFile(h.path(journalFile), whole, 0o600))
 	require.NoError(t, os.WriteFile(h.path(identityFile), read(t, other.path(identityFile)), 0o600))
 	before := read(t, h.path(sealingFile))
-	i, err := h.FinishRotation(time.Now())
+	i, err := h.FinishRotation(time.Now(), time.Time{})
 	require.NoError(t, err)
 	require.Nil(t, i)
 	require.Equal(t, before, read(t, h.path(sealingFile)))

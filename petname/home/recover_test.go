@@ -62,6 +62,7 @@ func TestARecoveryFileContinuesTheIdentityAlone(t *testing.T) {
 		card, ok := last.Card()
 		require.True(t, ok)
 		require.Equal(t, id.Pointer, card.Successor)
+		require.Empty(t, card.Sealing)
 		at, _, err = pointer.Follow(before.Pointer, before.Next, card.Succession)
 		require.NoError(t, err)
 		require.Equal(t, id.Pointer, at)

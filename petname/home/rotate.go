@@ -24,7 +24,7 @@ type RotateOptions struct {
 	WorkFactor int // of scrypt, log2; 0: the default of age
 
 	Now    func() time.Time // nil: time.Now
-	Newest time.Time        // of the entries of the book: see LastExpiry
+	Newest time.Time        // of the entries of the book: see LastExpiry and RenewSealing
 }
 
 // Rotation is a prepared rotation: nothing on disk has changed yet. The caller
@@ -37,6 +37,7 @@ type Rotation struct {
 
 	home         Home
 	now          func() time.Time
+	newest       time.Time
 	identity     secrets
 	keys         *recoveryKeys // of the new recovery file; nil: none to be written
 	recovery     []byte        // its content
@@ -120,7 +121,7 @@ func (h Home) Rotate(o RotateOptions) (*Rotation, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	r := &Rotation{Old: old, New: next, OldNext: id.Next, home: h, now: o.Now}
+	r := &Rotation{Old: old, New: next, OldNext: id.Next, home: h, now: o.Now, newest: o.Newest}
 	if r.Next, err = pointer.Commit(after.Public()); err != nil {
 		return nil, err
 	}
@@ -198,7 +199,7 @@ func (r *Rotation) Commit(last []byte) error {
 		}
 		return errors.Join(err, r.home.removeJournal())
 	}
-	if err := r.home.finish(j, r.now()); err != nil {
+	if err := r.home.finish(j, r.now(), r.newest); err != nil {
 		return &UnfinishedError{r.Old.Pointer(), r.New.Pointer(), err}
 	}
 	return nil

@@ -31,8 +31,9 @@ import (
 // the key: a flipped bit must not yield another valid key.
 //
 // Former keys are erased [SealingRetention] after they were replaced, or after a clock
-// first showed that the time of the replacement was ahead. Until then, they decrypt
-// messages that were encrypted before the replacement.
+// and the book first showed that the time of the replacement was ahead. Until then, they
+// decrypt messages that were encrypted before the replacement. A clock that is behind the
+// book dates no replacement before the book's newest entry.
 type Sealing struct {
 	Made    time.Time         // creation of Current; zero: unknown, by an older version
 	Current []hpke.PrivateKey // the keys in the card
@@ -117,11 +118,12 @@ func (h Home) readSealing() (Sealing, error) {
 
 // RenewSealing replaces the current keys if they were made at least maxAge before
 // now, or more than a day after it, under a wrong clock; a maxAge of 0 replaces them
-// whatever their date. It also does what [Home.EraseSealing] does. It returns the keys
+// whatever their date. The time of the replacement is now, or newest if that is later.
+// It also does what [Home.EraseSealing] does. It returns the keys
 // that are in the file afterwards; the caller then publishes a card with their
 // public keys.
 func (h Home) RenewSealing(now, newest time.Time, maxAge time.Duration) (Sealing, error) {
-	return h.updateSealing(now, newest, &maxAge)
+	return h.updateSealing(now, newest, true, &maxAge)
 }
 
 // EraseSealing erases the former keys that were replaced at least
@@ -130,23 +132,27 @@ func (h Home) RenewSealing(now, newest time.Time, maxAge time.Duration) (Sealing
 // may be ahead, and what was sealed before could not be opened any more. EraseSealing
 // returns the current keys, which it does not change, and the remaining former ones.
 func (h Home) EraseSealing(now, newest time.Time) (Sealing, error) {
-	return h.updateSealing(now, newest, nil)
+	return h.updateSealing(now, newest, true, nil)
 }
 
-// updateSealing erases expired former keys, replaces the current keys if they are at
-// least maxAge old (nil: never), and writes the file if one of these changed it.
-func (h Home) updateSealing(now, newest time.Time, maxAge *time.Duration) (Sealing, error) {
+// updateSealing erases expired former keys if erase is set, replaces the current keys if
+// they are at least maxAge old (nil: never), and writes the file if one of these changed it.
+func (h Home) updateSealing(now, newest time.Time, erase bool, maxAge *time.Duration) (Sealing, error) {
 	s, err := h.Sealing()
 	if err != nil {
 		return Sealing{}, err
 	}
-	changed := s.boundReplaced(now)
+	replaced := now.UTC().Truncate(time.Second)
+	if newest.After(now) { // this clock may be behind
+		replaced = newest.UTC().Truncate(time.Second)
+	}
+	changed := s.boundReplaced(now, replaced)
 	shown := now // by more than this clock
 	if bound := newest.Add(sealingLead); !newest.IsZero() && now.After(bound) {
 		shown = bound
 	}
 	s.former = slices.DeleteFunc(s.former, func(f formerSealing) bool {
-		expired := shown.Sub(f.replaced) >= SealingRetention
+		expired := erase && shown.Sub(f.replaced) >= SealingRetention
 		changed = changed || expired
 		return expired
 	})
@@ -155,7 +161,7 @@ func (h Home) updateSealing(now, newest time.Time, maxAge *time.Duration) (Seali
 		if err != nil {
 			return Sealing{}, err
 		}
-		s.former = slices.Insert(s.former, 0, formerSealing{now.UTC().Truncate(time.Second), s.Current})
+		s.former = slices.Insert(s.former, 0, formerSealing{replaced, s.Current})
 		s.former = s.former[:min(len(s.former), maxGenerations-1)]
 		s.Made, s.Current, changed = now.UTC().Truncate(time.Second), keys, true
 	}
@@ -172,16 +178,16 @@ func (h Home) updateSealing(now, newest time.Time, maxAge *time.Duration) (Seali
 // plausible is before the first version: a clock that is behind it was never set.
 var plausible = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// boundReplaced sets the times of replacement that are after now to now, and reports
+// boundReplaced sets the times of replacement that are after latest to latest, and reports
 // whether there were any. A clock that was ahead wrote them, and would put off the
 // erasure until its own time. A clock that was never set proves nothing about them.
-func (s *Sealing) boundReplaced(now time.Time) (changed bool) {
+func (s *Sealing) boundReplaced(now, latest time.Time) (changed bool) {
 	if now.Before(plausible) {
 		return false
 	}
 	for i := range s.former {
-		if s.former[i].replaced.After(now) {
-			s.former[i].replaced, changed = now.UTC().Truncate(time.Second), true
+		if s.former[i].replaced.After(latest) {
+			s.former[i].replaced, changed = latest, true
 		}
 	}
 	return changed

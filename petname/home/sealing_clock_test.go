@@ -71,3 +71,102 @@ func TestAClockAheadOfTheBookErasesNoSealingKeys(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, kept.PrivateKeys(), 2)
 }
+
+// Attack on what was sealed: one act under a clock that is behind the newest entry of the
+// book. The keys that it replaces, and those that were replaced before, are erased after the
+// retention from that entry, and not before, however far the clock was behind.
+func TestAClockBehindTheBookErasesNoSealingKeys(t *testing.T) {
+	for _, behind := range []time.Duration{2 * time.Hour, 31 * 24 * time.Hour, 200 * 24 * time.Hour, 100 * 365 * 24 * time.Hour} {
+		h := create(t, CreateOptions{})
+		first, err := h.Sealing()
+		require.NoError(t, err)
+		entry := first.Made.Add(time.Hour)
+		_, err = h.RenewSealing(entry, entry, 0)
+		require.NoError(t, err)
+
+		kept, err := h.EraseSealing(entry.Add(-behind), entry)
+		require.NoError(t, err)
+		require.Len(t, kept.PrivateKeys(), 4)
+		renewed, err := h.RenewSealing(entry.Add(-behind), entry, 0)
+		require.NoError(t, err)
+		require.Len(t, renewed.PrivateKeys(), 6)
+		kept, err = h.EraseSealing(entry.Add(SealingRetention-time.Second), entry.Add(SealingRetention))
+		require.NoError(t, err)
+		require.Len(t, kept.PrivateKeys(), 6, behind)
+		kept, err = h.EraseSealing(entry.Add(SealingRetention), entry.Add(SealingRetention))
+		require.NoError(t, err)
+		require.Len(t, kept.PrivateKeys(), 2, behind)
+	}
+}
+
+// A clock that was ahead wrote the newest entry, too. Former keys are erased after the retention
+// from when an entry shows the right time again.
+func TestAnEntryFromTheFutureKeepsFormerKeysUntilTheNext(t *testing.T) {
+	h := create(t, CreateOptions{})
+	first, err := h.Sealing()
+	require.NoError(t, err)
+	right := first.Made.Add(time.Hour)
+	ahead := right.Add(100 * 24 * time.Hour)
+	_, err = h.RenewSealing(ahead, ahead, 0)
+	require.NoError(t, err)
+	for _, tc := range []struct {
+		now, newest time.Time
+		want        int
+	}{{right, ahead, 4}, {right, right, 4}, {right.Add(SealingRetention - time.Second), right.Add(SealingRetention), 4}, {right.Add(SealingRetention), right.Add(SealingRetention), 2}} {
+		kept, err := h.EraseSealing(tc.now, tc.newest)
+		require.NoError(t, err)
+		require.Len(t, kept.PrivateKeys(), tc.want)
+	}
+}
+
+// A clock that is behind puts no erasure off: a time of replacement before the newest entry
+// stays.
+func TestAClockBehindTheBookPutsNoErasureOff(t *testing.T) {
+	h := create(t, CreateOptions{})
+	first, err := h.Sealing()
+	require.NoError(t, err)
+	replaced := first.Made.Add(time.Hour)
+	_, err = h.RenewSealing(replaced, replaced, 0)
+	require.NoError(t, err)
+	entry := replaced.Add(10 * 24 * time.Hour)
+	_, err = h.EraseSealing(replaced.Add(-31*24*time.Hour), entry)
+	require.NoError(t, err)
+	kept, err := h.EraseSealing(replaced.Add(SealingRetention), replaced.Add(SealingRetention))
+	require.NoError(t, err)
+	require.Len(t, kept.PrivateKeys(), 2)
+}
+
+// A rotation erases no sealing keys by the clock.
+func TestARotationUnderAFastClockErasesNoSealingKeys(t *testing.T) {
+	h := create(t, CreateOptions{})
+	for range 2 {
+		r, err := h.Rotate(RotateOptions{Now: func() time.Time { return time.Now().AddDate(1, 0, 0) }})
+		require.NoError(t, err)
+		require.NoError(t, r.Commit(nil))
+	}
+	kept, err := h.Sealing()
+	require.NoError(t, err)
+	require.Len(t, kept.PrivateKeys(), 6)
+	r, err := h.Rotate(RotateOptions{Now: func() time.Time { return time.Now().AddDate(20, 0, 0) }})
+	require.NoError(t, err)
+	require.NoError(t, r.Commit(nil))
+	kept, err = h.Sealing()
+	require.NoError(t, err)
+	require.Len(t, kept.PrivateKeys(), 8)
+}
+
+// A rotation that is finished under a clock that is behind the book dates the former keys by
+// the book, and erases none.
+func TestARotationFinishedUnderASlowClockErasesNoSealingKeys(t *testing.T) {
+	h := create(t, CreateOptions{})
+	first, err := h.Sealing()
+	require.NoError(t, err)
+	entry := first.Made.Add(time.Hour)
+	slow := func() time.Time { return entry.Add(-100 * 24 * time.Hour) }
+	r, err := h.Rotate(RotateOptions{Now: slow, Newest: entry})
+	require.NoError(t, err)
+	require.NoError(t, r.Commit(nil))
+	kept, err := h.EraseSealing(entry.Add(SealingRetention-time.Second), entry.Add(SealingRetention))
+	require.NoError(t, err)
+	require.Len(t, kept.PrivateKeys(), 4)
+}
