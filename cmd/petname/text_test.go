@@ -40,11 +40,11 @@ func TestAContentPathIsShownAsItIsOrQuoted(t *testing.T) {
 // The text about the source of an answer counts the peers that were asked.
 func TestTheSourceOfAnAnswer(t *testing.T) {
 	for want, out := range map[string]resolved{
-		"network, fresh: 1 of 1 peer answered, 1 agree":                                       {Source: "network", Freshness: "fresh", Asked: 1, Answered: 1, Agreed: 1},
-		"cache: no peer was asked":                                                            {Source: "cache"},
-		"cache: no peer could be asked; its TTL is over":                                      {Source: "cache", Stale: true},
-		"cache: 3 of 5 peers answered, none with this record or a newer one; its TTL is over": {Source: "cache", Stale: true, Asked: 5, Answered: 3},
-		"home, offline: no peer was asked; its TTL is over":                                   {Source: "home", Freshness: "offline", Stale: true},
+		"network, fresh: 1 of 1 peer answered, 1 agree":                                                         {Source: "network", Freshness: "fresh", Asked: 1, Answered: 1, Agreed: 1},
+		"cache: no peer was asked":                                                                              {Source: "cache"},
+		"cache: no peer could be asked; too old to be used without asking":                                      {Source: "cache", Stale: true},
+		"cache: 3 of 5 peers answered, none with this record or a newer one; too old to be used without asking": {Source: "cache", Stale: true, Asked: 5, Answered: 3},
+		"home, offline: no peer was asked; too old to be used without asking":                                   {Source: "home", Freshness: "offline", Stale: true},
 	} {
 		require.Equal(t, want, source(out))
 	}
