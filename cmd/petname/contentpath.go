@@ -3,37 +3,104 @@ package main
 import (
 	"net/url"
 	"strings"
+	"unicode"
 
+	"github.com/ipfs/boxo/path"
 	"github.com/ipfs/go-cid"
+
+	"github.com/petnames-go/petnames/pointer"
+	"github.com/petnames-go/petnames/pointer/paste"
 )
 
-// parsePath returns the content path that a text names: a content path, which is returned
-// as it is, the URI of one (ipfs://CID/…, ipns://NAME/…), whose escapes are decoded, or a CID
-// with or without a path behind it.
+// parsePath returns the content path that a text names: a content path, the URI of one
+// (ipfs://CID/…, ipns://NAME/…), whose escapes are decoded, the URL of one at a gateway, a
+// CID with or without a path behind it, or a peer ID; as it is, or else without what other
+// programs add to text: see package paste. What is behind /ipns/ must be a pointer or a
+// domain: a damaged one would be signed.
 func parsePath(text string) (string, error) {
 	if text == "" {
 		return "", usage("PATH is empty; leave it out to publish the last one again")
 	}
+	got, err := pathOf(text)
+	if err == nil {
+		return got, nil
+	}
+	if cleaned := paste.Token(text); cleaned != text {
+		if got, cerr := pathOf(cleaned); cerr == nil {
+			return got, nil
+		}
+	}
+	return "", err
+}
+
+func pathOf(text string) (string, error) {
+	got, err := readPath(text)
+	if err != nil {
+		return "", err
+	}
+	if _, err := path.NewPath(got); err != nil {
+		return "", usage("path %q: %v", text, err).With(pathNext)
+	}
+	if rest, is := strings.CutPrefix(got, "/ipns/"); is {
+		head, _, _ := strings.Cut(rest, "/")
+		if !isDomain(head) && !isPlainPointer(head) {
+			return "", usage("PATH %q: %q is no pointer and no domain", text, head).With("copy it whole: a pointer ends with its last sign")
+		}
+	}
+	return got, nil
+}
+
+// readPath returns the path in the form of the text.
+func readPath(text string) (string, error) {
 	scheme, rest, _ := strings.Cut(text, ":")
-	if scheme = strings.ToLower(scheme); scheme == "ipfs" || scheme == "ipns" {
+	switch scheme = strings.ToLower(scheme); scheme {
+	case "ipfs", "ipns":
 		if strings.ContainsAny(rest, "?#") {
 			return "", usage("PATH %q: a content path has no part after ? or #", text).With(pathNext)
 		}
-		path, err := url.PathUnescape(strings.TrimPrefix(rest, "//"))
+		named, err := url.PathUnescape(strings.TrimPrefix(rest, "//"))
 		if err != nil {
 			return "", usage("PATH %q: is no URI of content", text).With(pathNext)
 		}
-		return "/" + scheme + "/" + path, nil
+		return "/" + scheme + "/" + named, nil
+	case "http", "https":
+		u, err := url.Parse(text)
+		if err == nil && u.RawQuery == "" && u.Fragment == "" && (strings.HasPrefix(u.Path, "/ipfs/") || strings.HasPrefix(u.Path, "/ipns/")) {
+			return u.Path, nil
+		}
 	}
 	root, _, _ := strings.Cut(text, "/")
-	if c, err := cid.Decode(root); err == nil {
-		namespace := "/ipfs/"
-		if c.Type() == cid.Libp2pKey {
-			namespace = "/ipns/"
-		}
-		return namespace + text, nil
+	if c, err := cid.Decode(root); err == nil && c.Type() != cid.Libp2pKey {
+		return "/ipfs/" + text, nil
+	}
+	if root != "" && isPlainPointer(root) {
+		return "/ipns/" + text, nil
 	}
 	return text, nil
+}
+
+// isPlainPointer reports whether a text is a pointer as a CID or a peer ID, without what is
+// read in pasted text only.
+func isPlainPointer(s string) bool {
+	if strings.ContainsFunc(s, func(r rune) bool { return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9') }) {
+		return false
+	}
+	_, err := pointer.Parse(s)
+	return err == nil
+}
+
+// isDomain reports whether a text has the form of a domain of two labels or more.
+func isDomain(s string) bool {
+	labels := strings.Split(s, ".")
+	for _, l := range labels {
+		if l == "" || len(l) > 63 || strings.HasPrefix(l, "-") || strings.HasSuffix(l, "-") ||
+			strings.ContainsFunc(l, func(r rune) bool {
+				return r < 0x80 && !unicode.IsLetter(r) && !unicode.IsDigit(r) && r != '-' && r != '_' || r >= 0x80 && !unicode.IsLetter(r) && !unicode.IsMark(r) && !unicode.IsDigit(r)
+			}) {
+			return false
+		}
+	}
+	return len(labels) > 1
 }
 
 // pathNext is the next step for what is no content path.

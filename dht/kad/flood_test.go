@@ -1,12 +1,15 @@
 package kad
 
 import (
+	"net"
 	"runtime"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/peer"
+	manet "github.com/multiformats/go-multiaddr/net"
 	"github.com/stretchr/testify/require"
 
 	"github.com/petnames-go/petnames/pointer"
@@ -89,4 +92,18 @@ func TestFloodIsBounded(t *testing.T) {
 			t.Log(c)
 		}
 	})
+}
+
+// Connections that send nothing keep no other out: a handshake may take 15 seconds.
+func TestSilentConnectionsShutNobodyOut(t *testing.T) {
+	node := startNode(t, Config{Listen: loopback, Server: true})
+	address, err := manet.ToNetAddr(node.host.Addrs()[0])
+	require.NoError(t, err)
+	for range 150 {
+		c, err := net.Dial(address.Network(), address.String())
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = c.Close() })
+	}
+	client := startNode(t, Config{DialTimeout: 10 * time.Second})
+	require.NoError(t, client.host.Connect(within(t, time.Minute), peer.AddrInfo{ID: node.host.ID(), Addrs: node.host.Addrs()}))
 }

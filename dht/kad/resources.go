@@ -24,6 +24,12 @@ func resources() (network.ResourceManager, error) {
 			Streams: 4096, StreamsInbound: 1536, StreamsOutbound: 4096,
 			Memory: 128 << 20,
 		},
+		// Connections before their handshake: by default 48 that send nothing, for the 15
+		// seconds that a handshake may take, would keep all others out.
+		Transient: rcmgr.ResourceLimits{
+			Conns: 320, ConnsInbound: 256, ConnsOutbound: 192, FD: 320,
+			Streams: 512, StreamsInbound: 256, StreamsOutbound: 512, Memory: 64 << 20,
+		},
 		PeerDefault: rcmgr.ResourceLimits{
 			Conns: 16, ConnsInbound: 8, Streams: 384, StreamsInbound: 128, StreamsOutbound: 256, Memory: 16 << 20,
 		},
