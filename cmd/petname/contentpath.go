@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+	"errors"
 	"net/url"
 	"strings"
 	"unicode"
@@ -39,7 +41,7 @@ func pathOf(text string) (string, error) {
 		return "", err
 	}
 	if _, err := path.NewPath(got); err != nil {
-		return "", usage("path %q: %v", text, err).With(pathNext)
+		return "", usage("path %q: %v", got, cmp.Or(errors.Unwrap(err), err)).With(pathNext)
 	}
 	if rest, is := strings.CutPrefix(got, "/ipns/"); is {
 		head, _, _ := strings.Cut(rest, "/")

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -14,16 +15,27 @@ import (
 func checkUsage(c *cobra.Command) {
 	if check := c.Args; check != nil {
 		c.Args = func(c *cobra.Command, args []string) error {
-			if check(c, args) == nil {
-				return nil
+			if check(c, args) != nil {
+				return wrongArguments(c, args)
 			}
-			return wrongArguments(c, args)
+			return emptyFlag(c)
 		}
 	}
 	c.SetFlagErrorFunc(wrongFlag)
 	for _, sub := range c.Commands() {
 		checkUsage(sub)
 	}
+}
+
+// emptyFlag returns the failure for a name or a file that is empty, as a variable of a shell
+// can be: it is not the same as none.
+func emptyFlag(c *cobra.Command) (err error) {
+	c.Flags().Visit(func(f *pflag.Flag) {
+		if slices.Contains([]string{"as", "to", "for", "qr", "recovery", "output", "passphrase-file"}, f.Name) && f.Value.String() == "" {
+			err = usage("--%s is empty", f.Name).With(c.CommandPath() + " --help")
+		}
+	})
+	return err
 }
 
 // wrongArguments returns the failure for a number of arguments that a verb does not
