@@ -54,6 +54,16 @@ func (s *state) comparedEntry() time.Time {
 	return newest
 }
 
+// ownEntry is comparedEntry without the entries of other devices, for what another device's
+// clock must not delay.
+func (s *state) ownEntry() time.Time {
+	compared := s.comparedEntry()
+	if own, _ := s.entryTimes(); !own.IsZero() && own.Before(compared) {
+		return own
+	}
+	return compared
+}
+
 // jumpHint returns a hint of the book's last entry if the clock is over a year after it. It
 // records the jump, see comparedEntry.
 func (s *state) jumpHint(now time.Time) (clockHint, bool) {

@@ -61,7 +61,7 @@ func (s *state) finishOnRecord() (*home.Interrupted, error) {
 	if err != nil || i == nil {
 		return i, err
 	}
-	return s.home.FinishRotation(s.now(), s.comparedEntry())
+	return s.home.FinishRotation(s.now(), s.ownEntry())
 }
 
 // takeFinished reports whether a rotation to the current pointer is on record, and

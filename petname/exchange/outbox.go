@@ -122,6 +122,29 @@ func (e *Exchange) outboxRecipients() (to []pointer.Pointer, err error) {
 	return to, err
 }
 
+// isContact reports whether a party has a name in the book, or is in conflict over one.
+func (e *Exchange) isContact(p pointer.Pointer) bool {
+	c, err := e.c.Book.ByPointer(p)
+	return err == nil && (!c.Name.IsZero() || c.Conflict != nil)
+}
+
+// countOutbox returns the number of messages to a party in the outbox.
+func (e *Exchange) countOutbox(to pointer.Pointer) (n int, err error) {
+	prefix := to.Bytes()
+	err = e.view(func(local *ledger.View) error {
+		for row, err := range local.Scan(tableOutbox, prefix) {
+			if err != nil {
+				return err
+			}
+			if len(row.Key) == len(prefix)+8 {
+				n++
+			}
+		}
+		return nil
+	})
+	return n, err
+}
+
 // flushOutbox sends the messages to a party that are in the outbox. It returns Stored if all were
 // sent, and the number of messages to the party that are not acknowledged.
 func (e *Exchange) flushOutbox(ctx context.Context, key crypto.Signer, to pointer.Pointer) (sent Delivery, waiting int, err error) {
@@ -152,6 +175,14 @@ func (e *Exchange) flushAllOutboxes(ctx context.Context, key crypto.Signer, repo
 		report.Errs = append(report.Errs, err)
 	}
 	for _, to := range all {
+		if !e.isContact(to) { // an undo may have taken it out of the book: nothing goes there
+			if n, err := e.countOutbox(to); err != nil {
+				report.Errs = append(report.Errs, err)
+			} else if n > 0 {
+				report.Waiting[to] = n
+			}
+			continue
+		}
 		_, waiting, err := e.flushOutbox(ctx, key, to)
 		at, followErr := e.followSuccession(to) // it may have advanced by the card that was fetched
 		if err = errors.Join(err, followErr); err != nil {

@@ -177,7 +177,7 @@ func (e *Exchange) partiesToPoll(report *Report) ([]pointer.Pointer, error) {
 		seen[party] = true
 		// A removed contact is neither read nor acknowledged. If it is added again, its
 		// channel continues.
-		if c, err := e.c.Book.ByPointer(party); err == nil && (!c.Name.IsZero() || c.Conflict != nil) {
+		if e.isContact(party) {
 			parties = append(parties, party)
 		}
 	}
