@@ -17,7 +17,6 @@ import (
 	"math/big"
 	"slices"
 	"strings"
-	"unicode"
 
 	ic "github.com/libp2p/go-libp2p/core/crypto"
 	cryptopb "github.com/libp2p/go-libp2p/core/crypto/pb"
@@ -40,41 +39,8 @@ func isSecret(s string) bool {
 	return paste.HasSecret(s) || strings.HasPrefix(s, "{") && strings.Contains(strings.Join(strings.Fields(s), ""), `"d":`)
 }
 
-// errSecondKey is returned for a text with more than one key: which of them is meant is
-// not for the parser to decide.
-var errSecondKey = errors.New("has more than one key: paste the one that is meant, alone")
-
 // pemBegin is the start of a block of PEM.
 const pemBegin = "-----BEGIN "
-
-// hasSecondKey reports whether a text that was read as p has a key beside that of p.
-// The same key in a second PEM block counts as well.
-func hasSecondKey(s string, p Pointer) bool {
-	s = string(paste.Lines([]byte(s)))
-	blocks := strings.Count(s, pemBegin)
-	if trimmed := strings.TrimSpace(s); strings.HasPrefix(trimmed, pemBegin) {
-		blocks--
-		_, s, _ = strings.Cut(trimmed, "-----END ") // the lines of the block are no keys
-	}
-	if blocks > 0 || !strings.HasPrefix(strings.TrimSpace(s), "{") && strings.Contains(s, `"kty"`) {
-		return true
-	}
-	for _, field := range strings.FieldsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || r == ',' || r == ';' }) {
-		field = paste.Token(field)
-		if strings.HasPrefix(field, sshBlob) && len(field) > 2*len(sshBlob) {
-			if other, err := parseSSH(sshKind + " " + field); err != nil || other != p {
-				return true
-			}
-		}
-		if link, err := parseLink(field); err == nil && link.Pointer != p {
-			return true
-		}
-		if other, err := parse(field); err == nil && other != p {
-			return true
-		}
-	}
-	return false
-}
 
 // maxKeyText bounds the text of a public key in PEM or JSON, in bytes.
 const maxKeyText = 8 << 10
