@@ -22,6 +22,8 @@ import (
 	cryptopb "github.com/libp2p/go-libp2p/core/crypto/pb"
 	"github.com/multiformats/go-multibase"
 	"github.com/multiformats/go-multihash"
+
+	"github.com/petnames-go/petnames/pointer/paste"
 )
 
 // The forms in which other systems write a public key. Each holds the whole key, so
@@ -30,17 +32,15 @@ import (
 // errSecret is returned for a text with a private key, which no error may quote.
 var errSecret = errors.New("it has a private key: keep that to yourself, and use the public key")
 
-// isSecret reports whether a text has a private key in a form that is known.
+// isSecret reports whether a text has a private key: see [paste.HasSecret]. A text in
+// JSON has one if it has a member d at all.
 func isSecret(s string) bool {
 	s = strings.TrimSpace(s)
-	if strings.Contains(s, "PRIVATE KEY-----") || hasPrefixFold(s, "AGE-SECRET-KEY-") || hasPrefixFold(s, secretPrefix) {
-		return true
-	}
-	var key struct {
-		D *string `json:"d"`
-	}
-	return strings.HasPrefix(s, "{") && (json.Unmarshal([]byte(s), &key) == nil && key.D != nil || strings.Contains(strings.ReplaceAll(s, " ", ""), `"d":`))
+	return paste.HasSecret(s) || strings.HasPrefix(s, "{") && strings.Contains(strings.Join(strings.Fields(s), ""), `"d":`)
 }
+
+// pemBegin is the start of a block of PEM.
+const pemBegin = "-----BEGIN "
 
 // maxKeyText bounds the text of a public key in PEM or JSON, in bytes.
 const maxKeyText = 8 << 10
@@ -51,7 +51,7 @@ func parseKeyText(s string) (p Pointer, known bool, err error) {
 	switch {
 	case strings.HasPrefix(s, "ssh-") || strings.HasPrefix(s, "ecdsa-sha2-") || strings.HasPrefix(s, "sk-"):
 		p, err = parseSSH(s)
-	case strings.HasPrefix(s, "-----BEGIN "):
+	case strings.HasPrefix(s, pemBegin):
 		p, err = parsePEM(s)
 	case strings.HasPrefix(s, "{"):
 		p, err = parseJWK(s)
@@ -83,9 +83,13 @@ const (
 	sshHeader = "\x00\x00\x00\x0b" + sshKind + "\x00\x00\x00\x20"
 )
 
+// sshBlob is the start of a key of SSH of any type in base64: the upper bytes of the
+// length of its type.
+const sshBlob = "AAAA"
+
 // parsePEM reads a public key in PEM (RFC 7468 §13).
 func parsePEM(s string) (Pointer, error) {
-	kind, _, _ := strings.Cut(strings.TrimPrefix(s, "-----BEGIN "), "-----")
+	kind, _, _ := strings.Cut(strings.TrimPrefix(s, pemBegin), "-----")
 	if kind != "PUBLIC KEY" {
 		return Pointer{}, fmt.Errorf("is a PEM block of type %s: only PUBLIC KEY is read", quote(kind))
 	}
@@ -102,11 +106,17 @@ func parsePEM(s string) (Pointer, error) {
 
 // parseJWK reads a public key as JSON (RFC 7517, RFC 8037 §2).
 func parseJWK(s string) (Pointer, error) {
+	members, err := jsonMembers(s)
+	if err != nil {
+		return Pointer{}, err
+	}
 	var key struct {
 		Kty, Crv, X, Y, N, E string
 	}
-	if err := json.Unmarshal([]byte(s), &key); err != nil {
-		return Pointer{}, errors.New("is JSON, and no key: was it cut short?")
+	for name, to := range map[string]*string{"kty": &key.Kty, "crv": &key.Crv, "x": &key.X, "y": &key.Y, "n": &key.N, "e": &key.E} {
+		if raw := members[name]; raw != nil && json.Unmarshal(raw, to) != nil {
+			return Pointer{}, errNoKey
+		}
 	}
 	number := func(text string) *big.Int {
 		b, err := base64.RawURLEncoding.DecodeString(text)
@@ -141,6 +151,35 @@ func parseJWK(s string) (Pointer, error) {
 		return fromStandardKey(point)
 	}
 	return Pointer{}, fmt.Errorf("is no JSON Web Key of a type that is read: kty %s, crv %s", quote(key.Kty), quote(key.Crv))
+}
+
+// errNoKey is returned for JSON that is no JSON Web Key.
+var errNoKey = errors.New("is JSON, and no key: was it cut short?")
+
+// jsonMembers returns the members of an object in JSON. Names are case-sensitive, and
+// none may occur twice: parsers differ in which of the two they take.
+func jsonMembers(s string) (map[string]json.RawMessage, error) {
+	d := json.NewDecoder(strings.NewReader(s))
+	if !json.Valid([]byte(s)) {
+		return nil, errNoKey
+	}
+	if _, err := d.Token(); err != nil { // the opening brace
+		return nil, errNoKey
+	}
+	members := map[string]json.RawMessage{}
+	for d.More() {
+		name, err := d.Token()
+		text, ok := name.(string)
+		var value json.RawMessage
+		if err != nil || !ok || d.Decode(&value) != nil {
+			return nil, errNoKey
+		}
+		if members[text] != nil {
+			return nil, errSecondKey
+		}
+		members[text] = value
+	}
+	return members, nil
 }
 
 // fromStandardKey returns the pointer of a public key of the standard library.

@@ -177,6 +177,8 @@ func TestWhatIsNoPointerIsDescribed(t *testing.T) {
 		`{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","d":"` + secret + `"}`,
 		`{"kty":"OKP", "d" : "` + secret,
 		"AGE-SECRET-KEY-1" + secret, secretPrefix + secret,
+		"private: AGE-SECRET-KEY-1" + secret, "see\n-----BEGIN EC PRIVATE KEY-----\n" + secret, "petname:AGE-SECRET-KEY-1" + secret,
+		"b3BlbnNzaC1rZXktdjE" + secret, `the key: {"kty":"RSA","p":"` + secret + `"}`,
 	} {
 		for _, read := range []func(string) error{
 			func(s string) error { _, err := Parse(s); return err },
@@ -189,4 +191,64 @@ func TestWhatIsNoPointerIsDescribed(t *testing.T) {
 		}
 	}
 	require.Len(t, slices.Compact(slices.Sorted(slices.Values(Forms()))), 4)
+}
+
+// A text with a second key is refused, in whatever form and behind whatever mark it
+// comes: the first key is not silently the one that is meant.
+func TestTextWithASecondKeyIsRefused(t *testing.T) {
+	p, other := pointerOfHex(t, rfc8032), pointerOfHex(t, "19bf44096984cdfe8541bac167dc3b96c85086aa30b6b6cb0c5c38ad703166e1")
+	as := func(p Pointer, f Form) string {
+		text, err := p.As(f)
+		require.NoError(t, err)
+		return text
+	}
+	forms := func(p Pointer) []string {
+		raw, err := p.inlineKey()
+		require.NoError(t, err)
+		key, err := raw.Raw()
+		require.NoError(t, err)
+		der, err := x509.MarshalPKIXPublicKey(ed25519.PublicKey(key))
+		require.NoError(t, err)
+		block := string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
+		jwk := `{"kty":"OKP","crv":"Ed25519","x":"` + base64.RawURLEncoding.EncodeToString(key) + `"}`
+		return []string{
+			block, jwk, as(p, FormSSH), as(p, FormSSH) + " a@b", p.String(), as(p, FormPeer), as(p, FormDIDKey) + "#a", "did:dht:" + as(p, FormPkarr) + "#0",
+			"pk:" + as(p, FormPkarr) + "/x", "https://gateway.example/ipns/" + p.String() + "/a", "https://gateway.example/ipns/" + p.String() + "?a",
+			"/ipns/" + p.String() + "/a", "ipns://" + p.String() + "/a", "/ip4/192.0.2.1/tcp/4001/p2p/" + as(p, FormPeer), Link{Pointer: p}.String(),
+		}
+	}
+	for _, first := range forms(p) {
+		link, err := ParseLink(first)
+		require.NoError(t, err, first)
+		require.Equal(t, p, link.Pointer, first)
+		for _, second := range append(forms(other), "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABgQ") {
+			for _, text := range []string{first + "\n" + second, first + "\r\n\r\n" + second + "\n", first + " " + second, "\ufeff" + first + "\n> " + second} {
+				_, err := ParseLink(text)
+				require.Error(t, err, "%q", text)
+				_, err = Parse(text)
+				require.Error(t, err, "%q", text)
+			}
+		}
+	}
+	for _, text := range []string{
+		as(p, FormSSH) + "\n" + as(other, FormSSH),
+		as(p, FormSSH) + " a\n" + as(other, FormSSH) + " b\n",
+		forms(p)[0] + forms(other)[0], forms(p)[0] + forms(p)[0],
+		Link{Pointer: p}.String() + "\n" + Link{Pointer: other}.String(),
+		`{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","\u0078":"YCcHYL2sYNPDlKaALcEmll2HHyT968M4UWbr-9CFGWE"}`,
+	} {
+		_, err := ParseLink(text)
+		require.ErrorContains(t, err, "more than one key", "%q", text)
+	}
+	// A name of a member in capitals is another member.
+	got, err := Parse(`{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","X":"YCcHYL2sYNPDlKaALcEmll2HHyT968M4UWbr-9CFGWE"}`)
+	require.NoError(t, err)
+	require.Equal(t, p, got)
+	// Addresses of one peer, and the same key twice, are one key.
+	peer := as(p, FormPeer)
+	for _, text := range []string{"/ip4/192.0.2.1/tcp/1/p2p/" + peer + "\n/ip4/192.0.2.2/tcp/1/p2p/" + peer, as(p, FormSSH) + "\n" + as(p, FormSSH), as(p, FormSSH) + " AAAA " + peer} {
+		got, err := Parse(text)
+		require.NoError(t, err, "%q", text)
+		require.Equal(t, p, got)
+	}
 }

@@ -76,6 +76,9 @@ func linkSum(covered string) string {
 func ParseLink(s string) (Link, error) {
 	trimmed := strings.TrimSpace(s)
 	token := paste.Token(s)
+	if isSecret(s) {
+		return Link{}, fmt.Errorf("link: %w", errSecret)
+	}
 	if !hasPrefixFold(trimmed, linkScheme) && !hasPrefixFold(token, linkScheme) {
 		p, err := Parse(s)
 		return Link{Pointer: p}, err
@@ -89,7 +92,9 @@ func ParseLink(s string) (Link, error) {
 			return l, nil
 		}
 	}
-	if foreign := paste.Foreign(token); foreign != "" {
+	if foreign := paste.Foreign(token); strings.Count(strings.ToLower(token), linkScheme) > 1 {
+		err = errSecondKey
+	} else if foreign != "" {
 		err = fmt.Errorf("has the character %s, which no link has: it was mistyped, or is a forgery; ask for it again", foreign)
 	}
 	return Link{}, fmt.Errorf("link %s: %w", quote(trimmed), err)

@@ -58,7 +58,8 @@ const (
 //     (pkarr), "ssh-ed25519 …", and public keys in PEM and as JSON Web Keys.
 //
 // It ignores what other programs add to a text when it is copied: see package paste.
-// The error for any other text quotes it, unless it has a private key.
+// A text with more than one key is refused. The error for any other text quotes it,
+// unless it has a private key anywhere.
 //
 // A bare pointer has no checksum: many one-letter typos are refused only
 // because they are not a curve point, and others are not refused. People should
@@ -67,6 +68,19 @@ func Parse(s string) (Pointer, error) {
 	if isSecret(s) {
 		return Pointer{}, fmt.Errorf("pointer: %w", errSecret)
 	}
+	p, err := parseCopied(s)
+	if err == nil && hasSecondKey(s, p) {
+		err = errSecondKey
+	}
+	if err != nil {
+		return Pointer{}, fmt.Errorf("pointer %s: %w", quote(s), err)
+	}
+	return p, nil
+}
+
+// parseCopied is Parse without the checks for private and for second keys, and without
+// the prefix of its errors.
+func parseCopied(s string) (Pointer, error) {
 	trimmed := strings.TrimSpace(s)
 	p, err := parse(trimmed)
 	if err == nil {
@@ -87,7 +101,7 @@ func Parse(s string) (Pointer, error) {
 	if foreign := paste.Foreign(token); foreign != "" && parseable(token) {
 		err = fmt.Errorf("has the character %s, which no pointer has: it was mistyped, or is a forgery", foreign)
 	}
-	return Pointer{}, fmt.Errorf("pointer %s: %w", quote(s), err)
+	return Pointer{}, err
 }
 
 // parseable reports whether a text would be tried as a pointer if one character were
@@ -102,7 +116,7 @@ func parseable(s string) bool {
 	return len(s) > 40 && n < 4
 }
 
-// parse is Parse without the prefix of its errors.
+// parse reads one key as it is, without what other programs add to it.
 func parse(s string) (Pointer, error) {
 	if s == "" {
 		return Pointer{}, errors.New("is empty")

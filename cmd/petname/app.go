@@ -22,6 +22,7 @@ import (
 	"github.com/petnames-go/petnames/petname/agent/libp2p"
 	"github.com/petnames-go/petnames/petname/home"
 	"github.com/petnames-go/petnames/petname/name"
+	"github.com/petnames-go/petnames/pointer/paste"
 )
 
 // app is one invocation of the command.
@@ -56,11 +57,16 @@ const bookTimeout = 5 * time.Second
 
 func (a *app) run(args []string) int {
 	root := a.root()
-	root.SetArgs(args)
+	root.SetArgs(markPasted(args))
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
-	cmd, err := root.ExecuteContextC(a.ctx)
+	cmd, err := root, error(nil)
+	if paste.HasSecret(strings.Join(args, " ")) { // no verb takes one, and the messages of all verbs quote
+		err = usage("an argument has a private key: keep that to yourself, and use the public key")
+	} else {
+		cmd, err = root.ExecuteContextC(a.ctx)
+	}
 	if err == nil {
 		return 0
 	}

@@ -13,13 +13,16 @@ import (
 // checkUsage replaces the errors of cobra about the arguments and flags of a verb and
 // of the verbs below it.
 func checkUsage(c *cobra.Command) {
-	if check := c.Args; check != nil {
-		c.Args = func(c *cobra.Command, args []string) error {
-			if check(c, args) != nil {
-				return wrongArguments(c, args)
-			}
+	check := c.Args
+	if check == nil {
+		check = cobra.ArbitraryArgs // the default of a command below another one
+	}
+	c.Args = func(c *cobra.Command, args []string) error {
+		unmarkPasted(c, args)
+		if check(c, args) == nil {
 			return emptyFlag(c)
 		}
+		return wrongArguments(c, args)
 	}
 	c.SetFlagErrorFunc(wrongFlag)
 	for _, sub := range c.Commands() {
@@ -36,6 +39,39 @@ func emptyFlag(c *cobra.Command) (err error) {
 		}
 	})
 	return err
+}
+
+// pastedMark is put before an argument that begins with the hyphens of an armored key, so
+// that it is not read as a flag. [unmarkPasted] removes it.
+const pastedMark = "\n"
+
+// markPasted returns the arguments of the command line, of which those before "--" are
+// marked that begin as an armored key does. No flag begins with as many hyphens.
+func markPasted(args []string) []string {
+	marked := slices.Clone(args)
+	for i, arg := range marked {
+		if arg == "--" {
+			break
+		}
+		if strings.HasPrefix(arg, "-----") || strings.HasPrefix(arg, "---- ") || arg == "----" {
+			marked[i] = pastedMark + arg
+		}
+	}
+	return marked
+}
+
+// unmarkPasted removes the marks of markPasted, from the values of flags too.
+func unmarkPasted(c *cobra.Command, args []string) {
+	for i, arg := range args {
+		if strings.HasPrefix(arg, pastedMark+"----") {
+			args[i] = arg[len(pastedMark):]
+		}
+	}
+	c.Flags().Visit(func(f *pflag.Flag) {
+		if value := f.Value.String(); f.Value.Type() == "string" && strings.HasPrefix(value, pastedMark+"----") {
+			_ = f.Value.Set(value[len(pastedMark):]) // a string takes any text
+		}
+	})
 }
 
 // wrongArguments returns the failure for a number of arguments that a verb does not
@@ -88,14 +124,17 @@ func wrongFlag(c *cobra.Command, err error) error {
 		invalid *pflag.InvalidValueError
 		missing *pflag.ValueRequiredError
 	)
+	var syntax *pflag.InvalidSyntaxError
 	message := err.Error()
 	switch {
+	case errors.As(err, &syntax):
+		message = "bad flag syntax: " + flagName(syntax.GetSpecifiedFlag())
 	case errors.As(err, &unknown):
 		dashes := "--"
 		if unknown.GetSpecifiedShortnames() != "" {
 			dashes = "-"
 		}
-		message = fmt.Sprintf("unknown flag %s%s", dashes, unknown.GetSpecifiedName())
+		message = fmt.Sprintf("unknown flag %s%s", dashes, flagName(unknown.GetSpecifiedName()))
 	case errors.As(err, &missing):
 		message = fmt.Sprintf("--%s needs a value", missing.GetFlag().Name)
 	case errors.As(err, &invalid):
@@ -106,4 +145,16 @@ func wrongFlag(c *cobra.Command, err error) error {
 		}
 	}
 	return usage("%s", message).With(c.CommandPath() + " --help")
+}
+
+// flagName returns the part of an argument that can be the name of a flag: at most 32
+// letters, digits and hyphens. What follows, such as pasted text, is not quoted.
+func flagName(s string) string {
+	end := strings.IndexFunc(s, func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-')
+	})
+	if end < 0 {
+		end = len(s)
+	}
+	return s[:min(end, 32)]
 }

@@ -1,0 +1,42 @@
+package pointer
+
+import (
+	"errors"
+	"strings"
+	"unicode"
+
+	"github.com/petnames-go/petnames/pointer/paste"
+)
+
+// errSecondKey is returned for a text with more than one key: which of them is meant is
+// not for the parser to decide.
+var errSecondKey = errors.New("has more than one key: paste the one that is meant, alone")
+
+// hasSecondKey reports whether a text that was read as p has a key beside that of p.
+// The same key in a second PEM block counts as well.
+func hasSecondKey(s string, p Pointer) bool {
+	s = string(paste.Lines([]byte(s)))
+	blocks := strings.Count(s, pemBegin)
+	if trimmed := strings.TrimSpace(s); strings.HasPrefix(trimmed, pemBegin) {
+		blocks--
+		_, s, _ = strings.Cut(trimmed, "-----END ") // the lines of the block are no keys
+	}
+	if blocks > 0 || !strings.HasPrefix(strings.TrimSpace(s), "{") && strings.Contains(s, `"kty"`) {
+		return true
+	}
+	for _, field := range strings.FieldsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || r == ',' || r == ';' }) {
+		field = paste.Token(field)
+		if strings.HasPrefix(field, sshBlob) && len(field) > 2*len(sshBlob) {
+			if other, err := parseSSH(sshKind + " " + field); err != nil || other != p {
+				return true
+			}
+		}
+		if link, err := parseLink(field); err == nil && link.Pointer != p {
+			return true
+		}
+		if other, err := parse(field); err == nil && other != p {
+			return true
+		}
+	}
+	return false
+}
