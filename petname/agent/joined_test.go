@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -77,4 +78,16 @@ func TestAWebServerIsNoPeerThatAnswered(t *testing.T) {
 		require.ErrorIs(t, err, c.err)
 		require.ErrorContains(t, err, c.reason)
 	}
+}
+
+// A pairing does not wait for a web server that is no router.
+func TestPairingFailsAtOnceIfNoRouterIsJoined(t *testing.T) {
+	a := opened(t)
+	files := httptest.NewServer(http.FileServer(http.Dir(t.TempDir())))
+	t.Cleanup(files.Close)
+	require.NoError(t, agent.HomeOf(a).SetConfig(home.Config{Network: "off", Routers: []string{files.URL}}))
+	_, err := a.Pair(t.Context(), "742-tunnel-orbit-candy")
+	require.ErrorIs(t, err, delegated.ErrNoRouter)
+	_, err = a.Invite(t.Context(), agent.InvitationTerms{Uses: 1, Lifetime: time.Hour})
+	require.ErrorIs(t, err, delegated.ErrNoRouter)
 }
