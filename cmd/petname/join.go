@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/petnames-go/petnames/dht/delegated"
 	"github.com/petnames-go/petnames/petname/agent"
 	"github.com/spf13/cobra"
 )
@@ -28,7 +29,8 @@ leaves this machine.
 
 Several can be combined. They replace the networks of before. A router learns
 which client asks for which record; it cannot forge one. The choice is saved
-even if no peer answers within 5 seconds (exit status 7).`,
+even if no peer answers within 5 seconds (exit status 7). It is not saved if a
+URL is that of another web server (exit status 7, too).`,
 		Example: `  petname join /ip4/127.0.0.1/tcp/4001/p2p/12D3Koo…
   petname join http://127.0.0.1:8080
   petname join lan https://router.example /ip4/127.0.0.1/tcp/4001/p2p/12D3Koo…
@@ -77,7 +79,13 @@ type joined struct {
 func (v *verbs) join(ctx context.Context, a joinArgs) (*joined, error) {
 	err := v.agent.Join(ctx, a.Targets...)
 	var saved *agent.JoinError
-	if err != nil && !errors.As(err, &saved) {
+	switch {
+	case errors.Is(err, delegated.ErrNoRouter) && !errors.As(err, &saved):
+		c := *classify(err)
+		c.Message = strings.ReplaceAll(c.Message, "\n", "; ")
+		c.Next = "give the URL of a router, such as petname node --http prints"
+		return nil, &c
+	case err != nil && !errors.As(err, &saved):
 		return nil, err
 	}
 	j, jerr := v.agent.Joined()

@@ -17,7 +17,8 @@ const recordType = "application/vnd.ipfs.ipns-record"
 
 // badRouter VAR KIND [FILE] starts a router that misbehaves, on a free port of
 // loopback, and puts its URL into $VAR: it hangs, drips (a byte at a time,
-// as slowly as a test waits), floods (1 GB), sends garbage, is a portal (HTML),
+// as slowly as a test waits), floods (1 GB), sends garbage, is a portal (HTML), is a file
+// server without files (a page with 404),
 // refuses, fails, limits, leads away (redirects to FILE, a URL), or returns FILE as the
 // record of every pointer.
 func badRouter(ts *testscript.TestScript, neg bool, args []string) {
@@ -60,12 +61,16 @@ func badRouter(ts *testscript.TestScript, neg bool, args []string) {
 			defer conn.Close()
 			_, _ = io.WriteString(conn, "\x00\x1b[31m\xff\xfegarbage\r\n\r\n\x1b[2J")
 		}
-	case "portal", "refuse", "fail", "limit", "away":
+	case "portal", "files", "refuse", "fail", "limit", "away":
 		h = func(w http.ResponseWriter, r *http.Request) {
 			switch args[1] {
 			case "portal":
 				w.Header().Set("Content-Type", "text/html")
 				_, _ = io.WriteString(w, "<h1>Welcome</h1>")
+			case "files": // as python -m http.server
+				w.Header().Set("Content-Type", "text/html;charset=utf-8")
+				w.WriteHeader(http.StatusNotFound)
+				_, _ = io.WriteString(w, "<!DOCTYPE HTML><p>Error code: 404</p>")
 			case "refuse":
 				http.Error(w, "we don't serve \x1b[31myou", http.StatusForbidden)
 			case "fail":

@@ -24,8 +24,10 @@ func (e *answerError) Unwrap() error { return e.err }
 // if the router has none. It reads at most one byte more than a record may have.
 func readRecord(resp *http.Response) ([]byte, error) {
 	switch {
-	case resp.StatusCode == http.StatusNotFound || resp.StatusCode == http.StatusNoContent:
+	case resp.StatusCode == http.StatusNoContent:
 		return nil, nil
+	case resp.StatusCode == http.StatusNotFound: // of a router from before IPIP-513
+		return nil, checkNotFound(resp)
 	case resp.StatusCode != http.StatusOK:
 		return nil, statusError(resp)
 	}
@@ -58,8 +60,15 @@ func tooLongError() error {
 
 // checkStored returns nil if the response to a PUT acknowledges it.
 func checkStored(resp *http.Response) error {
-	if resp.StatusCode >= 200 && resp.StatusCode < 300 {
+	switch {
+	case resp.StatusCode >= 200 && resp.StatusCode < 300:
 		return nil
+	case resp.StatusCode == http.StatusNotFound:
+		if err := checkNotFound(resp); err != nil {
+			return err
+		}
+	case resp.StatusCode == http.StatusNotImplemented && isPage(resp): // python -m http.server
+		return noRouter(webPage(resp))
 	}
 	return statusError(resp)
 }

@@ -1,6 +1,8 @@
 package delegated
 
 import (
+	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -49,6 +51,7 @@ func TestWhatIsNoRouter(t *testing.T) {
 		err = c.Check(t.Context())
 		require.ErrorAs(t, err, new(*RouterError))
 		require.ErrorIs(t, err, dht.ErrUnreachable)
+		require.Equal(t, name != "one page", errors.Is(err, ErrNoRouter), "%s: a page with 200 can be a captive portal's", name)
 		require.ErrorContains(t, err, tc.reason, name)
 		require.NoError(t, c.Close())
 		server.Close()
@@ -56,4 +59,66 @@ func TestWhatIsNoRouter(t *testing.T) {
 	require.Equal(t, []string{http.MethodGet}, methods)
 	c := newClient(t, &Server{CORS: true})
 	require.NoError(t, c.Check(t.Context()))
+}
+
+// A 404 counts as "no record", and the server as a peer that answered, only if it can be that
+// of a router. Web servers answer every path that they do not have with 404.
+func TestNotFoundOfAWebServerIsNoAnswer(t *testing.T) {
+	files := http.FileServer(http.Dir(t.TempDir()))
+	for name, tc := range map[string]struct {
+		kind, body string
+		server     http.Handler
+		router     bool
+	}{
+		"no body":                  {router: true},
+		"boxo, of old":             {kind: "text/plain; charset=utf-8", body: "delegate error: routing: not found", router: true},
+		"Helia":                    {kind: "text/plain; charset=utf-8", body: "Record not found", router: true},
+		"plain text, no type":      {body: "no record", router: true},
+		"python -m http.server":    {kind: "text/html;charset=utf-8", body: "<!DOCTYPE HTML><p>Error code: 404</p>"},
+		"a page without a body":    {kind: "text/html"},
+		"a page without a type":    {body: "<!DOCTYPE html><h1>Not here</h1>"},
+		"XHTML":                    {kind: "application/xhtml+xml", body: "<html/>"},
+		"a framework, in JSON":     {kind: "application/json", body: `{"detail":"Not Found"}`},
+		"a framework, in text":     {kind: "text/plain", body: "Not Found\n"},
+		"a framework, with status": {kind: "text/plain", body: "404 Not Found."},
+		"a framework, with path":   {kind: "text/plain", body: "Cannot GET /routing/v1/ipns/x"},
+		"no type that is one":      {kind: ";;;", body: "x"},
+		"a file server":            {server: files},
+		"no routes":                {server: http.NewServeMux()},
+	} {
+		server := tc.server
+		if server == nil {
+			server = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header()["Content-Type"] = nil // not found out by net/http
+				if tc.kind != "" {
+					w.Header().Set("Content-Type", tc.kind)
+				}
+				w.WriteHeader(http.StatusNotFound)
+				_, _ = io.WriteString(w, tc.body)
+			})
+		}
+		c, k := newClient(t, server), newKey(t)
+		for a, err := range c.Get(t.Context(), k.Pointer()) {
+			require.Nil(t, a.Record, name)
+			require.Equal(t, 1, a.Asked, name)
+			if tc.router {
+				require.NoError(t, err, name)
+				require.Equal(t, c.URL(), a.Peer, name)
+				continue
+			}
+			require.ErrorIs(t, err, ErrNoRouter, name)
+			require.ErrorIs(t, err, dht.ErrUnreachable, name)
+			require.ErrorContains(t, err, "is no router: a web server answers there", name)
+			require.Empty(t, a.Peer, name)
+		}
+		receipt, err := c.Put(t.Context(), k.Pointer(), sign(t, k, 1).Bytes())
+		if tc.router {
+			require.Equal(t, dht.Receipt{Asked: 1, Refused: 1}, receipt, name)
+			require.ErrorContains(t, err, "refused it: 404", name)
+			require.ErrorContains(t, err, tc.body, name)
+		} else {
+			require.Equal(t, dht.Receipt{Asked: 1, Unreachable: 1}, receipt, name)
+			require.ErrorIs(t, err, ErrNoRouter, name)
+		}
+	}
 }

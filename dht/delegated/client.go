@@ -50,7 +50,8 @@ type Client struct {
 var _ dht.LevelStore = (*Client)(nil)
 
 // RouterError is the error of a request to one router. It wraps
-// [dht.ErrUnreachable] if there was no answer of a router, [dht.ErrRejected] if
+// [dht.ErrUnreachable] if there was no answer of a router ([ErrNoRouter] if the answer
+// shows that there is none), [dht.ErrRejected] if
 // the answer cannot be a record, [dht.ErrOlder] if the router has a newer record
 // than the one put, or a [*dht.ShortError] if it refused the put for another
 // reason.

@@ -12,7 +12,8 @@
 // V1 HTTP API":
 //
 //	GET /routing/v1/ipns/{name}   200 application/vnd.ipfs.ipns-record: the record
-//	                              200 text/plain, or 404: no record (IPIP-513)
+//	                              200 text/plain: no record (IPIP-513); so is 404
+//	                              with plain text or no body, of older routers
 //	PUT /routing/v1/ipns/{name}   200: stored
 //
 // A name is a CIDv1 of a public key, such as k51…. The Server works with boxo's

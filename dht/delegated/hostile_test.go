@@ -113,6 +113,7 @@ func TestMisbehavingRouterIsReportedInTime(t *testing.T) {
 		{"fails", respondWith("HTTP/1.1 500 No\r\nContent-Length: 9\r\n\r\ndelegate!"), dht.ErrUnreachable, `500 Internal Server Error: "delegate!"`, dht.ErrUnreachable},
 		{"fails and drips why", endless("HTTP/1.1 500 No\r\n\r\n", []byte{'x'}, time.Second), dht.ErrUnreachable, "500 Internal Server Error", dht.ErrUnreachable},
 		{"fails in strange words", respondWith("HTTP/1.1 599 \r\n\r\n\x1b]0;owned\x07\u202e\r\n$ rm"), dht.ErrUnreachable, "599", dht.ErrUnreachable},
+		{"implements no PUT", respondWith("HTTP/1.1 501 No\r\nContent-Type: text/html;charset=utf-8\r\n\r\n<h1>Error</h1>"), dht.ErrUnreachable, "501 Not Implemented", ErrNoRouter},
 		{"had to wait for it", respondWith("HTTP/1.1 408 No\r\n\r\nslow"), dht.ErrUnreachable, `408 Request Timeout: "slow"`, dht.ErrUnreachable},
 		{"limits", respondWith("HTTP/1.1 429 No\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n"), dht.ErrUnreachable, `try again after "7"`, dht.ErrUnreachable},
 		{"refuses", respondWith("HTTP/1.1 400 No\r\n\r\nbecause"), dht.ErrUnreachable, `400 Bad Request: "because"`, &dht.ShortError{}},
@@ -189,6 +190,9 @@ func TestCheck(t *testing.T) {
 		"HTTP/1.1 404 No\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n404 page not found\n": "is no router: a web server",
 		"HTTP/1.1 403 No\r\nContent-Type: text/html\r\n\r\n<h1>Error</h1>":                       "is no router: a web server",
 		"HTTP/1.1 404 No\r\nContent-Type: text/plain\r\n\r\nrouting: not found":                  "",
+		"HTTP/1.1 422 No\r\nContent-Type: text/html\r\n\r\nUnprocessable Entity":                 "", // Helia's
+		"HTTP/1.1 404 No\r\nContent-Type: application/json\r\n\r\n{\"detail\":\"Not Found\"}":    "is no router: a web server",
+		"HTTP/1.1 404 No\r\nContent-Length: 9\r\n\r\nshort":                                      "EOF",
 		"HTTP/1.1 405 No\r\nAllow: OPTIONS, POST\r\nContent-Length: 0\r\n\r\n":                   "RPC port of Kubo",
 		"HTTP/1.1 500 No\r\n\r\n":                                   "500",
 		"HTTP/1.1 302 No\r\nLocation: http://other.example\r\n\r\n": "sends on",

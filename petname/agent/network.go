@@ -44,9 +44,10 @@ func (e *JoinError) Unwrap() error { return e.Err }
 // and URLs of HTTP routers. No target means "off".
 //
 // An address that cannot be used is an [*AddressError], and changes nothing; so
-// are [ErrNoTransport], for a DHT without a Transport, and [ErrClosed]. What was
-// saved and could not be entered is a [*JoinError]: it wraps [dht.ErrUnreachable]
-// if no peer or router responded.
+// are [ErrNoTransport], for a DHT without a Transport, [ErrClosed], and an error that
+// wraps [delegated.ErrNoRouter], for a URL with another web server. What was saved and
+// could not be entered is a [*JoinError]: it wraps [dht.ErrUnreachable] if no peer or
+// router responded. The routers are asked first, which takes at most 5 s.
 func (a *Agent) Join(ctx context.Context, targets ...string) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -60,6 +61,11 @@ func (a *Agent) Join(ctx context.Context, targets ...string) error {
 	}
 	a.joining.Lock()
 	defer a.joining.Unlock()
+	failed := a.tryRouters(ctx, c)
+	none := slices.DeleteFunc(slices.Clone(failed), func(err error) bool { return !errors.Is(err, delegated.ErrNoRouter) })
+	if err := errors.Join(none...); err != nil {
+		return fmt.Errorf("nothing was changed: %w", err)
+	}
 	was, unread := a.home.Config()
 	c.ContactRequests, c.RequestSolutions = was.ContactRequests, was.RequestSolutions // the fields that are not about networks stay
 	if err := a.home.SetConfig(c); err != nil {
@@ -67,12 +73,10 @@ func (a *Agent) Join(ctx context.Context, targets ...string) error {
 	}
 	defer a.wakeRepublisher()
 	defer a.events.publish(Event{Kind: NetworkChanged})
-	tried := make(chan []error, 1)
-	go func() { tried <- a.tryRouters(ctx, c) }()
 	if unread != nil || was.Network != "off" || c.Network != "off" { // otherwise a node continues unchanged
 		err = a.joinDHT(ctx, c)
 	}
-	if failed := errors.Join(append([]error{err}, <-tried...)...); failed != nil {
+	if failed := errors.Join(append([]error{err}, failed...)...); failed != nil {
 		return &JoinError{failed}
 	}
 	return nil

@@ -14,7 +14,7 @@ type Recovered struct {
 	Published
 
 	// Problem is why the records of both pointers are not stored in a network yet:
-	// [ErrNotJoined], a [*JoinError], [ErrNotLedOn], or an error of [Agent.PublishDraft].
+	// [ErrNotJoined], an error of [Agent.Join], [ErrNotLedOn], or an error of [Agent.PublishDraft].
 	// They are in the home, and the next publication, or an agent that runs, stores them.
 	// Nil: stored.
 	Problem error
@@ -57,11 +57,10 @@ func Recover(ctx context.Context, dir string, r home.RecoverOptions, o Options, 
 	}
 	unlocked := a.WithPassphrase(func() ([]byte, error) { return []byte(r.Passphrase), nil })
 	out.Published, err = unlocked.PublishDraft(ctx, nil)
-	var saved *JoinError
 	switch {
 	case out.Sequence == 0:
 		return a, out, err
-	case errors.As(offline, &saved) && err != nil:
+	case offline != nil && err != nil:
 		err = offline
 	}
 	id, ierr := a.identity()

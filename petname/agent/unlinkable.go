@@ -2,11 +2,14 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/dht/delegated"
 	"github.com/petnames-go/petnames/petname/home"
 	"github.com/petnames-go/petnames/pointer"
 )
@@ -49,18 +52,34 @@ func (u *unlinkableStore) stores(ctx context.Context) ([]dht.Store, error) {
 	return stores, nil
 }
 
-// reachable fails at once when every network that was joined is without peers.
+// reachable fails at once when every network that was joined is without peers, and every
+// router that was joined is none. A router that does not answer may do so later.
 func (u *unlinkableStore) reachable(ctx context.Context) error {
 	stores, err := u.stores(ctx)
 	if err != nil {
 		return err
 	}
-	for _, s := range stores {
-		if node, ok := s.(Node); !ok || node.Peers() > 0 {
+	ctx, cancel := context.WithTimeout(ctx, u.state.joinTimeout)
+	defer cancel()
+	var failed []error
+	for _, s := range slices.Backward(stores) { // a DHT is the last
+		switch s := s.(type) {
+		case Node:
+			if s.Peers() > 0 {
+				return nil
+			}
+			failed = append(failed, fmt.Errorf("%w: no peer is left in the joined network", dht.ErrUnreachable))
+		case router:
+			err := s.Check(ctx)
+			if !errors.Is(err, delegated.ErrNoRouter) {
+				return nil
+			}
+			failed = append(failed, err)
+		default:
 			return nil
 		}
 	}
-	return fmt.Errorf("%w: no peer is left in the joined network", dht.ErrUnreachable)
+	return errors.Join(failed...)
 }
 
 func (u *unlinkableStore) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[dht.Answer, error] {
