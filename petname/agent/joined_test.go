@@ -1,6 +1,7 @@
 package agent_test
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -86,8 +87,10 @@ func TestPairingFailsAtOnceIfNoRouterIsJoined(t *testing.T) {
 	files := httptest.NewServer(http.FileServer(http.Dir(t.TempDir())))
 	t.Cleanup(files.Close)
 	require.NoError(t, agent.HomeOf(a).SetConfig(home.Config{Network: "off", Routers: []string{files.URL}}))
-	_, err := a.Pair(t.Context(), "742-tunnel-orbit-candy")
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second) // otherwise a failure waits for the code to expire
+	defer cancel()
+	_, err := a.Pair(ctx, "742-tunnel-orbit-candy")
 	require.ErrorIs(t, err, delegated.ErrNoRouter)
-	_, err = a.Invite(t.Context(), agent.InvitationTerms{Uses: 1, Lifetime: time.Hour})
+	_, err = a.Invite(ctx, agent.InvitationTerms{Uses: 1, Lifetime: time.Hour})
 	require.ErrorIs(t, err, delegated.ErrNoRouter)
 }
