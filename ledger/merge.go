@@ -3,12 +3,9 @@ package ledger
 import (
 	"bytes"
 	"cmp"
-	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"iter"
-	"maps"
 	"slices"
 )
 
@@ -17,132 +14,6 @@ const (
 	maxDeferredBytes = 64 << 20 // and their size
 	maxPasses        = 32       // over the waiting entries
 )
-
-// Heads returns the last stored entry of each branch, by device: one for each device that
-// has entries, several for one that forked. Another device needs them to compute what is
-// Missing here. Of a removed device's entries after its end it includes those that every
-// ledger stores.
-func (l *Ledger) Heads() []Head {
-	st := l.st.Load()
-	var out []Head
-	late := false
-	for i := range st.branches {
-		b := &st.branches[i]
-		if late = late || st.latest(b) != b.head; b.head >= b.from {
-			out = append(out, Head{b.device, b.head, b.hash})
-		}
-	}
-	if late {
-		out = l.latestHeads(out)
-	}
-	slices.SortFunc(out, func(a, b Head) int {
-		return cmp.Or(bytes.Compare(a.Device[:], b.Device[:]), cmp.Compare(a.Number, b.Number), bytes.Compare(a.Hash[:], b.Hash[:]))
-	})
-	return out
-}
-
-// latestHeads is Heads with the hashes of entries that are not the last ones. If the log
-// cannot be read, it returns all.
-func (l *Ledger) latestHeads(all []Head) (out []Head) {
-	err := l.readLog(func(log *logBucket, st *state) error {
-		for i := range st.branches {
-			b := &st.branches[i]
-			n := st.latest(b)
-			if n < b.from {
-				continue
-			}
-			h := Head{b.device, n, b.hash}
-			if n < b.head {
-				e, _, err := log.entry(uint32(i), n, false)
-				if err != nil {
-					return err
-				}
-				h.Hash = e.hash
-			}
-			out = append(out, h)
-		}
-		return nil
-	})
-	if err != nil {
-		return all
-	}
-	return out
-}
-
-// Digest returns a hash of the entries that count: two ledgers of one book with equal
-// digests have the same devices and, if they have the same bodies, the same view.
-//
-//	sha2-256("petnames/ledger/digest/v1\0" ‖ book id
-//	         ‖ of each device, by id: id ‖ number of the last entry that counts, 8 bytes, big
-//	           endian ‖ its hash; 32 zero bytes for number 0)
-func (l *Ledger) Digest() (h Hash, err error) {
-	err = l.readLog(func(log *logBucket, st *state) error {
-		b := append([]byte(digestDomain), st.book[:]...)
-		for _, id := range slices.SortedFunc(maps.Keys(st.devices), func(a, b DeviceID) int { return bytes.Compare(a[:], b[:]) }) {
-			if !st.first(id).removed && !st.admitted(id) {
-				continue
-			}
-			var hash Hash
-			i, number := st.tip(id)
-			if number > 0 {
-				e, _, err := log.entry(i, number, false)
-				if err != nil {
-					return err
-				}
-				hash = e.hash
-			}
-			b = append(b, id[:]...)
-			b = binary.BigEndian.AppendUint64(b, number)
-			b = append(b, hash[:]...)
-		}
-		h = sha256.Sum256(b)
-		return nil
-	})
-	return h, err
-}
-
-// Missing yields the entries that the holder of these heads lacks, in the form
-// and in an order that Merge accepts; all entries for no heads. If a head is of a branch
-// that this ledger does not have, all entries of the device are sent, so that the holder
-// detects the fork; one with a higher number than those here is taken for the same branch,
-// and if it is not, the holder's entries show that. Signatures are not verified here: the
-// receiver verifies them.
-func (l *Ledger) Missing(heads []Head) iter.Seq2[[]byte, error] {
-	heads = slices.Clone(heads)
-	lacking := func(log *logBucket, st *state) (next, end []uint64, err error) {
-		next, end = make([]uint64, len(st.branches)), make([]uint64, len(st.branches))
-		for i := range next {
-			next[i], end[i] = st.branches[i].from, st.latest(&st.branches[i])
-		}
-		for _, h := range heads {
-			m, found, err := log.find(h)
-			if err != nil {
-				return nil, nil, err
-			}
-			if branches := st.devices[h.Device]; !found && len(branches) == 1 && h.Number > end[branches[0]] {
-				m, found = mark{branches[0], end[branches[0]]}, true // the holder has more of it
-			}
-			if !found {
-				continue
-			}
-			for i, last := int(m.branch), m.number; i != noParent; i = st.branches[i].parent {
-				next[i] = max(next[i], last+1)
-				last = min(last, st.branches[i].from-1)
-			}
-		}
-		return next, end, nil
-	}
-	return func(yield func([]byte, error) bool) {
-		all := l.entries(lacking, false, false, func(e Entry, r record) EntryBody {
-			return EntryBody{e, encodeWire(r.raw, r.body, r.state == bodyStored)}
-		})
-		for eb, err := range all {
-			if !yield(eb.Body, err) {
-				return
-			}
-		}
-	}
-}
 
 var errNothing = errors.New("nothing to write")
 
@@ -456,17 +327,6 @@ func (m *merging) mergeEntry(b []byte) error {
 	return nil
 }
 
-// isSmallest reports whether an entry has the smallest hash at the fork after parent.
-func (m *merging) isSmallest(e *Entry, parent int) (bool, error) {
-	s := &settling{w: m.w}
-	i, err := s.smallest(m.w.st.devices[e.id.Device], e.id.Number, parent)
-	if err != nil {
-		return false, err
-	}
-	other, _, err := m.w.log.entry(i, e.id.Number, false)
-	return bytes.Compare(e.hash[:], other.hash[:]) < 0, err
-}
-
 // count counts a stored entry, or reports why it does not count.
 func (m *merging) count(at mark) {
 	st := m.w.st
@@ -488,90 +348,6 @@ func (m *merging) count(at mark) {
 	default:
 		_ = m.skip(fmt.Errorf("%w: entry %v: no statement that stands admitted device %q", ErrRefused, id, device.name))
 	}
-}
-
-// predecessor is the place of a new entry.
-type predecessor struct {
-	branch uint32 // that the entry extends, unless it leaves one
-	leaves bool   // it starts a branch, after an entry that has a successor
-	parent int    // of that branch
-	clock  uint64 // of the entry before it; 0: it is the first
-	past   []mark // of the entry before it
-}
-
-// before finds the place of an entry that is not stored.
-func (m *merging) before(e *Entry) (predecessor, error) {
-	st := m.w.st
-	if e.id.Number == 1 {
-		i := st.devices[e.id.Device][0]
-		return predecessor{branch: i, leaves: st.branches[i].head > 0, parent: noParent}, nil
-	}
-	at, found, err := m.w.log.find(Head{e.id.Device, e.id.Number - 1, e.prev})
-	if err != nil {
-		return predecessor{}, err
-	}
-	if !found {
-		return predecessor{}, fmt.Errorf("entry %v: the one before it is missing: %w", e.id, errLater)
-	}
-	b := &st.branches[at.branch]
-	p := predecessor{branch: at.branch, parent: int(at.branch), clock: b.clock, past: b.past}
-	if p.leaves = b.head > at.number; p.leaves {
-		last, _, err := m.w.log.entry(at.branch, at.number, false)
-		if err != nil {
-			return predecessor{}, err
-		}
-		p.clock, p.past = last.clock, last.past
-	}
-	return p, nil
-}
-
-// pastWith returns the version vector of an entry, given that of the entry before it. All
-// that the entry's device states it saw must be stored, and with each entry everything
-// that it saw. Only of a forked device a list need not have all: it has one entry of each.
-func (g *logBucket) pastWith(e *Entry, before []mark) ([]mark, error) {
-	st := g.st
-	seen := make([]mark, 0, len(e.seen))
-	for _, h := range e.seen {
-		id := ID{h.Device, h.Number}
-		if st.first(h.Device) == nil {
-			return nil, fmt.Errorf("entry %v: saw %v, whose device is not admitted: %w", e.id, id, errLater)
-		}
-		m, found, err := g.find(h)
-		switch {
-		case err != nil:
-			return nil, err
-		case !found && st.unknowable(h):
-			continue
-		case !found:
-			return nil, fmt.Errorf("entry %v: saw %v: %w", e.id, id, errLater)
-		case st.covers(before, m):
-			return nil, fmt.Errorf("%w: entry %v: saw %v, and had seen more before", ErrRefused, e.id, id)
-		}
-		seen = append(seen, m)
-	}
-	past := st.add(before, seen...)
-	for _, m := range seen {
-		b := &st.branches[m.branch]
-		theirs := b.past
-		if m.number < b.head {
-			s, _, err := g.entry(m.branch, m.number, false)
-			if err != nil {
-				return nil, err
-			}
-			theirs = s.past
-		}
-		for _, p := range theirs {
-			device := st.branches[p.branch].device
-			if device == e.id.Device || st.covers(past, p) {
-				continue
-			}
-			if !st.forked(device) && p.number <= st.branches[p.branch].head {
-				return nil, fmt.Errorf("%w: entry %v: saw %v, but not what that had seen", ErrRefused, e.id, ID{b.device, m.number})
-			}
-			past = st.add(past, p)
-		}
-	}
-	return past, nil
 }
 
 // genesis verifies and stores the first entry of an empty ledger.

@@ -82,19 +82,9 @@ func TestForksOverTheBoundStopNoSync(t *testing.T) {
 	}
 }
 
-// What a device left out because it did not count can count later: the entries of the
-// device stay acceptable.
-func TestARemovalThatIsUndoneStopsNoSync(t *testing.T) {
-	later, steps := succeeded(t)
-	a, _ := newBook(t)
-	b, c, d, f := join(t, a, "two"), join(t, a, "three"), join(t, a, "four"), join(t, a, "five")
-	_ = d
-	for range 2 {
-		for _, l := range []*Ledger{b, c, f} {
-			syncs(t, a, l, 1)
-		}
-	}
-	require.NoError(t, f.RemoveDevice(identity, b.Device())) // five is stolen, with the retired key
+// writeAround has b and c write while a knows only that f has removed b, and then a write.
+func writeAround(t *testing.T, a, b, c, f *Ledger) {
+	t.Helper()
 	_, err := b.Append([]byte("k=of two"))
 	require.NoError(t, err)
 	pull(t, c, b)
@@ -104,6 +94,21 @@ func TestARemovalThatIsUndoneStopsNoSync(t *testing.T) {
 	merges(t, a, missing(t, c, a.Heads())...)
 	_, err = a.Append([]byte("m=honest"))
 	require.NoError(t, err)
+}
+
+// What a device left out because it did not count can count later: the entries of the
+// device stay acceptable.
+func TestARemovalThatIsUndoneStopsNoSync(t *testing.T) {
+	later, steps := succeeded(t)
+	a, _ := newBook(t)
+	b, c, f := join(t, a, "two"), join(t, a, "three"), join(t, a, "five")
+	for range 2 {
+		for _, l := range []*Ledger{b, c, f} {
+			syncs(t, a, l, 1)
+		}
+	}
+	require.NoError(t, f.RemoveDevice(identity, b.Device())) // five is stolen, with the retired key
+	writeAround(t, a, b, c, f)
 	require.NoError(t, c.RemoveDevice(later, f.Device(), steps...))
 	syncs(t, a, c, 4)
 	require.Equal(t, []string{"honest"}, get(t, c, "m"))
@@ -122,15 +127,7 @@ func TestHonestDevicesThatRemoveEachOtherSync(t *testing.T) {
 		}
 		exchange(t, a, b, c, f)
 		require.NoError(t, f.RemoveDevice(identity, b.Device())) // offline
-		_, err := b.Append([]byte("k=of two"))
-		require.NoError(t, err)
-		pull(t, c, b)
-		_, err = c.Append([]byte("j=of three"))
-		require.NoError(t, err)
-		pull(t, a, f)
-		merges(t, a, missing(t, c, a.Heads())...)
-		_, err = a.Append([]byte("m=honest"))
-		require.NoError(t, err)
+		writeAround(t, a, b, c, f)
 		require.NoError(t, c.RemoveDevice(identity, f.Device()))
 		syncs(t, a, c, 4)
 		require.Equal(t, []string{"honest"}, get(t, c, "m"))

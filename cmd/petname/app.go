@@ -205,7 +205,7 @@ func (a *app) dispatch(dir, verb string, raw json.RawMessage) (json.RawMessage, 
 	}
 }
 
-// untrustedSocket returns the failure for a home whose socket is not trusted: a node may
+// untrustedSocket returns the failure for a home with a socket that is not trusted: a node may
 // be running, and is not talked to.
 func untrustedSocket(err error) *failure {
 	reason := strings.TrimPrefix(err.Error(), socket.ErrNoNode.Error()+": ")

@@ -15,7 +15,7 @@ import (
 )
 
 // parsePath returns the content path that a text names: a content path, the URI of one
-// (ipfs://CID/…, ipns://NAME/…), whose escapes are decoded, the URL of one at a gateway, a
+// (ipfs://CID/…, ipns://NAME/…) with its escapes decoded, the URL of one at a gateway, a
 // CID with or without a path behind it, or a peer ID; as it is, or else without what other
 // programs add to text: see package paste. What is behind /ipns/ must be a pointer or a
 // domain: a damaged one would be signed.

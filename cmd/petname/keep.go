@@ -159,7 +159,7 @@ type keptList struct {
 	Visible string `json:"visible,omitempty"`
 }
 
-// keptContact is a contact whose records are kept, with the republishing state on
+// keptContact is a contact with kept records, with the republishing state on
 // this device.
 type keptContact struct {
 	Name    string     `json:"name"` // empty: in conflict

@@ -10,7 +10,7 @@ import (
 	"github.com/petnames-go/petnames/petname/name"
 )
 
-// maxCompared bounds the contacts whose names are compared with a mistyped one.
+// maxCompared bounds the contacts with names that are compared with a mistyped one.
 const maxCompared = 5000
 
 // noContactNext is the next step for a name that no contact has.

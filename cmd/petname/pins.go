@@ -12,7 +12,7 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// settleNext is the next step for a contact whose next key is in doubt.
+// settleNext is the next step for a contact with a next key in doubt.
 var settleNext = settleWith("NAME", nil)
 
 // settleWith is settleNext for a contact with a name, and with the flags of confirm for

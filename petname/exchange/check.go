@@ -89,7 +89,7 @@ func checkStored(local *ledger.View, table string, row ledger.KV) error {
 	return err
 }
 
-// errKey is returned for a row whose key is not the one that its value implies.
+// errKey is returned for a row with another key than its value implies.
 var errKey = errors.New("the key does not belong to the value")
 
 // checkRow decodes a row in the same way as the functions that use it, so that none of them

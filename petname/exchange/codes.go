@@ -1,7 +1,6 @@
 package exchange
 
 import (
-	"bytes"
 	"context"
 	"crypto"
 	"encoding/binary"
@@ -82,18 +81,7 @@ func (e *Exchange) acceptCode(self pair.Self, code pair.Code) (*pair.CodeInvitee
 // resumeCodes loads the codes of invitations that were made before a restart, and deletes
 // those of an earlier key of the owner.
 func (e *Exchange) resumeCodes(ctx context.Context, key crypto.Signer) error {
-	states := make(map[string][]byte)
-	err := e.view(func(local *ledger.View) error {
-		for row, err := range local.Scan(tableCodes, nil) {
-			if err != nil {
-				return err
-			}
-			if e.pending(string(row.Key)) == nil {
-				states[string(row.Key)] = bytes.Clone(row.Value)
-			}
-		}
-		return nil
-	})
+	states, err := e.statesOf(tableCodes)
 	if err != nil || len(states) == 0 || key == nil {
 		return err
 	}

@@ -316,12 +316,12 @@ func (e *Exchange) HasInvitations() bool {
 	return err == nil && cerr == nil && links+codes > 0
 }
 
-// resumeInvitations loads the invitations that were made before a restart. It deletes those of
-// an earlier key of the owner, and then returns ErrOldInvitation.
-func (e *Exchange) resumeInvitations(ctx context.Context, key crypto.Signer) error {
+// statesOf returns the rows of a table of invitations or codes, of those that this process does
+// not step yet.
+func (e *Exchange) statesOf(table string) (map[string][]byte, error) {
 	states := make(map[string][]byte)
 	err := e.view(func(local *ledger.View) error {
-		for row, err := range local.Scan(tableInvitations, nil) {
+		for row, err := range local.Scan(table, nil) {
 			if err != nil {
 				return err
 			}
@@ -331,6 +331,13 @@ func (e *Exchange) resumeInvitations(ctx context.Context, key crypto.Signer) err
 		}
 		return nil
 	})
+	return states, err
+}
+
+// resumeInvitations loads the invitations that were made before a restart. It deletes those of
+// an earlier key of the owner, and then returns ErrOldInvitation.
+func (e *Exchange) resumeInvitations(ctx context.Context, key crypto.Signer) error {
+	states, err := e.statesOf(tableInvitations)
 	if err != nil || len(states) == 0 || key == nil {
 		return err
 	}

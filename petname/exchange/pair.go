@@ -38,7 +38,7 @@ func (tx tx) suggestPaired(m pair.Paired, kind petname.SuggestionKind, purpose s
 }
 
 // Pair accepts an invitation, which is a link "petname-invite:…", the text of a QR code or a
-// spoken code, and waits for the inviter. A code whose pairing was broken off is continued.
+// spoken code, and waits for the inviter. A pairing by code that was broken off is continued.
 // Meanwhile the owner's own codes are answered. Pair returns the suggestion of the inviter in
 // the inbox, or [ErrMalformed] for any other text.
 func (e *Exchange) Pair(ctx context.Context, key crypto.Signer, text string) (petname.Suggestion, error) {

@@ -15,7 +15,7 @@ import (
 // Nothing is therefore sealed for a pointer that a contact has left, or whose card names a
 // successor. A message is sent to the current pointer of the contact, or stays on this device.
 
-// MovedError is returned for a pointer whose key was replaced: nothing is sealed to the keys of
+// MovedError is returned for a pointer with a replaced key: nothing is sealed to the keys of
 // its card.
 type MovedError struct {
 	Pointer   pointer.Pointer
