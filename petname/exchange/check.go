@@ -44,7 +44,7 @@ func MigrateRow(local *ledger.View, row ledger.BoltRow) error {
 func Check(book *petname.Book) (problems []error) {
 	err := book.Ledger().ReadLocal(func(local *ledger.View) error {
 		for _, table := range []string{tableChannels, tableQueue, tableRotation, tableIntroductions, tableInvitations, tableUsedCodes, tableKnown, tableInvitees,
-			tableIntroducers, tableOutbox, tableShared, tableRequests, tableDenials, tableMessageCounts, tableFormer, tableFormerQueue} {
+			tableIntroducers, tableOutbox, tableShared, tableRequests, tableDenials, tableMessageCounts, tableAdmissions, tableNewcomers, tableDeviceChannels, tableJoining, tableFormer, tableFormerQueue} {
 			for row, err := range local.Scan(table, nil) {
 				if err != nil {
 					return err
@@ -108,6 +108,19 @@ func checkRow(table string, key, value []byte) error {
 	switch table {
 	case tableRotation:
 		return belongs(bytes.Equal(key, keyLast), nil)
+	case tableAdmissions:
+		return canonical.Unmarshal(value, new(wireAdmission), canonical.Bounds{})
+	case tableNewcomers:
+		return belongs(len(key) == len(ledger.DeviceID{}), canonical.Unmarshal(value, new(wireNewcomer), canonical.Bounds{}))
+	case tableDeviceChannels:
+		_, err := drop.Owner(value)
+		return err
+	case tableJoining:
+		if bytes.Equal(key, keyInviter) {
+			return canonical.Unmarshal(value, new(wireInviter), canonical.Bounds{})
+		}
+		_, err := chunkIndex(key)
+		return err
 	case tableChannels:
 		if err := isPointer(key); err != nil {
 			return err
@@ -129,7 +142,8 @@ func checkRow(table string, key, value []byte) error {
 		i, _ := s.Introduction()
 		return belongs(bytes.Equal(key, introductionKey(i)), err)
 	case tableInvitations:
-		id, err := pair.InvitationID(value)
+		invitation, err := pair.InvitationOf(value)
+		id := invitation.ID()
 		return belongs(string(key) == hex.EncodeToString(id[:]), err)
 	case tableUsedCodes:
 		_, err := time.Parse(time.RFC3339, string(value))
