@@ -74,11 +74,11 @@ func (a *Agent) Invite(ctx context.Context, t InvitationTerms) (Invitation, erro
 		return Invitation{}, err
 	}
 	a.syncSoon()
-	out := Invitation{ID: invited.ID, Link: invited.Link.Link(), Compact: invited.Link.Compact(), Uses: t.Uses, Expires: invited.Expires}
-	if !invited.Code.IsZero() {
-		out.Code = invited.Code.Secret()
-	}
-	return out, nil
+	return asInvitation(invited, t.Uses), nil
+}
+
+func asInvitation(invited exchange.Invitation, uses int) Invitation {
+	return Invitation{ID: invited.ID, Link: invited.Link.Link(), Compact: invited.Link.Compact(), Code: invited.Code.Secret(), Uses: uses, Expires: invited.Expires}
 }
 
 // AwaitPairing waits until an invitation is accepted, and returns the suggestion

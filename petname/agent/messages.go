@@ -53,8 +53,9 @@ func (a *Agent) exchange() (*exchange.Exchange, error) {
 		a.notices.Unlock()
 	}
 	a.messages = exchange.Open(exchange.Config{Book: a.book, Records: &cards{a.state}, Store: &unlinkableStore{a.state}, Identity: a.pairIdentity,
-		Direct: func(addresses [][]byte) dht.Store { return &directStore{a.state, addresses} },
-		Wake:   a.syncSoon, Sealing: a.sealing, UnknownSenders: a.unknownSenders, Now: a.now})
+		Handover: a.handover,
+		Direct:   func(addresses [][]byte) dht.Store { return &directStore{a.state, addresses} },
+		Wake:     a.syncSoon, Sealing: a.sealing, UnknownSenders: a.unknownSenders, Now: a.now})
 	return a.messages, nil
 }
 

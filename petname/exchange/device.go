@@ -70,7 +70,7 @@ type Handover struct {
 	Identity  []byte          // the file of the identity key
 	Sealing   []byte          // the file of the sealing keys
 	Creator   pointer.Pointer // the identity that created the book
-	Former    [][]byte        // the last records of former keys
+	Former    [][]byte        // the last records of former keys, oldest first; empty: not known
 	Inviter   ledger.DeviceID // which handed it over
 	Addresses [][]byte        // of that one
 }

@@ -104,6 +104,12 @@ func (e *Exchange) JoinBook(ctx context.Context, key crypto.Signer, text string,
 
 var errHandover = errors.New("the other device sent what is no book")
 
+// HasInviter reports whether the device has paired with an identity to join its book.
+func (e *Exchange) HasInviter() (bool, error) {
+	row, err := e.getRow(tableJoining, keyInviter)
+	return row != nil, err
+}
+
 // inviterOf pairs with the identity that made the invitation, unless that is done.
 func (e *Exchange) inviterOf(ctx context.Context, key crypto.Signer, text string) (w wireInviter, err error) {
 	hash := sha256.Sum256([]byte(text))

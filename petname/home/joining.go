@@ -73,8 +73,9 @@ type Handed struct {
 	Entries  iter.Seq[[]byte] // exchanged entries of the book, which admit the device
 }
 
-// FinishJoin makes the home in dir of its provisional one, and removes that. After an error,
-// or a crash, the provisional home is as it was: FinishJoin can be called again.
+// FinishJoin makes the home in dir of its provisional one, which the next [Home.Book] removes.
+// After an error, or a crash, the provisional home is as it was: FinishJoin can be called
+// again.
 func FinishJoin(dir string, in Handed) (Home, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -106,7 +107,6 @@ func FinishJoin(dir string, in Handed) (Home, error) {
 		c.undo()
 		return Home{}, err
 	}
-	_ = h.removeJoining() // or the next open does
 	return h, nil
 }
 

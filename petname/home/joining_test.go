@@ -72,7 +72,6 @@ func TestADeviceMakesAHomeOfWhatAnotherHandedOver(t *testing.T) {
 
 			joined, err := FinishJoin(dir, in)
 			require.NoError(t, err)
-			require.NoDirExists(t, filepath.Join(dir, joiningDir))
 			require.Empty(t, joined.CheckFiles())
 			id, err := joined.Identity()
 			require.NoError(t, err)
@@ -100,6 +99,7 @@ func TestADeviceMakesAHomeOfWhatAnotherHandedOver(t *testing.T) {
 			book, err := joined.Book(petname.Options{})
 			require.NoError(t, err)
 			defer book.Close()
+			require.NoDirExists(t, filepath.Join(dir, joiningDir))
 			require.Equal(t, mine.Pointer, book.Identity())
 			nickname, err := book.Nickname()
 			require.NoError(t, err)
