@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 	"unicode/utf8"
 
 	"github.com/petnames-go/petnames/ledger"
@@ -18,6 +19,10 @@ type Device struct {
 	ledger.Device      // Name is the one that the owner gave it last
 	This          bool // it is the device of this ledger
 	IdentityKey   bool // it holds the identity key, according to the book
+
+	// By the clocks of the devices that wrote it, which may be wrong; RemovedAt is zero for a
+	// device that was not removed.
+	Admitted, RemovedAt time.Time
 }
 
 // MaxDeviceName is the longest name of a device, in bytes of UTF-8.
@@ -73,9 +78,22 @@ func (f fold) setDevice(v *ledger.View, e ledger.Entry, d wireDevice) error {
 // this ledger learned of them. A device of which the book does not state it holds the identity
 // key if it is the first one.
 func (b *Book) Devices() (all []Device, err error) {
+	statements, err := b.ledger.Statements()
+	if err != nil {
+		return nil, err
+	}
 	err = b.read(func(v *ledger.View) error {
 		for i, d := range b.ledger.Devices() {
 			out := Device{Device: d, This: d.ID == b.ledger.Device(), IdentityKey: i == 0}
+			for _, s := range statements {
+				at := &out.Admitted
+				if s.Kind == ledger.KindRemove {
+					at = &out.RemovedAt
+				}
+				if s.Device == d.ID && (s.Kind != ledger.KindRemove || d.Removed) && (at.IsZero() || s.Time.Before(*at)) {
+					*at = s.Time
+				}
+			}
 			names, err := getState[profileState](v, tableProfile, deviceKey(rowDeviceName, d.ID[:]))
 			if err != nil {
 				return err

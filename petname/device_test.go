@@ -20,6 +20,10 @@ func TestDevicesAreNamedAndKnown(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, all, 2)
 	require.True(t, all[0].This && all[0].IdentityKey)
+	for _, d := range all {
+		require.False(t, d.Admitted.IsZero())
+		require.True(t, d.RemovedAt.IsZero())
+	}
 	require.False(t, all[1].This || all[1].IdentityKey)
 
 	phone := all[1].ID
@@ -45,5 +49,5 @@ func TestDevicesAreNamedAndKnown(t *testing.T) {
 	require.ErrorIs(t, a.AdmitDevice(testKey("me"), ed25519.PublicKey(phone[:]), "again", true), ErrDeviceRemoved)
 	all, err = a.Devices()
 	require.NoError(t, err)
-	require.True(t, slices.ContainsFunc(all, func(d Device) bool { return d.ID == phone && d.Removed }))
+	require.True(t, slices.ContainsFunc(all, func(d Device) bool { return d.ID == phone && d.Removed && !d.RemovedAt.IsZero() }))
 }
