@@ -183,7 +183,7 @@ func (a *Agent) RenameDevice(id ledger.DeviceID, name string) (Device, error) {
 
 // RemoveDevice removes a device from the book for ever, on all devices: what it writes later
 // does not count. It cannot take back what the device has: the book until now, the keys that
-// open messages, which RemoveDevice replaces at the next publication, and the identity key if
+// open messages, which RemoveDevice replaces, and the identity key if
 // it holds that: only [Agent.Rotate] makes that worthless.
 func (a *Agent) RemoveDevice(id ledger.DeviceID) (Device, error) {
 	if _, err := a.device(id); err != nil {
@@ -195,6 +195,12 @@ func (a *Agent) RemoveDevice(id ledger.DeviceID) (Device, error) {
 	}
 	if err := a.book.RemoveDevice(key, id); err != nil {
 		return Device{}, err
+	}
+	a.publishing.Lock()
+	_, err = a.home.RenewSealing(a.now(), a.ownEntry(), 0)
+	a.publishing.Unlock()
+	if err != nil {
+		return Device{}, fmt.Errorf("the device is removed, but the keys for messages are not replaced: %w", err)
 	}
 	return a.device(id)
 }
