@@ -249,44 +249,50 @@ func (s *session) item() ([]byte, error) {
 }
 
 // exchange sends what the peer lacks, and receives what it has, at the same time. What
-// can still be received is received after a failure to send.
+// can still be received is received after a failure to send. It returns the first error.
 func (s *session) exchange() error {
-	sent := make(chan error, 1)
+	var first error
+	var once sync.Once
+	fail := func(err error) { once.Do(func() { first = err }) }
+	sent := make(chan struct{})
 	go func() {
-		err := s.send()
-		if errors.Is(err, errWrite) {
-			select {
-			case <-s.merged:
-			case <-s.ended:
+		defer close(sent)
+		if err := s.send(); err != nil {
+			fail(err)
+			if errors.Is(err, errWrite) {
+				s.waitMerged()
 			}
-		}
-		if err != nil {
 			s.conn.Close()
 		}
-		sent <- err
 	}()
 	digest, err := s.receive()
 	if err != nil {
+		fail(err)
 		s.conn.Close()
 		close(s.ended)
 	}
-	serr := <-sent
+	<-sent
 	s.More = s.More || s.limited
-	if serr != nil && (err == nil || !errors.Is(serr, errWrite) && !errors.Is(serr, errEnded)) {
-		return serr
-	}
-	if err != nil {
-		return err
+	if first != nil {
+		return first
 	}
 	own, err := s.store.digest()
 	s.Equal = err == nil && len(own) > 0 && bytes.Equal(own, digest)
 	return err
 }
 
-var (
-	errWrite = errors.New("sending")
-	errEnded = errors.New("the peer's entries have not arrived")
-)
+// waitMerged waits until all entries of the peer are merged, and reports whether they are.
+func (s *session) waitMerged() bool {
+	select {
+	case <-s.merged:
+		return true
+	case <-s.ended:
+		return false
+	}
+}
+
+// errWrite is part of the errors of the connection while something is sent.
+var errWrite = errors.New("sending")
 
 // send sends the entries that the peer lacks and, when all of its entries are merged, a
 // done.
@@ -333,10 +339,8 @@ func (s *session) send() error {
 		return fmt.Errorf("%w: %w", errWrite, err)
 	}
 	s.Sent += len(next.Entries)
-	select {
-	case <-s.merged:
-	case <-s.ended:
-		return errEnded
+	if !s.waitMerged() {
+		return nil
 	}
 	digest, err := s.store.digest()
 	if err != nil {
