@@ -125,8 +125,9 @@ func (p *Peer) processItems(l *ledger.Ledger) error {
 }
 
 // processHello processes the first item of a round. What the peer states replaces what was
-// known of it, since it may have returned to an earlier state. Of the round that is not
-// acknowledged it shows what the peer stored of it, if the peer had seen it.
+// known of it, since it may have returned to an earlier state. Of a round that is not
+// acknowledged it shows what the peer stored, if the peer had seen it; and if the peer asks,
+// what it states is sent from there, even if some of it is on its way.
 func (p *Peer) processHello(item []byte) error {
 	h, err := parseHello(item)
 	if err != nil {
@@ -137,8 +138,8 @@ func (p *Peer) processHello(item []byte) error {
 	}
 	p.s.Begun, p.s.Heard, p.s.Settled, p.s.Owed = true, true, false, p.s.Owed || h.Ask
 	p.s.Known, p.s.Stated, p.s.Side = h.Heads, h.Heads, h.Side
-	if len(p.s.Sending) > 0 && bytes.Equal(h.Seen, p.s.Sending) {
-		p.s.SendingHeads = []head{}
+	if h.Ask || bytes.Equal(h.Seen, p.s.Sending) {
+		p.s.SendingHeads, p.s.SendingAfter = []head{}, []head{}
 	}
 	p.Result.Side = h.Side
 	return nil

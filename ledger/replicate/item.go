@@ -1,7 +1,6 @@
 package replicate
 
 import (
-	"crypto/sha256"
 	"fmt"
 
 	"github.com/petnames-go/petnames/ledger"
@@ -126,10 +125,4 @@ func fromHeads(heads []head) []ledger.Head {
 		out = append(out, ledger.Head{Device: h.Device, Number: h.Number, Hash: h.Hash})
 	}
 	return out
-}
-
-// hashHeads returns a hash of heads in their order.
-func hashHeads(heads []head) []byte {
-	h := sha256.Sum256(canonical.MustMarshal(heads))
-	return h[:]
 }

@@ -32,38 +32,29 @@ func (p *Peer) Outgoing(l *ledger.Ledger) ([][]byte, error) {
 	if len(p.s.Sending) > 0 {
 		return nil, nil
 	}
-	heads := l.Heads() // before the entries are listed
-	ask, err := p.mustAsk(l)
+	heads := toHeads(l.Heads()) // before the entries are listed
+	state := hashHeads(p.s.Stated, heads)
+	ask, err := p.mustAsk(l, state)
 	if err != nil {
 		return nil, err
 	}
-	list, sent, state, err := p.lacking(l)
+	r, err := p.nextRound(l)
 	if err != nil {
 		return nil, err
 	}
 	offer := p.offerHash()
-	if len(list) == 0 && !ask && !p.s.Owed && bytes.Equal(offer, p.s.Offered) {
+	if r.count == 0 && !ask && !p.s.Owed && bytes.Equal(offer, p.s.Offered) {
 		return nil, nil
 	}
-	stream := appendItem(nil, hello{Kind: kindHello, Version: version, Heads: toHeads(heads), Same: []byte{}, Seen: p.s.Seen, Ask: ask, Side: p.s.Offer})
-	next, size := entries{Kind: kindEntries, State: stateMore, Entries: [][]byte{}}, 0
-	for _, e := range list {
-		next.Entries = append(next.Entries, e)
-		if size += len(e); size >= groupSize {
-			stream = appendItem(stream, next)
-			next.Entries, size = [][]byte{}, 0
-		}
-	}
-	next.State = state
-	stream = appendItem(stream, next)
-	round := roundOf(stream)
-	p.s.Sending, p.s.SendingHeads, p.s.SendingOffer = round, limit(sent.heads()), offer
-	p.s.Owed = false
-	p.Result.Sent += len(list)
 	if ask {
-		p.s.Asked = hashHeads(p.s.Stated)
+		p.s.Asked = state
 	}
-	return cut(channel(l.Book(), l.Device(), p.s.Device), round, stream), nil
+	first := hello{Kind: kindHello, Version: version, Heads: heads, Same: []byte{}, Seen: p.s.Seen, Ask: ask, Side: p.s.Offer}
+	stream := append(appendItem(nil, first), r.stream...)
+	p.s.Sending, p.s.SendingHeads, p.s.SendingAfter, p.s.SendingOffer = roundOf(stream), limit(r.last), limit(r.after), offer
+	p.s.Owed = false
+	p.Result.Sent += r.count
+	return cut(channel(l.Book(), l.Device(), p.s.Device), p.s.Sending, stream), nil
 }
 
 // appendItem appends an item, which is of types that can be encoded, to a stream.
@@ -86,40 +77,66 @@ func cut(channel, round, stream []byte) (out [][]byte) {
 }
 
 // mustAsk reports whether the peer must state its heads, or send what it has: once for each
-// state of the peer that is known.
-func (p *Peer) mustAsk(l *ledger.Ledger) (bool, error) {
-	if bytes.Equal(p.s.Asked, hashHeads(p.s.Stated)) {
+// state of the two devices.
+func (p *Peer) mustAsk(l *ledger.Ledger, state []byte) (bool, error) {
+	if bytes.Equal(p.s.Asked, state) || p.s.Heard && !p.s.Settled {
 		return false, nil
 	}
-	if !p.s.Heard || !p.s.Settled {
-		return !p.s.Heard, nil // what it lacks, or has, is not known yet
+	if !p.s.Heard {
+		return true, nil
 	}
 	lacks, err := l.Lacks(fromHeads(p.s.Stated))
 	return len(lacks) > 0, err
 }
 
-// lacking returns the entries of the next round, and what the peer has after them.
-func (p *Peer) lacking(l *ledger.Ledger) (list [][]byte, sent chains, state uint64, err error) {
-	sent = newChains(fromHeads(p.s.Known))
+// hashHeads returns a hash of the heads of both devices.
+func hashHeads(peer, own []head) []byte {
+	h := sha256.Sum256(canonical.MustMarshal([][]head{peer, own}))
+	return h[:]
+}
+
+// round is the entries of a round.
+type round struct {
+	count  int
+	stream []byte        // of items
+	last   []ledger.Head // of each log, the last one
+	after  []ledger.Head // the known heads that the entries follow on
+}
+
+// nextRound returns what the peer lacks, as far as it is known and one round has.
+func (p *Peer) nextRound(l *ledger.Ledger) (r round, err error) {
+	known, last := newChains(fromHeads(p.s.Known)), chains{}
+	next, size, total := entries{Kind: kindEntries, State: stateMore, Entries: [][]byte{}}, 0, 0
+	state := uint64(stateLast)
 	if !p.s.Heard {
-		return nil, sent, stateLimited, nil
+		state = stateLimited
 	}
-	size := 0
 	for e, err := range l.Missing(fromHeads(p.s.Known)) {
 		if err != nil {
-			return nil, nil, 0, err
+			return r, err
 		}
-		if size >= roundSize {
-			return list, sent, stateLimited, nil
+		if state == stateLimited || total >= roundSize {
+			state = stateLimited
+			break
 		}
 		h, prev, err := l.Identify(e)
 		if err != nil {
-			return nil, nil, 0, err
+			return r, err
 		}
-		sent.add(h, prev)
-		list, size = append(list, e), size+len(e)
+		if before, found := known[prev]; found {
+			r.after = append(r.after, before)
+		}
+		last.add(h, prev)
+		next.Entries = append(next.Entries, e)
+		r.count, total = r.count+1, total+len(e)
+		if size += len(e); size >= groupSize {
+			r.stream = appendItem(r.stream, next)
+			next.Entries, size = [][]byte{}, 0
+		}
 	}
-	return list, sent, stateLast, nil
+	next.State = state
+	r.stream, r.last = appendItem(r.stream, next), last.heads()
+	return r, nil
 }
 
 // Acknowledged states that the peer has processed all messages that Outgoing returned.
@@ -130,11 +147,14 @@ func (p *Peer) Acknowledged() {
 		return
 	}
 	known := newChains(fromHeads(p.s.Known))
+	for _, h := range p.s.SendingAfter {
+		delete(known, h.Hash)
+	}
 	for _, h := range fromHeads(p.s.SendingHeads) {
 		known[h.Hash] = h
 	}
 	p.s.Known, p.s.Offered = limit(known.heads()), p.s.SendingOffer
-	p.s.Sending, p.s.SendingHeads, p.s.SendingOffer = []byte{}, []head{}, []byte{}
+	p.s.Sending, p.s.SendingHeads, p.s.SendingAfter, p.s.SendingOffer = []byte{}, []head{}, []head{}, []byte{}
 }
 
 // limit returns heads for a list in a Peer. What is over its bound only costs entries that

@@ -52,11 +52,12 @@ type peerState struct {
 	Stated  []head // by its last hello
 	Heard   bool   // it has stated its heads
 	Settled bool   // its last round is over, and had all that it would send
-	Asked   []byte // the hash of Stated when it was asked for a round; empty: it was not
+	Asked   []byte // the hash of Stated and the own heads when it was asked for a round; empty: it was not
 	Owed    bool   // it asked for a round
 
 	Sending      []byte // the round that is not acknowledged; empty: none
-	SendingHeads []head // Known, with the entries of that round; empty if its hello shows what it has of them
+	SendingHeads []head // the last entries of that round; empty if a hello shows what the peer has of them
+	SendingAfter []head // of Known, those that they follow on
 	SendingOffer []byte // the hash of its side data
 
 	Round   []byte // that is partly received; empty: none
@@ -77,7 +78,7 @@ var stateBounds = canonical.Bounds{Size: 1 << 20, Elements: 1 << 14, Pairs: 16}
 // NewPeer returns the state of an exchange that has not begun.
 func NewPeer(device ledger.DeviceID) *Peer {
 	p := &Peer{Result: Result{Peer: device}}
-	p.s = peerState{Format: version, Device: device, Known: []head{}, Stated: []head{}, Asked: []byte{}, SendingHeads: []head{},
+	p.s = peerState{Format: version, Device: device, Known: []head{}, Stated: []head{}, Asked: []byte{}, SendingHeads: []head{}, SendingAfter: []head{},
 		Sending: []byte{}, SendingOffer: []byte{}, Round: []byte{}, Stream: []byte{}, Seen: []byte{}, Skipped: []byte{},
 		Offer: []byte{}, Offered: []byte{}, Side: []byte{}}
 	return p

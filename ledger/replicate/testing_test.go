@@ -58,8 +58,9 @@ type device struct {
 }
 
 func newDevice(t testing.TB, l *ledger.Ledger, name, path string) *device {
-	t.Cleanup(func() { _ = l.Close() })
-	return &device{l, testKey(name), path}
+	d := &device{l, testKey(name), path}
+	t.Cleanup(func() { _ = d.Close() })
+	return d
 }
 
 // book returns a book with these devices, each with what the first one has.
@@ -101,15 +102,11 @@ func joinEntries(t testing.TB, name string, entries [][]byte) *device {
 
 // copyOf returns a copy of a device, as of a home that was copied with its key.
 func copyOf(t testing.TB, d *device) *device {
-	require.NoError(t, d.Close())
-	content, err := os.ReadFile(d.path)
-	require.NoError(t, err)
-	path := filepath.Join(t.TempDir(), "copy")
-	require.NoError(t, os.WriteFile(path, content, 0o600))
-	d.Ledger = reopen(t, d.key, d.path)
-	l := reopen(t, d.key, path)
-	t.Cleanup(func() { _ = l.Close(); _ = d.Close() })
-	return &device{l, d.key, path}
+	c := &device{nil, d.key, filepath.Join(t.TempDir(), "copy")}
+	require.NoError(t, os.WriteFile(c.path, snapshot(t, d), 0o600))
+	c.Ledger = reopen(t, c.key, c.path)
+	t.Cleanup(func() { _ = c.Close() })
+	return c
 }
 
 func reopen(t testing.TB, key ed25519.PrivateKey, path string) *ledger.Ledger {
@@ -193,4 +190,20 @@ func syncBoth(t require.TestingT, a, b *device) (dialled, accepted Result) {
 	require.NoError(t, d.err)
 	require.NoError(t, ac.err)
 	return d.Result, ac.Result
+}
+
+// snapshot returns the file of a device, as of a backup.
+func snapshot(t testing.TB, d *device) []byte {
+	require.NoError(t, d.Close())
+	content, err := os.ReadFile(d.path)
+	require.NoError(t, err)
+	d.Ledger = reopen(t, d.key, d.path)
+	return content
+}
+
+// restore replaces the file of a device by one of a backup.
+func restore(t testing.TB, d *device, content []byte) {
+	require.NoError(t, d.Close())
+	require.NoError(t, os.WriteFile(d.path, content, 0o600))
+	d.Ledger = reopen(t, d.key, d.path)
 }
