@@ -37,7 +37,10 @@ var mayImport = map[string][]string{
 	"dht/share":       {},
 
 	"ledger/durable":             {},
-	"ledger/folder":              {"ledger", "ledger/durable", "pointer", "pointer/canonical"},
+	"ledger/folder":              {"ledger", "ledger/durable", "ledger/internal/bytestring", "ledger/internal/x25519", "pointer", "pointer/canonical"},
+	"ledger/internal/bytestring": {"pointer/canonical"},
+	"ledger/internal/x25519":     {"ledger"},
+	"ledger/replicate":           {"ledger", "ledger/internal/bytestring", "ledger/internal/x25519", "pointer", "pointer/canonical"},
 	"ledger/durable/durabletest": {"ledger/durable"},
 
 	"petname":              {"dht", "ledger", "pointer", "petname/introduce", "petname/mutual", "petname/name", "pointer/canonical"},

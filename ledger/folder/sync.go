@@ -19,6 +19,7 @@ import (
 
 	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/ledger/durable"
+	"github.com/petnames-go/petnames/ledger/internal/x25519"
 	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
@@ -92,7 +93,7 @@ var bounds = canonical.Bounds{Elements: maxFiles, Pairs: 16}
 //
 // After an error the entries that were merged stay merged, and the next call continues.
 func Sync(l *ledger.Ledger, device ed25519.PrivateKey, dir string, o Options) (Result, error) {
-	private, err := montgomeryPrivate(device)
+	private, err := x25519.Private(device)
 	if err != nil {
 		return Result{}, err
 	}
