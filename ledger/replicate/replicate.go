@@ -35,6 +35,9 @@ type Options struct {
 	// Offer is sent to the peer, beside the entries: at most 64 KiB.
 	Offer []byte
 
+	// OfferTo returns the Offer for the peer, whose key is verified; nil: Offer is sent.
+	OfferTo func(peer ledger.DeviceID) ([]byte, error)
+
 	// Receive is called with the peer's Offer, empty or not, after the peer's entries are
 	// merged, and before that is acknowledged. After an error of it the call fails with
 	// that error, and the peer does not count its entries as received.

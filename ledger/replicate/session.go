@@ -183,6 +183,9 @@ func (s *session) until(ctx context.Context, fn func() error) error {
 
 // helloFirst sends the hello of the dialling device, and reads the other one.
 func (s *session) helloFirst() error {
+	if err := s.makeOffer(); err != nil {
+		return err
+	}
 	own := s.hello()
 	if err := s.sendHello(own); err != nil {
 		return err
@@ -196,6 +199,9 @@ func (s *session) helloSecond() error {
 	if err := s.readHello(nil); err != nil {
 		return err
 	}
+	if err := s.makeOffer(); err != nil {
+		return err
+	}
 	own := s.hello()
 	own.Same = make([]byte, (len(s.peer.Heads)+7)/8)
 	for i, h := range s.peer.Heads {
@@ -205,6 +211,17 @@ func (s *session) helloSecond() error {
 		}
 	}
 	return s.sendHello(own)
+}
+
+// makeOffer sets the offer for the peer, which is known.
+func (s *session) makeOffer() (err error) {
+	if s.o.OfferTo == nil {
+		return nil
+	}
+	if s.o.Offer, err = s.o.OfferTo(s.Peer); err != nil {
+		return err
+	}
+	return checkOffer(s.o.Offer)
 }
 
 func (s *session) hello() hello {

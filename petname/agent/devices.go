@@ -160,6 +160,10 @@ func (a *Agent) AwaitDevice(ctx context.Context, id string) (Device, error) {
 // Devices returns the devices of the owner, including removed ones.
 func (a *Agent) Devices() ([]Device, error) { return a.book.Devices() }
 
+// Digest returns a hash of the entries of the book that count: two devices with equal ones
+// have the same book. See [ledger.Ledger.Digest].
+func (a *Agent) Digest() (ledger.Hash, error) { return a.book.Ledger().Digest() }
+
 // device returns a device by its ID.
 func (a *Agent) device(id ledger.DeviceID) (Device, error) {
 	all, err := a.book.Devices()
@@ -285,33 +289,45 @@ func JoinBook(ctx context.Context, dir string, j DeviceJoin, o Options) (*Agent,
 	if a, err = Open(ctx, dir, o); err != nil {
 		return fail(err)
 	}
-	joined.Names, err = a.book.Count()
-	return a, joined, err
+	if len(joined.addresses) > 0 {
+		err = a.setDeviceAddresses(joined.inviter, joined.addresses)
+	}
+	if err == nil {
+		joined.Names, err = a.book.Count()
+	}
+	return a, joined.JoinedBook, err
+}
+
+// madeHome is what joinBook made.
+type madeHome struct {
+	JoinedBook
+	inviter   ledger.DeviceID
+	addresses [][]byte // of it
 }
 
 // joinBook pairs, receives the book, and makes the home in dir. The agent is that of the
 // provisional home.
-func (a *Agent) joinBook(ctx context.Context, dir string, j DeviceJoin, paired *bool) (JoinedBook, error) {
+func (a *Agent) joinBook(ctx context.Context, dir string, j DeviceJoin, paired *bool) (madeHome, error) {
 	ex, err := a.exchange()
 	if err != nil {
-		return JoinedBook{}, err
+		return madeHome{}, err
 	}
 	if *paired, err = ex.HasInviter(); err != nil {
-		return JoinedBook{}, err
+		return madeHome{}, err
 	}
 	if err := a.Join(ctx, j.Networks...); err != nil {
-		return JoinedBook{}, err
+		return madeHome{}, err
 	}
 	text := j.Name
 	if host, err := os.Hostname(); text == "" && err == nil {
 		text = host
 	}
 	if err := a.book.SetNickname(text); err != nil && j.Name != "" {
-		return JoinedBook{}, err
+		return madeHome{}, err
 	}
 	key, err := a.key()
 	if err != nil {
-		return JoinedBook{}, err
+		return madeHome{}, err
 	}
 	inviter, handed, entries, err := ex.JoinBook(ctx, key, j.Invitation, func(p exchange.JoinProgress) {
 		*paired = true
@@ -320,19 +336,19 @@ func (a *Agent) joinBook(ctx context.Context, dir string, j DeviceJoin, paired *
 		}
 	})
 	if err != nil {
-		return JoinedBook{}, err
+		return madeHome{}, err
 	}
 	*paired = true
 	id, err := home.ParseHandover(handed.Identity)
 	if err != nil {
-		return JoinedBook{}, err
+		return madeHome{}, err
 	}
 	if id.Pointer != inviter {
-		return JoinedBook{}, fmt.Errorf("the device of %s handed over the identity of %s", inviter, id.Pointer)
+		return madeHome{}, fmt.Errorf("the device of %s handed over the identity of %s", inviter, id.Pointer)
 	}
 	config, err := a.home.Config()
 	if err != nil {
-		return JoinedBook{}, err
+		return madeHome{}, err
 	}
 	in := home.Handed{Identity: handed.Identity, Sealing: handed.Sealing, Creator: handed.Creator, Config: config, Entries: entries}
 	for i, b := range handed.Former {
@@ -344,8 +360,9 @@ func (a *Agent) joinBook(ctx context.Context, dir string, j DeviceJoin, paired *
 		}
 	}
 	if _, err := home.FinishJoin(dir, in); err != nil {
-		return JoinedBook{}, err
+		return madeHome{}, err
 	}
 	device, _ := a.Pointer().Ed25519()
-	return JoinedBook{Pointer: id.Pointer, Device: ledger.DeviceID(device), WithKey: !id.KeyElsewhere}, nil
+	made := JoinedBook{Pointer: id.Pointer, Device: ledger.DeviceID(device), WithKey: !id.KeyElsewhere}
+	return madeHome{made, handed.Inviter, handed.Addresses}, nil
 }

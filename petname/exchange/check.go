@@ -9,6 +9,7 @@ import (
 
 	"github.com/petnames-go/petnames/dht/drop"
 	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/ledger/replicate"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/introduce"
 	"github.com/petnames-go/petnames/petname/mutual"
@@ -44,7 +45,7 @@ func MigrateRow(local *ledger.View, row ledger.BoltRow) error {
 func Check(book *petname.Book) (problems []error) {
 	err := book.Ledger().ReadLocal(func(local *ledger.View) error {
 		for _, table := range []string{tableChannels, tableQueue, tableRotation, tableIntroductions, tableInvitations, tableUsedCodes, tableKnown, tableInvitees,
-			tableIntroducers, tableOutbox, tableShared, tableRequests, tableDenials, tableMessageCounts, tableAdmissions, tableNewcomers, tableDeviceChannels, tableJoining, tableFormer, tableFormerQueue} {
+			tableIntroducers, tableOutbox, tableShared, tableRequests, tableDenials, tableMessageCounts, tableAdmissions, tableNewcomers, tableDeviceChannels, tableJoining, tableSyncChannels, tableSyncPeers, tableFormer, tableFormerQueue} {
 			for row, err := range local.Scan(table, nil) {
 				if err != nil {
 					return err
@@ -112,7 +113,9 @@ func checkRow(table string, key, value []byte) error {
 		return canonical.Unmarshal(value, new(wireAdmission), canonical.Bounds{})
 	case tableNewcomers:
 		return belongs(len(key) == len(ledger.DeviceID{}), canonical.Unmarshal(value, new(wireNewcomer), canonical.Bounds{}))
-	case tableDeviceChannels:
+	case tableSyncPeers:
+		return belongs(len(key) == len(ledger.DeviceID{}), new(replicate.Peer).UnmarshalBinary(value))
+	case tableDeviceChannels, tableSyncChannels:
 		_, err := drop.Owner(value)
 		return err
 	case tableJoining:

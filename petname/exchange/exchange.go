@@ -3,6 +3,7 @@ package exchange
 import (
 	"context"
 	"crypto"
+	"crypto/ed25519"
 	"crypto/hpke"
 	"crypto/rand"
 	"errors"
@@ -33,6 +34,11 @@ type Config struct {
 	// Handover returns what a device that is admitted receives beside the entries of the book:
 	// all but Identity, Creator and Inviter. Nil: no device can be admitted.
 	Handover func(NewDevice) (Handover, error)
+	// DeviceKey is the key of this device, for SyncDevice. OfferDevice returns what another
+	// device receives beside the entries, and ReceiveFromDevice receives it; both may be nil.
+	DeviceKey         ed25519.PrivateKey
+	OfferDevice       func(ledger.DeviceID) ([]byte, error)
+	ReceiveFromDevice func(ledger.DeviceID, []byte) error
 	// UnknownSenders reports whether to fetch the request mailbox, and the difficulty
 	// that stamps must have; nil: never. The peers that store its records learn the IP
 	// address that reads it: see package request.

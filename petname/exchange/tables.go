@@ -39,6 +39,11 @@ const (
 	tableDeviceQueue    = "device queue"    // the same ‖ number (8 bytes) → message of the channel
 	tableJoining        = "joining"         // keyInviter → wireInviter; "chunk" ‖ index (8 bytes) → part of what is handed over
 
+	// The channels between the devices of the book.
+	tableSyncChannels = "sync channels" // device → head of the channel's state
+	tableSyncQueue    = "sync queue"    // device ‖ number (8 bytes) → message of the channel
+	tableSyncPeers    = "sync peers"    // device → state of the exchange of entries
+
 	// The channels of earlier keys of the owner.
 	tableFormer      = "former"       // party ‖ earlier pointer of the owner → time until which it is polled (8 bytes, ms since 1970) ‖ head
 	tableFormerQueue = "former queue" // the same ‖ number (8 bytes) → message

@@ -159,6 +159,11 @@ func (h Home) removeJoining() error {
 	return os.RemoveAll(h.path(joiningDir))
 }
 
+// IdentityFile returns the content of identity.key.
+func (h Home) IdentityFile() ([]byte, error) {
+	return durable.ReadFile(h.path(identityFile), maxKeyFile)
+}
+
 // SealingFile returns the content of sealing.key, for another device of the owner.
 func (h Home) SealingFile() ([]byte, error) {
 	s, err := h.Sealing()
