@@ -16,7 +16,7 @@ import (
 func (a *app) deviceVerb() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:        "device",
-		SuggestFor: []string{"devices", "sync"},
+		SuggestFor: []string{"devices"},
 		Short:      "Use your book on several devices",
 		Long: `Your book can be on several devices. Each can change it, also offline, and none
 loses what another one wrote. A device joins with a code or a link that a device

@@ -269,6 +269,8 @@ func classify(err error) *failure {
 		return set("usage", exitUsage, "name the network, as petname device add prints it:\npetname device join CODE --join NETWORK")
 	case errors.Is(err, agent.ErrNewerDevice):
 		return set("newer", exitFailure, "install the newest version here")
+	case errors.Is(err, agent.ErrNoDevices):
+		return set("no_devices", exitNotFound, "petname device add")
 	case errors.Is(err, petname.ErrDeviceRemoved):
 		return set("removed", exitConflict, "petname device list")
 	case errors.Is(err, home.ErrKeyElsewhere):
