@@ -426,7 +426,7 @@ func (e *Exchange) openDeviceChannel(key crypto.Signer, party pointer.Pointer, s
 	if err != nil {
 		return nil, err
 	}
-	return &channel{c, e.storeFor(addresses), rows}, nil
+	return &channel{Channel: c, store: e.storeFor(addresses), rows: rows}, nil
 }
 
 // WaitDevice waits until the device that accepts an invitation has its book, and returns it.

@@ -169,7 +169,7 @@ func (e *Exchange) openSyncChannel(device ledger.DeviceID) (*channel, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &channel{c, e.storeFor(nil), rows}, nil
+	return &channel{Channel: c, store: e.storeFor(nil), rows: rows}, nil
 }
 
 // syncPeer returns the state of the exchange with a device.

@@ -44,6 +44,9 @@ const (
 	tableSyncQueue    = "sync queue"    // device ‖ number (8 bytes) → message of the channel
 	tableSyncPeers    = "sync peers"    // device → state of the exchange of entries
 
+	tableRecipients = "recipients"    // pointer of the party, or key of a row of tableOutbox → id of the contact that the messages are for
+	tableLeft       = "left channels" // pointer that a contact has left → head of the channel with it, without messages
+
 	// The channels of earlier keys of the owner.
 	tableFormer      = "former"       // party ‖ earlier pointer of the owner → time until which it is polled (8 bytes, ms since 1970) ‖ head
 	tableFormerQueue = "former queue" // the same ‖ number (8 bytes) → message
