@@ -46,8 +46,8 @@
 // rest what the context allows; 1024 heads; side data of 64 KiB; messages of 192 KiB;
 // 256 MiB to receive, over which the call fails, and 192 MiB of entries to send, over which
 // the rest is for the next call ([Result.More]). Entries that build on others that did not
-// come before them are counted, and not kept. So the memory of a call is bounded by about
-// 4 MiB, beside what the ledger uses to merge 1 MiB of entries. Nothing is logged.
+// come before them are counted, and not kept. A call uses less than
+// 10 MiB, with what the ledger uses to merge 1 MiB of entries. Nothing is logged.
 //
 // # Format of a connection
 //

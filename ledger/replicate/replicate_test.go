@@ -212,14 +212,49 @@ func TestANewcomerFetchesTheBook(t *testing.T) {
 	require.Equal(t, len(content), buffer.Len())
 }
 
+// meter samples the heap while bytes are received.
+type meter struct {
+	io.ReadWriteCloser
+	received int
+	most     *uint64
+}
+
+func (m *meter) Read(p []byte) (int, error) {
+	n, err := m.ReadWriteCloser.Read(p)
+	if m.received += n; m.received >= 4<<20 {
+		m.received = 0
+		*m.most = max(*m.most, heap())
+	}
+	return n, err
+}
+
+// The memory of a session does not grow with what it exchanges, in either direction.
+func TestTheMemoryOfASessionIsBounded(t *testing.T) {
+	b := book(t, "laptop", "phone")
+	for range 20 {
+		var bodies []string
+		for i := range 20 {
+			bodies = append(bodies, strings.Repeat(fmt.Sprint(i%10), 40_000))
+		}
+		write(t, b[0], bodies...)
+		write(t, b[1], bodies...)
+	}
+	base, most := heap(), uint64(0)
+	d, a := connect(t, b[0], b[1], Options{}, Options{}, func(conn io.ReadWriteCloser) io.ReadWriteCloser {
+		return &meter{ReadWriteCloser: conn, most: &most}
+	})
+	require.NoError(t, d.err)
+	require.NoError(t, a.err)
+	require.Greater(t, d.Bytes.Received, int64(15<<20))
+	t.Logf("%d MiB each way, %d KiB of the heap", d.Bytes.Received>>20, (int64(most)-int64(base))>>10)
+	require.NotZero(t, most)
+	require.Less(t, int64(most)-int64(base), int64(20<<20)) // of both devices
+}
+
 // The bytes of a session are those of its entries and 200 for each device, whatever the
 // size of the book.
 func TestASessionCostsItsDifference(t *testing.T) {
-	sizes := []int{10, 2000}
-	if lawtest.Long() {
-		sizes = append(sizes, 100_000)
-	}
-	for _, size := range sizes {
+	for _, size := range sizes() {
 		b := book(t, "laptop", "phone")
 		fill(t, b[0], size)
 		all := sizeOf(missing(t, b[0].Ledger, b[1].Heads()))

@@ -292,7 +292,7 @@ func (s *session) waitMerged() bool {
 }
 
 // errWrite is part of the errors of the connection while something is sent.
-var errWrite = errors.New("sending")
+var errWrite = errors.New("writing to the connection")
 
 // send sends the entries that the peer lacks and, when all of its entries are merged, a
 // done.
