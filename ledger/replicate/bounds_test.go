@@ -76,7 +76,7 @@ func TestMalformedItemsEndTheSession(t *testing.T) {
 		"null for a list":    {helloOf(), entries{Kind: kindEntries}},
 		"same of no hello":   {same},
 		"side data too long": {side},
-		"version 0":          {hello{Kind: kindHello, Heads: []head{}, Same: []byte{}, Seen: []byte{}, Side: []byte{}}},
+		"version 0":          {hello{Kind: kindHello, Heads: []head{}, Same: []byte{}, Side: []byte{}}},
 		"no CBOR":            {helloOf(), canonical.Raw{0x82}},
 		"another kind":       {helloOf(), []int{4, 0}},
 		"text":               {"petnames"},

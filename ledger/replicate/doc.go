@@ -66,7 +66,6 @@
 //	hello   = [1, version: 1,
 //	           heads: [* [device: bytes .size 32, number: uint, hash: bytes .size 32]],
 //	           same: bytes,            ; bit i (lowest first): head i of the peer's hello is one as well
-//	           seen: bytes .size (0 / 8), ; in messages: the last round that was received
 //	           ask: bool,              ; in messages: the other device is to send a round
 //	           side: bytes]
 //	entries = [2, state: 0 / 1 / 2,    ; 0: others follow; 1: the last; 2: the last of this call, there are more

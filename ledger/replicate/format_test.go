@@ -19,8 +19,8 @@ func TestTheFormatIsAsItWas(t *testing.T) {
 	zeroes := hex.EncodeToString(make([]byte, 31))
 	hexHead := "83582001" + zeroes + "05" + "582002" + zeroes
 	for want, item := range map[string]any{
-		"87010181" + hexHead + "4103" + "4104" + "f5" + "4105": hello{Kind: kindHello, Version: 1, Heads: []head{h}, Same: []byte{3}, Seen: []byte{4}, Ask: true, Side: []byte{5}},
-		"870101804040f440":            helloOf(),
+		"86010181" + hexHead + "4103" + "f5" + "4105": hello{Kind: kindHello, Version: 1, Heads: []head{h}, Same: []byte{3}, Ask: true, Side: []byte{5}},
+		"8601018040f440":              helloOf(),
 		"8302018241074108":            entriesOf(stateLast, []byte{7}, []byte{8}),
 		"820350" + zeroes[:30] + "09": done{Kind: kindDone, Digest: append(make([]byte, 15), 9)},
 		"8501410141020343040506":      message{Version: 1, Channel: []byte{1}, Round: []byte{2}, Number: 3, Data: []byte{4, 5, 6}},

@@ -144,14 +144,17 @@ func (s *session) until(ctx context.Context, fn func() error) error {
 // helloFirst sends the hello of the dialling device, and reads the other one.
 func (s *session) helloFirst() error {
 	own := s.hello()
-	if err := s.sendHello(own); err != nil {
+	if err := s.out.writeItem(own); err != nil {
+		return err
+	}
+	if err := s.out.flush(); err != nil {
 		return err
 	}
 	return s.readHello(own.Heads)
 }
 
-// helloSecond reads the hello of the dialling device, and sends the other one, which states
-// by their place the heads that both have.
+// helloSecond reads the hello of the dialling device, and writes the other one, which states
+// by their place the heads that both have. It is sent with the first entries.
 func (s *session) helloSecond() error {
 	if err := s.readHello(nil); err != nil {
 		return err
@@ -164,18 +167,11 @@ func (s *session) helloSecond() error {
 			own.Heads = slices.Delete(own.Heads, at, at+1)
 		}
 	}
-	return s.sendHello(own)
+	return s.out.writeItem(own)
 }
 
 func (s *session) hello() hello {
-	return hello{Kind: kindHello, Version: version, Heads: toHeads(s.store.heads()), Same: []byte{}, Seen: []byte{}, Side: append([]byte{}, s.o.Offer...)}
-}
-
-func (s *session) sendHello(h hello) error {
-	if err := s.out.writeItem(h); err != nil {
-		return err
-	}
-	return s.out.flush()
+	return hello{Kind: kindHello, Version: version, Heads: toHeads(s.store.heads()), Same: []byte{}, Side: append([]byte{}, s.o.Offer...)}
 }
 
 // readHello reads the hello of the peer, which may refer to the heads of this one's.
