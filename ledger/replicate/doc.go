@@ -20,7 +20,9 @@
 // the transaction of the channel that carries the messages:
 //
 //	for _, m := range received {
-//		err := p.Incoming(l, m)     // the message is processed, whatever err is
+//		if err := p.Incoming(l, m); err != nil && !replicate.IsRefused(err) {
+//			return err              // of the ledger: the message is processed again later
+//		}
 //	}
 //	if nothingUnderWay {
 //		p.Acknowledged()            // after Incoming of what was received before
@@ -28,15 +30,18 @@
 //	messages, err := p.Outgoing(l)  // none if the other device has everything
 //	save(p, messages)               // in one transaction
 //
+// Two copies of one device, which have the same key, have no session and no messages with
+// each other ([ErrSelf]). They exchange entries through a third device, or a folder.
+//
 // # Security
 //
 // A connection is encrypted and authenticated by Noise_IK_25519_ChaChaPoly_SHA256 (Noise
 // Protocol Framework, revision 34). The static keys are the X25519 forms of the devices'
 // Ed25519 keys (RFC 7748, §4.1). The dialling device knows the other one's key. The
 // accepting device admits only devices that count in its book and are not removed: it
-// closes all other connections without an answer, and they learn nothing. It sends nothing
-// but its half of the handshake before the dialling device has proven that it is not a
-// replay. Of a device that is removed while a session runs, the session ends.
+// closes all other connections without an answer, so that their devices learn nothing. It
+// sends only its half of the handshake before the dialling device has shown that it is no
+// replay. The session of a device ends when the book removes the device.
 //
 // Messages have no protection of their own: the channel encrypts and authenticates them.
 //
@@ -46,8 +51,8 @@
 // rest what the context allows; 1024 heads; side data of 64 KiB; messages of 192 KiB;
 // 256 MiB to receive, over which the call fails, and 192 MiB of entries to send, over which
 // the rest is for the next call ([Result.More]). Entries that build on others that did not
-// come before them are counted, and not kept. So the memory of a call is bounded by about
-// 4 MiB, beside what the ledger uses to merge 1 MiB of entries. Nothing is logged.
+// come before them are counted, and not kept. A call uses less than 10 MiB of memory, with
+// what the ledger uses to merge 1 MiB of entries. Nothing is logged.
 //
 // # Format of a connection
 //
@@ -61,7 +66,6 @@
 //	hello   = [1, version: 1,
 //	           heads: [* [device: bytes .size 32, number: uint, hash: bytes .size 32]],
 //	           same: bytes,            ; bit i (lowest first): head i of the peer's hello is one as well
-//	           seen: bytes .size (0 / 8), ; in messages: the last round that was received
 //	           ask: bool,              ; in messages: the other device is to send a round
 //	           side: bytes]
 //	entries = [2, state: 0 / 1 / 2,    ; 0: others follow; 1: the last; 2: the last of this call, there are more

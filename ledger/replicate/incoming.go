@@ -53,7 +53,7 @@ func (p *Peer) incoming(l *ledger.Ledger, b []byte) error {
 	case current && m.Number < p.s.Next:
 		return nil
 	case m.Number == 0:
-		p.s.Round, p.s.Next, p.s.Begun, p.s.Stream = m.Round, 0, false, []byte{}
+		p.s.Round, p.s.Next, p.s.Begun, p.s.Stream, p.s.Skipped = m.Round, 0, false, []byte{}, []byte{}
 	case bytes.Equal(m.Round, p.s.Skipped):
 		return nil
 	case !current || m.Number > p.s.Next:
@@ -116,7 +116,6 @@ func (p *Peer) processItems(l *ledger.Ledger) error {
 	case over && len(rest) > 0:
 		return broken("a round with bytes after its end")
 	case over:
-		p.s.Seen = p.s.Round
 		p.s.Round, p.s.Next, p.s.Begun, p.s.Stream = []byte{}, 0, false, []byte{}
 	default:
 		p.s.Stream = append([]byte{}, rest...)
@@ -125,20 +124,17 @@ func (p *Peer) processItems(l *ledger.Ledger) error {
 }
 
 // processHello processes the first item of a round. What the peer states replaces what was
-// known of it, since it may have returned to an earlier state. Of a round that is not
-// acknowledged it shows what the peer stored, if the peer had seen it; and if the peer asks,
-// what it states is sent from there, even if some of it is on its way.
+// known of it, since it may have returned to an earlier state. If the peer asks, it gets all
+// that it lacks by this hello, even if some of it is on its way: what it received may have
+// built on entries that it has lost.
 func (p *Peer) processHello(item []byte) error {
 	h, err := parseHello(item)
 	if err != nil {
 		return err
 	}
-	if !p.s.Heard {
-		p.s.Asked = []byte{}
-	}
 	p.s.Begun, p.s.Heard, p.s.Settled, p.s.Owed = true, true, false, p.s.Owed || h.Ask
 	p.s.Known, p.s.Stated, p.s.Side = h.Heads, h.Heads, h.Side
-	if h.Ask || bytes.Equal(h.Seen, p.s.Sending) {
+	if h.Ask {
 		p.s.SendingHeads, p.s.SendingAfter = []head{}, []head{}
 	}
 	p.Result.Side = h.Side

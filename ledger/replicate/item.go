@@ -31,7 +31,6 @@ type hello struct {
 	Version uint64
 	Heads   []head
 	Same    []byte
-	Seen    []byte
 	Ask     bool
 	Side    []byte
 }
@@ -81,7 +80,7 @@ func parseHello(b []byte) (h hello, err error) {
 	if err := canonical.Unmarshal(b, &h, helloBounds); err != nil {
 		return h, broken("a hello that %w", err)
 	}
-	if h.Kind != kindHello || h.Version != version || h.Heads == nil || h.Same == nil || h.Seen == nil || h.Side == nil || len(h.Side) > maxSide {
+	if h.Kind != kindHello || h.Version != version || h.Heads == nil || h.Same == nil || h.Side == nil || len(h.Side) > maxSide {
 		return h, broken("no hello")
 	}
 	return h, nil

@@ -49,7 +49,7 @@ func (p *Peer) Outgoing(l *ledger.Ledger) ([][]byte, error) {
 	if ask {
 		p.s.Asked = state
 	}
-	first := hello{Kind: kindHello, Version: version, Heads: heads, Same: []byte{}, Seen: p.s.Seen, Ask: ask, Side: p.s.Offer}
+	first := hello{Kind: kindHello, Version: version, Heads: heads, Same: []byte{}, Ask: ask, Side: p.s.Offer}
 	stream := append(appendItem(nil, first), r.stream...)
 	p.s.Sending, p.s.SendingHeads, p.s.SendingAfter, p.s.SendingOffer = roundOf(stream), limit(r.last), limit(r.after), offer
 	p.s.Owed = false

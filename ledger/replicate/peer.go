@@ -64,7 +64,6 @@ type peerState struct {
 	Next    uint64 // number of its next message
 	Begun   bool   // its hello is processed
 	Stream  []byte // an item of it that is partly received
-	Seen    []byte // the last one that was received completely
 	Skipped []byte // one of which the rest is passed over
 
 	Offer   []byte // side data for the peer
@@ -79,7 +78,7 @@ var stateBounds = canonical.Bounds{Size: 1 << 20, Elements: 1 << 14, Pairs: 16}
 func NewPeer(device ledger.DeviceID) *Peer {
 	p := &Peer{Result: Result{Peer: device}}
 	p.s = peerState{Format: version, Device: device, Known: []head{}, Stated: []head{}, Asked: []byte{}, SendingHeads: []head{}, SendingAfter: []head{},
-		Sending: []byte{}, SendingOffer: []byte{}, Round: []byte{}, Stream: []byte{}, Seen: []byte{}, Skipped: []byte{},
+		Sending: []byte{}, SendingOffer: []byte{}, Round: []byte{}, Stream: []byte{}, Skipped: []byte{},
 		Offer: []byte{}, Offered: []byte{}, Side: []byte{}}
 	return p
 }

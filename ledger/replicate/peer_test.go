@@ -224,7 +224,7 @@ func TestRepeatedMessagesAreHarmless(t *testing.T) {
 		p.requireSilence(3)
 	}
 	// Each message twice.
-	write(t, b[0], strings.Repeat("y", 50_000))
+	write(t, b[0], strings.Repeat("y", 10_000)+strings.Repeat("z", 40_000))
 	p.send(0)
 	var twice [][]byte
 	for _, m := range p.queue[0] {
@@ -281,6 +281,57 @@ func TestARestoredBackupConverges(t *testing.T) {
 		p.settle()
 		p.requireSilence(3)
 	}
+}
+
+// A device that returned to a backup while a round was on its way asks for what that round
+// builds on, and receives all of it.
+func TestARoundThatBuildsOnLostEntriesIsSentAgain(t *testing.T) {
+	b := book(t, "laptop", "phone")
+	p := newPair(t, b[0], b[1])
+	p.settle()
+	ledgerFile, state := snapshot(t, b[1]), p.state[1]
+	write(t, b[0], "a")
+	p.settle()
+	write(t, b[0], "b")
+	p.send(0)
+	restore(t, b[1], ledgerFile)
+	p.state[1] = state
+	require.Equal(t, 1, p.deliver(0, 1000).Waiting)
+	p.send(1)
+	p.deliver(1, 1000)
+	p.settle()
+	require.Equal(t, digest(t, b[0]), digest(t, b[1]))
+}
+
+// After an error of the ledger a message is processed again.
+func TestAnErrorOfTheLedgerLosesNoMessage(t *testing.T) {
+	b := book(t, "laptop", "phone")
+	p := newPair(t, b[0], b[1])
+	p.settle()
+	write(t, b[0], "a")
+	p.send(0)
+	peer := p.load(1)
+	require.NoError(t, b[1].Close())
+	err := peer.Incoming(b[1].Ledger, p.queue[0][0])
+	require.Error(t, err)
+	require.False(t, IsRefused(err))
+	p.store(1, peer)
+	b[1].Ledger = reopen(t, b[1].key, b[1].path)
+	p.settle()
+	require.Equal(t, digest(t, b[0]), digest(t, b[1]))
+}
+
+// What is known of a peer does not grow with the rounds that it acknowledges.
+func TestTheStateOfAPeerDoesNotGrow(t *testing.T) {
+	b := book(t, "laptop", "phone")
+	p := newPair(t, b[0], b[1])
+	p.settle()
+	for i := range 20 {
+		write(t, b[0], fmt.Sprint(i))
+		p.send(0)
+		p.deliver(0, 1000)
+	}
+	require.Less(t, len(p.state[0]), 600)
 }
 
 // The devices of a fork, of which one has a branch that the other lacks, converge.

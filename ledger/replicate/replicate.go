@@ -39,8 +39,8 @@ type Options struct {
 	OfferTo func(peer ledger.DeviceID) ([]byte, error)
 
 	// Receive is called with the peer's Offer, empty or not, after the peer's entries are
-	// merged, and before that is acknowledged. After an error of it the call fails with
-	// that error, and the peer does not count its entries as received.
+	// merged, and before that is acknowledged. If it returns an error, the call returns that
+	// error, and the call of the peer fails.
 	Receive func(peer ledger.DeviceID, side []byte) error
 
 	maxReceive int64 // for tests; 0: the bound of the package
@@ -52,7 +52,7 @@ type Result struct {
 	Peer     ledger.DeviceID // zero if the peer did not prove it
 	Received int             // new entries that count; of a Fetch all that were written
 	Sent     int             // entries
-	Waiting  int             // received entries that build on others that are not here: call again
+	Waiting  int             // received entries that build on others that are not here: a later call may bring those
 	More     bool            // one of the two has more to send than one call does: call again
 	Equal    bool            // the same entries count on both, as each stated at the end
 	Side     []byte          // the peer's Offer

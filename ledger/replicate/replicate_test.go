@@ -3,6 +3,7 @@ package replicate
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
 
@@ -56,6 +58,43 @@ func TestAnErrorOfReceiveEndsTheSession(t *testing.T) {
 	require.Error(t, d.err)
 	require.False(t, d.Equal)
 	require.Equal(t, digest(t, b[0]), digest(t, b[1]))
+}
+
+// Entries are acknowledged when they are merged and Receive has returned, and not before.
+func TestNothingIsAcknowledgedBeforeItIsReceived(t *testing.T) {
+	b := book(t, "laptop", "phone")
+	write(t, b[1], "a")
+	list := missing(t, b[1].Ledger, b[0].Heads())
+	synctest.Test(t, func(t *testing.T) {
+		acknowledged := make(chan struct{})
+		a := attack(t, "phone", b[0], Options{Receive: func(ledger.DeviceID, []byte) error {
+			synctest.Wait()
+			select {
+			case <-acknowledged:
+				return errors.New("it was acknowledged")
+			default:
+				return nil
+			}
+		}})
+		require.NoError(t, a.sendItems(helloOf()))
+		go func() {
+			defer close(acknowledged)
+			for {
+				item, err := a.item()
+				if err != nil {
+					return
+				}
+				if _, err := parseDone(item); err == nil {
+					return
+				}
+			}
+		}()
+		require.NoError(t, a.sendItems(entriesOf(stateLast, list...), done{Kind: kindDone, Digest: []byte{}}))
+		r := <-a.accepted
+		require.NoError(t, r.err)
+		require.Equal(t, 1, r.Received)
+		<-acknowledged
+	})
 }
 
 func TestAnOfferIsBounded(t *testing.T) {
@@ -197,11 +236,18 @@ func TestANewcomerFetchesTheBook(t *testing.T) {
 	}
 	phone := joinEntries(t, "phone", entries)
 	require.Equal(t, digest(t, b[0]), digest(t, phone))
-	// Again: nothing is missing.
+	// Again: nothing is missing, and what is torn is cut off.
+	_, err = file.Write([]byte("\x59\x01\x00torn"))
+	require.NoError(t, err)
 	r := fetch(file, 1<<20)
 	require.NoError(t, r.err)
 	require.Zero(t, r.Received)
 	require.Equal(t, "side", string(r.Side))
+	_, err = file.Seek(0, io.SeekStart)
+	require.NoError(t, err)
+	for _, err := range Read(file) {
+		require.NoError(t, err)
+	}
 	// Without the methods of a file, all is written.
 	var buffer bytes.Buffer
 	r = fetch(&buffer, 1<<20)
@@ -212,15 +258,52 @@ func TestANewcomerFetchesTheBook(t *testing.T) {
 	require.Equal(t, len(content), buffer.Len())
 }
 
+// meter samples the heap while bytes are received.
+type meter struct {
+	io.ReadWriteCloser
+	received int
+	most     *uint64
+}
+
+func (m *meter) Read(p []byte) (int, error) {
+	n, err := m.ReadWriteCloser.Read(p)
+	if m.received += n; m.received >= 4<<20 {
+		m.received = 0
+		*m.most = max(*m.most, heap())
+	}
+	return n, err
+}
+
+// The memory of a session does not grow with what it exchanges, in either direction.
+func TestTheMemoryOfASessionIsBounded(t *testing.T) {
+	b := book(t, "laptop", "phone")
+	for range 20 {
+		var bodies []string
+		for i := range 20 {
+			bodies = append(bodies, strings.Repeat(fmt.Sprint(i%10), 40_000))
+		}
+		write(t, b[0], bodies...)
+		write(t, b[1], bodies...)
+	}
+	base, most := heap(), uint64(0)
+	d, a := connect(t, b[0], b[1], Options{}, Options{}, func(conn io.ReadWriteCloser) io.ReadWriteCloser {
+		return &meter{ReadWriteCloser: conn, most: &most}
+	})
+	require.NoError(t, d.err)
+	require.NoError(t, a.err)
+	require.Greater(t, d.Bytes.Received, int64(15<<20))
+	t.Logf("%d MiB each way, %d KiB of the heap", d.Bytes.Received>>20, (int64(most)-int64(base))>>10)
+	require.NotZero(t, most)
+	require.Less(t, int64(most)-int64(base), int64(20<<20)) // of both devices
+}
+
 // The bytes of a session are those of its entries and 200 for each device, whatever the
 // size of the book.
 func TestASessionCostsItsDifference(t *testing.T) {
-	sizes := []int{10, 2000}
-	if lawtest.Long() {
-		sizes = append(sizes, 100_000)
-	}
-	for _, size := range sizes {
+	for _, size := range sizes() {
 		b := book(t, "laptop", "phone")
+		write(t, b[1], "of phone")
+		syncBoth(t, b[0], b[1])
 		fill(t, b[0], size)
 		all := sizeOf(missing(t, b[0].Ledger, b[1].Heads()))
 		first, took := measured(t, b[0], b[1])

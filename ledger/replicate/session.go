@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"slices"
 	"sync"
 	"time"
@@ -77,45 +76,6 @@ func privateKey(l *ledger.Ledger, device ed25519.PrivateKey) (key *ecdh.PrivateK
 	return key, err
 }
 
-// store is what a session reads and writes: a ledger, or a file of a Fetch.
-type store interface {
-	heads() []ledger.Head
-	missing(heads []ledger.Head) iter.Seq2[[]byte, error]
-	merge(entries [][]byte) (added, waiting int, reported, err error)
-	digest() ([]byte, error)
-	admits() error // nil while the peer may receive entries
-}
-
-// ledgerStore is the store of a device that has a ledger.
-type ledgerStore struct {
-	*ledger.Ledger
-	peer ledger.DeviceID
-}
-
-func (l ledgerStore) heads() []ledger.Head { return l.Heads() }
-
-func (l ledgerStore) missing(heads []ledger.Head) iter.Seq2[[]byte, error] { return l.Missing(heads) }
-
-func (l ledgerStore) merge(entries [][]byte) (added, waiting int, reported, err error) {
-	added, left, err := l.MergePart(slices.Values(entries))
-	if errors.Is(err, ledger.ErrFork) || errors.Is(err, ledger.ErrRefused) {
-		reported, err = err, nil
-	}
-	return added, len(left), reported, err
-}
-
-func (l ledgerStore) digest() ([]byte, error) {
-	h, err := l.Digest()
-	return h[:digestSize], err
-}
-
-func (l ledgerStore) admits() error {
-	if !admitted(l.Ledger, l.peer) {
-		return ErrNotAdmitted
-	}
-	return nil
-}
-
 // session is one Dial, Accept or Fetch.
 type session struct {
 	Result
@@ -132,7 +92,7 @@ type session struct {
 	ended   chan struct{} // closed when that has failed
 }
 
-// onceCloser closes a connection once, from whichever goroutine.
+// onceCloser closes a connection once, from any goroutine.
 type onceCloser struct {
 	io.ReadWriteCloser
 	once sync.Once
@@ -187,14 +147,17 @@ func (s *session) helloFirst() error {
 		return err
 	}
 	own := s.hello()
-	if err := s.sendHello(own); err != nil {
+	if err := s.out.writeItem(own); err != nil {
+		return err
+	}
+	if err := s.out.flush(); err != nil {
 		return err
 	}
 	return s.readHello(own.Heads)
 }
 
-// helloSecond reads the hello of the dialling device, and sends the other one, which states
-// by their place the heads that both have.
+// helloSecond reads the hello of the dialling device, and writes the other one, which states
+// by their place the heads that both have. It is sent with the first entries.
 func (s *session) helloSecond() error {
 	if err := s.readHello(nil); err != nil {
 		return err
@@ -210,7 +173,7 @@ func (s *session) helloSecond() error {
 			own.Heads = slices.Delete(own.Heads, at, at+1)
 		}
 	}
-	return s.sendHello(own)
+	return s.out.writeItem(own)
 }
 
 // makeOffer sets the offer for the peer, which is known.
@@ -225,14 +188,7 @@ func (s *session) makeOffer() (err error) {
 }
 
 func (s *session) hello() hello {
-	return hello{Kind: kindHello, Version: version, Heads: toHeads(s.store.heads()), Same: []byte{}, Seen: []byte{}, Side: append([]byte{}, s.o.Offer...)}
-}
-
-func (s *session) sendHello(h hello) error {
-	if err := s.out.writeItem(h); err != nil {
-		return err
-	}
-	return s.out.flush()
+	return hello{Kind: kindHello, Version: version, Heads: toHeads(s.store.heads()), Same: []byte{}, Side: append([]byte{}, s.o.Offer...)}
 }
 
 // readHello reads the hello of the peer, which may refer to the heads of this one's.
@@ -309,7 +265,7 @@ func (s *session) waitMerged() bool {
 }
 
 // errWrite is part of the errors of the connection while something is sent.
-var errWrite = errors.New("sending")
+var errWrite = errors.New("writing to the connection")
 
 // send sends the entries that the peer lacks and, when all of its entries are merged, a
 // done.
