@@ -1,6 +1,7 @@
 package exchange
 
 import (
+	"crypto/ed25519"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/mutual"
 	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 )
@@ -38,7 +40,13 @@ func (p *person) believesIn(t testing.TB, book func() *petname.Book, victim, thi
 	require.NoError(t, err)
 	next, err := pointer.Commit(thief.key.Public())
 	require.NoError(t, err)
-	step, err := pointer.Succeed(before.Pointer, thief.key, pointer.Commitment{}, testKey(victim.name)) // stolen
+	var stolen ed25519.PrivateKey
+	for _, of := range []string{"bob", "carol"} {
+		if pointerOf(of) == before.Pointer {
+			stolen = testKey(of)
+		}
+	}
+	step, err := pointer.Succeed(before.Pointer, thief.key, pointer.Commitment{}, stolen)
 	require.NoError(t, err)
 	n, err := name.Parse(victim.name)
 	require.NoError(t, err)
@@ -163,6 +171,83 @@ func TestMessagesInTheChannelOfAThiefComeBack(t *testing.T) {
 	require.Len(t, fresh, 1, "the one to mallory")
 	alice.fetch(t)
 	require.Empty(t, alice.fetch(t).Waiting)
+}
+
+// What the contact sent before counts neither as lost nor as new when it comes back.
+func TestAChannelContinuesWhenItsContactComesBack(t *testing.T) {
+	alice, bob, carol := three(t)
+	thief := newThief(t, bob, alice)
+	for range 2 {
+		_, err := bob.Send(t.Context(), bob.key, pointerOf("alice"), bob.introduces(t, carol, alice))
+		require.NoError(t, err)
+		require.Len(t, alice.fetch(t).Fresh, 1)
+		require.Empty(t, bob.fetch(t).Waiting)
+	}
+	undo := alice.believes(t, bob, thief)
+	alice.fetch(t)
+	require.False(t, alice.hasChannel(pointerOf("bob")))
+	undo()
+	alice.clock.now = alice.clock.now.Add(5 * time.Minute)
+	_, err := bob.Send(t.Context(), bob.key, pointerOf("alice"), bob.introduces(t, carol, alice))
+	require.NoError(t, err)
+	report := alice.fetch(t)
+	require.Zero(t, report.Lost)
+	require.Len(t, report.Fresh, 1)
+	require.Empty(t, bob.fetch(t).Waiting)
+}
+
+// The attack: a contact moves to the key of another one that was removed, as with a retired key
+// that was stolen. The messages to the removed contact are not sent to it.
+func TestMessagesToARemovedContactFollowNoOtherContact(t *testing.T) {
+	alice, bob, carol := three(t)
+	alice.queues(t, carol, bob)
+	_, err := alice.Send(t.Context(), alice.key, pointerOf("bob"), alice.introduces(t, carol, bob))
+	require.NoError(t, err)
+	_, err = alice.book.Remove(pointerOf("bob"))
+	require.NoError(t, err)
+	alice.believes(t, carol, bob)
+	thief := newThief(t, bob, alice)
+	for i := range 4 {
+		if i == 2 {
+			alice.believes(t, carol, thief)
+		}
+		alice.clock.now = alice.clock.now.Add(5 * time.Minute)
+		alice.fetch(t)
+		require.Empty(t, alice.rows(t, tableQueue, nil))
+		require.Len(t, alice.rows(t, tableOutbox, pointerOf("bob").Bytes()), 2)
+		held, err := alice.Held()
+		require.NoError(t, err)
+		require.Equal(t, []Held{{ID: pointerOf("bob"), Pointer: pointerOf("bob"), Messages: 2, Reason: HeldRemoved}}, held)
+	}
+	require.Empty(t, thief.fetch(t).Fresh)
+}
+
+// An answer to the offer of a thief is not sent to the contact, which has no such session.
+func TestAnAnswerToAThiefsOfferIsNotSentToTheContact(t *testing.T) {
+	alice, bob, carol := three(t)
+	thief := newThief(t, bob, alice, carol)
+	undo := alice.believes(t, bob, thief)
+	thief.offers(t, alice, carol)
+	alice.fetch(t)
+	offers := alice.inbox(t)
+	require.Len(t, offers, 1)
+	_, err := alice.answerOffer(offers[0].ID, func(v *mutual.Invitee) ([]mutual.Outgoing, error) { return v.Decline(), nil },
+		func(*petname.Book) error { return nil })
+	require.NoError(t, err)
+	undo()
+	alice.clock.now = alice.clock.now.Add(5 * time.Minute)
+	for range 2 {
+		alice.fetch(t)
+		require.Empty(t, bob.fetch(t).Refused)
+	}
+	held, err := alice.Held()
+	require.NoError(t, err)
+	require.Equal(t, []Held{{ID: pointerOf("bob"), Pointer: pointerOf("bob"), Messages: 1, Reason: HeldMistaken}}, held)
+	alice.clock.now = alice.clock.now.Add(IntroductionLifetime)
+	alice.fetch(t)
+	held, err = alice.Held()
+	require.NoError(t, err)
+	require.Empty(t, held, "the session is over")
 }
 
 // The same after two successors, and when the acts are those of another device of the owner.

@@ -95,10 +95,7 @@ func (e *Exchange) DropHeld(p pointer.Pointer) (n int, err error) {
 			} else {
 				err = tx.local.Delete(r.table, r.key)
 			}
-			switch { // all messages of a channel are of one contact
-			case err == nil && r.table == tableQueue:
-				err = tx.leaveChannel(r.under)
-			case err == nil && r.table == tableFormerQueue:
+			if err == nil && r.table == tableFormerQueue { // all messages of a channel are of one contact
 				err = tx.local.Delete(tableFormer, r.key[:len(r.key)-8])
 			}
 			if err != nil {
