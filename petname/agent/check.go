@@ -50,7 +50,7 @@ func counted(n int, thing string) string {
 // respond.
 func (a *Agent) Check(ctx context.Context) []Check {
 	var out checks
-	out.add("files", a.home.Dir, slices.Concat(a.home.CheckFiles(), a.checkRecordsFolder(), a.checkSealing())...)
+	out.add("files", strings.Join(append([]string{a.home.Dir}, a.home.SetAside()...), "; "), slices.Concat(a.home.CheckFiles(), a.checkRecordsFolder(), a.checkSealing())...)
 	if id, err := a.checkIdentity(); err != nil {
 		out.add("identity", "", err)
 	} else {
@@ -159,7 +159,7 @@ func CheckClosed(dir string, reason error) ([]Check, error) {
 			out.add(name, good)
 		}
 	}
-	out.add("files", h.Dir, h.CheckFiles()...)
+	out.add("files", strings.Join(append([]string{h.Dir}, h.SetAside()...), "; "), h.CheckFiles()...)
 	id, err := h.Identity()
 	one("identity", id.Pointer.String()+", the next key "+nextKeyText(id.Recovery()), err)
 	if book, berr := h.Book(petname.Options{}); berr == nil && errors.As(err, new(*home.IncompleteError)) {
