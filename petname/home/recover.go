@@ -29,6 +29,10 @@ type Recovered struct {
 	// zero for a recovery file of version 1: that one has neither this record nor the
 	// signature of the old key, and contacts have to confirm the new pointer.
 	Until time.Time
+
+	// UsedBefore is the recovery file of an earlier recovery from the same file, beside it, as an
+	// absolute path: another home may have been made, with the same key. "": none is there.
+	UsedBefore string
 }
 
 // ErrRecovery is wrapped by the errors of [Recover] and [Home.Rotate] about a recovery file that is
@@ -96,6 +100,9 @@ func recoverOn(files durable.FS, dir string, o RecoverOptions) (Home, Recovered,
 	if n.from, err = filepath.Abs(o.File); err != nil {
 		return Home{}, Recovered{}, err
 	}
+	if !byDefault {
+		out.UsedBefore = usedBefore(o, out.New)
+	}
 	h, err := n.createOn(files, dir)
 	if byDefault && errors.Is(err, errRecoveryTaken) {
 		_, rerr := readRecovery(o.Recovery, o.Passphrase)
@@ -105,6 +112,19 @@ func recoverOn(files durable.FS, dir string, o RecoverOptions) (Home, Recovered,
 		return Home{}, Recovered{}, err
 	}
 	return h, out, nil
+}
+
+// usedBefore returns the path of the recovery file that an earlier recovery from the same file
+// wrote by default for the key of pointer p; "": there is none.
+func usedBefore(o RecoverOptions, p pointer.Pointer) string {
+	earlier, err := filepath.Abs(o.File + ".next")
+	if err != nil {
+		return ""
+	}
+	if r, err := readRecovery(earlier, o.Passphrase); err != nil || r.old != p {
+		return ""
+	}
+	return earlier
 }
 
 // openRecovery is readRecovery. Its error wraps [ErrRecovery] for a file that was read
