@@ -132,6 +132,22 @@ func (b *Book) ByPointer(p pointer.Pointer) (Contact, error) {
 	return c, err
 }
 
+// ByID returns the contact with an id, which is its first pointer, including removed
+// contacts and those in conflict. Unlike [Book.ByPointer] it returns no other contact that
+// came to this pointer later. The error is [ErrNotFound] if the book has no such contact.
+func (b *Book) ByID(id pointer.Pointer) (Contact, error) {
+	var c Contact
+	err := b.read(func(v *ledger.View) error {
+		var found bool
+		var err error
+		if c, found, err = readContact(v, id); err == nil && !found {
+			return fmt.Errorf("%s: %w", id, ErrNotFound)
+		}
+		return err
+	})
+	return c, err
+}
+
 // Find returns the contact for a text: a name, or a pointer in any of its
 // forms. No name reads as a pointer, so a text has one meaning.
 func (b *Book) Find(text string) (Contact, error) {

@@ -28,6 +28,12 @@ import (
 // So it counts no more when the decision or the link is undone because of which it
 // was recorded.
 //
+// Versions before key 24 of an act did not record that a card names a successor, so
+// such cards count as plain ones in their books, also after the view is rebuilt. They
+// recorded one only beside what the owner entered, or what it contradicts. No attack
+// follows from it: the holder of the key can sign a plain card first as well, which
+// counts in the same way and stays after an undo. The owner settles both alike.
+//
 // Decisions of the owner settle what differs. A decision chooses one commitment
 // and lists those that it rejects. What it rejects counts no more, in any order
 // of merging; a commitment that it does not list is compared again.

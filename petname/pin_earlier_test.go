@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -184,4 +185,34 @@ func TestAContradictionOfManyClaimsIsShort(t *testing.T) {
 	}
 	require.Less(t, len(e.Error()), 1000)
 	require.Contains(t, e.Error(), "and 1996 more")
+}
+
+// A card that names its successor and was recorded by a version before key 24 of an act counts
+// as a plain one, whatever is undone: the holder of the key could have signed that one instead.
+// Of neither does the owner stay without a way back.
+func TestANamingCardOfAnOlderBookCountsAsAPlainOne(t *testing.T) {
+	var dumps []Contact
+	for _, older := range []bool{true, false} {
+		b := newTestBook(t)
+		bob := pointerOf("bob")
+		must(b.Add(mustName("bob"), pointer.Link{Pointer: bob}, Source{}))
+		must(b.Add(mustName("bob"), pointer.Link{Pointer: bob, Next: mustCommit("evil")}, Source{}))
+		card := pointer.Card{Next: mustCommit("evil")}
+		if older {
+			card.Successor = pointerOf("evil")
+		}
+		a := cardAct(must(b.ByPointer(bob)), card)
+		a.NamesSuccessor = false
+		require.NoError(t, b.update(func(tx *ledger.Tx) error { return appendAct(tx, a) }))
+		must(b.Undo()) // the link
+		require.Equal(t, Confirmed, must(b.ByPointer(bob)).Pin)
+		require.Error(t, b.learnCard(bob, pointer.Card{Next: commitment("bob")}), "his own card contradicts it")
+		must(b.Add(mustName("bob"), pointer.Link{Pointer: bob, Next: commitment("bob")}, Source{ReplacePin: true}))
+		c := must(b.ByPointer(bob))
+		require.Equal(t, commitment("bob"), c.Next)
+		require.Empty(t, c.Contradictions)
+		dumps = append(dumps, c)
+	}
+	require.Equal(t, dumps[1].Rejected, dumps[0].Rejected)
+	require.Equal(t, dumps[1].Chain, dumps[0].Chain)
 }

@@ -150,5 +150,5 @@ func doctorClosedHome(dir string, closed *failure) (*checks, error) {
 	if full, err := filepath.Abs(dir); err == nil {
 		dir = full
 	}
-	return asChecks(all), &failure{Code: "unhealthy", Exit: exitFailure, Message: part + ": " + closed.Error(), Next: cmp.Or(next, "put back a copy of "+shellPath(dir))}
+	return asChecks(all), &failure{Code: "unhealthy", Exit: exitFailure, Message: part + ": " + closed.Error(), Next: cmp.Or(next, "put back a copy of "+shellPath(filepath.Join(dir, "ledger.db"))+", and delete nothing else")}
 }

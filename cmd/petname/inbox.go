@@ -40,7 +40,11 @@ With a locked identity, messages are read, and acknowledged when it is
 unlocked: by --passphrase-file, or by a node that has the passphrase.
 
 With FILEs, or - for standard input, messages from files are received instead,
-and nothing is fetched.`,
+and nothing is fetched.
+
+Messages of yours to a contact that you removed are not sent, and neither are
+those that were made for a key which turned out not to be the contact's. They
+are listed here until you add the same key again, or drop them with --drop.`,
 		Example: `  petname inbox
   petname inbox --strangers
   petname inbox from-alice.txt
@@ -48,6 +52,9 @@ and nothing is fetched.`,
 		RunE: func(_ *cobra.Command, args []string) (err error) {
 			if request.Offline && request.ContactRequests {
 				return usage("--offline fetches nothing, and --strangers fetches contact requests: choose one")
+			}
+			if request.Drop != "" && (request.ContactRequests || len(args) > 0) {
+				return usage("--drop fetches and receives nothing: use it alone")
 			}
 			if a.passphraseFile != "" { // no prompt: messages can be read without it
 				if request.Passphrase, err = a.passphrase(); err != nil {
@@ -70,6 +77,10 @@ and nothing is fetched.`,
 				warnFetched(a, *out.Fetched)
 			}
 			warnCopy(a, out.OtherCopy)
+			a.warnHeld(out.Held)
+			if err == nil && out.Dropped > 0 {
+				a.hint("messages that were dropped: %d", out.Dropped)
+			}
 			if err == nil && len(out.Suggestions)+len(out.Denials) == 0 {
 				a.hint("%s", nothingText(out, len(args) > 0))
 			}
@@ -88,6 +99,7 @@ and nothing is fetched.`,
 	}
 	cmd.Flags().BoolVar(&request.Offline, "offline", false, "fetch nothing: list what was received before")
 	cmd.Flags().BoolVar(&request.ContactRequests, "strangers", false, "also fetch contact requests of unknown senders, this time")
+	cmd.Flags().StringVar(&request.Drop, "drop", "", "drop the messages that are not sent to a contact: its `pointer` or name")
 	return cmd
 }
 
@@ -145,17 +157,20 @@ func warnFetched(a *app, f fetched) {
 
 // inboxArgs are the arguments of inbox.
 type inboxArgs struct {
-	Offline         bool     `json:"offline"`   // fetch nothing
-	Texts           [][]byte `json:"texts"`     // contents of files, to be received first
-	ContactRequests bool     `json:"strangers"` // also fetch contact requests
+	Offline         bool     `json:"offline"`        // fetch nothing
+	Texts           [][]byte `json:"texts"`          // contents of files, to be received first
+	ContactRequests bool     `json:"strangers"`      // also fetch contact requests
+	Drop            string   `json:"drop,omitempty"` // drop the messages that are not sent to this contact
 	Passphrase      string   `json:"passphrase,omitempty"`
 }
 
 // inbox is the result of inbox.
 type inbox struct {
-	Suggestions []suggestion `json:"suggestions"`
-	Fetched     *fetched     `json:"fetched"`           // null: nothing was fetched
-	Denials     []denial     `json:"denials,omitempty"` // answers to dispute that were received since the last call
+	Suggestions []suggestion   `json:"suggestions"`
+	Fetched     *fetched       `json:"fetched"`           // null: nothing was fetched
+	Denials     []denial       `json:"denials,omitempty"` // answers to dispute that were received since the last call
+	Held        []heldMessages `json:"held,omitempty"`    // messages of this home that are not sent
+	Dropped     int            `json:"dropped,omitempty"` // messages that --drop dropped
 
 	OtherCopy *otherCopy `json:"other_copy,omitempty"` // evidence that another copy of the home is in use; null: none
 }
@@ -224,7 +239,14 @@ func (v *verbs) inbox(ctx context.Context, a inboxArgs) (*inbox, error) {
 		}
 		denied = append(denied, denials(text)...)
 	}
-	if !a.Offline && len(a.Texts) == 0 {
+	if a.Drop != "" {
+		n, err := v.dropHeld(a.Drop)
+		if err != nil {
+			return nil, err
+		}
+		out.Dropped = n
+	}
+	if !a.Offline && a.Drop == "" && len(a.Texts) == 0 {
 		f, err := v.agentWith(a.Passphrase).Fetch(ctx, a.ContactRequests)
 		if err != nil {
 			return nil, err
@@ -261,6 +283,9 @@ func (v *verbs) inbox(ctx context.Context, a inboxArgs) (*inbox, error) {
 			one.ByName = c.Name.String()
 		}
 		out.Denials = append(out.Denials, one)
+	}
+	if out.Held, err = v.heldMessages(); err != nil {
+		return nil, err
 	}
 	for s, err := range v.agent.Inbox() {
 		if err != nil {

@@ -74,6 +74,11 @@ status is 3 if no node of this home is running.`,
 						printField(w, "DOUBT", name.Clean(p.Doubt))
 					}
 				}
+				if p := s.Superseded; p != nil {
+					printCopied(w, fmt.Sprintf("NOT STORED: your publication of sequence %d", p.Sequence), name.Clean(p.Value))
+					printCopied(w, fmt.Sprintf("stored instead: a newer one that this home did not make, sequence %d", p.NewerSequence), name.Clean(p.NewerValue))
+					printCopied(w, "to decide, publish the path that is to stand", "petname publish PATH")
+				}
 				printKeepStatus(w, s.Keep)
 				printField(w, "process", fmt.Sprint(s.Pid))
 			})
@@ -98,6 +103,17 @@ type nodeStatus struct {
 
 	Keep keepStatus `json:"keep"`
 	Put  *lastPut   `json:"put"` // null: none since the node started
+
+	Superseded *superseded `json:"superseded,omitempty"` // a publication that no peer received, and that a newer one replaced
+}
+
+// superseded is a publication of this home that was stored nowhere, and the newer one of another
+// copy of the home that is stored instead.
+type superseded struct {
+	Sequence      uint64 `json:"sequence"`
+	Value         string `json:"value"`
+	NewerSequence uint64 `json:"newer_sequence"`
+	NewerValue    string `json:"newer_value"`
 }
 
 // held counts the records that the node stores for the network.
@@ -143,6 +159,9 @@ func (v *verbs) status(context.Context, noArgs) (*nodeStatus, error) {
 		if p.Problem != nil {
 			out.Put.Problem = shortNetworkError(p.Problem).Error()
 		}
+	}
+	if e := now.Superseded; e != nil {
+		out.Superseded = &superseded{e.Unsent.Sequence, e.Unsent.Value, e.Newest.Sequence, e.Newest.Value}
 	}
 	return out, nil
 }

@@ -50,6 +50,9 @@ this machine, and publish stores both after join.`,
 				return err
 			}
 			out, err := a.recover(dir, r, networks)
+			if out.UsedBefore != "" {
+				a.warn("the recovery file was used before: a home with this key may have been made, to which this belongs:\n  %s\nuse one home alone for one identity", out.UsedBefore)
+			}
 			warnCopy(a, out.OtherCopy)
 			err = a.printResult(out, err, out.Pointer != "", func(w *bufio.Writer) { printRecovered(w, out, a.clock()) })
 			if err == nil && !out.Published.New {
@@ -76,9 +79,10 @@ type recovered struct {
 		Old bool `json:"old"` // the last record of the old pointer is stored in a network
 		New bool `json:"new"` // the record of the new pointer is
 	} `json:"published"`
-	Lost      []string   `json:"lost"`                 // "book", "value", "device_key", "sealing_keys", and "former": last records of pointers before the old one
-	OtherCopy *otherCopy `json:"other_copy,omitempty"` // the new key is in use in another home; null: not known
-	Missing   []string   `json:"missing"`              // what the recovery file does not have: "last_record", "old_signature"
+	Lost       []string   `json:"lost"`                  // "book", "value", "device_key", "sealing_keys"; "former": last records of pointers before the old one; "nickname": this version refuses it
+	OtherCopy  *otherCopy `json:"other_copy,omitempty"`  // the new key is in use in another home; null: not known
+	UsedBefore string     `json:"used_before,omitempty"` // the new recovery file of an earlier recovery from the same file
+	Missing    []string   `json:"missing"`               // what the recovery file does not have: "last_record", "old_signature"
 }
 
 func (a *app) recover(dir string, r home.RecoverOptions, networks []string) (out recovered, err error) {
@@ -111,10 +115,13 @@ func (a *app) recover(dir string, r home.RecoverOptions, networks []string) (out
 			out.Lost = append(out.Lost, "former")
 		}
 	}
+	if result.NicknameLost {
+		out.Lost = append(out.Lost, "nickname")
+	}
 	if result.Until.IsZero() {
 		out.Missing = []string{"last_record", "old_signature"}
 	}
-	out.OtherCopy = asOtherCopy(result.OtherCopy)
+	out.OtherCopy, out.UsedBefore = asOtherCopy(result.OtherCopy), result.UsedBefore
 	out.Published.New = result.Receipt.Stored > 0
 	for _, p := range result.Former {
 		out.Published.Old = out.Published.Old || p == result.Old
@@ -176,6 +183,9 @@ func printRecovered(w *bufio.Writer, out recovered, now time.Time) {
 	printField(w, "lost", "the book, unless a backup or another device has it")
 	printField(w, "", "the value that was published")
 	printField(w, "", "the device key and the sealing keys: messages to the old home that were not read")
+	if slices.Contains(out.Lost, "nickname") {
+		printField(w, "", "the nickname, which this version does not permit")
+	}
 	if slices.Contains(out.Lost, "former") {
 		printField(w, "", "the last records of pointers before that one: see petname id")
 	}

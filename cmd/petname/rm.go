@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/petnames-go/petnames/petname/agent"
 	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 )
@@ -17,7 +18,12 @@ func (a *app) rmVerb() *cobra.Command {
 		SuggestFor: []string{"remove", "delete"},
 		Short:      "Remove a contact",
 		Long: `Remove a contact from the book. The removal is recorded: no message of another
-contact adds it again. petname undo reverts the removal.`,
+contact adds it again. petname undo reverts the removal.
+
+Messages to the contact that it has not fetched are not sent any more. They
+wait until you add the same key again; petname inbox lists them, and drops them
+with --drop. The network can have stored some before: the contact can fetch
+these for some days.`,
 		Example: `  petname rm bob
   petname undo`,
 		Args:              cobra.ExactArgs(1),
@@ -30,6 +36,9 @@ contact adds it again. petname undo reverts the removal.`,
 			})
 			if err == nil && len(c.Shared) > 0 {
 				a.warn("it was public as %s: your next publication leaves that out", ownEdges(name.Plain, c.Shared))
+			}
+			if err == nil && c.Unsent > 0 {
+				a.warnHeld([]heldMessages{{Pointer: c.Pointer, Messages: c.Unsent, Reason: string(agent.HeldRemoved)}})
 			}
 			return err
 		},
@@ -50,5 +59,12 @@ func (v *verbs) rm(_ context.Context, a nameArgs) (*contact, error) {
 	}
 	out := asContact(c)
 	out.Name, out.Shared = was.String(), shared
+	if all, err := v.agent.HeldMessages(); err == nil { // else petname inbox returns the error
+		for _, h := range all {
+			if h.ID == c.ID {
+				out.Unsent += h.Messages
+			}
+		}
+	}
 	return &out, nil
 }

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"syscall"
 
+	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/exchange"
 	"github.com/petnames-go/petnames/petname/home"
@@ -27,15 +29,29 @@ func (c *checks) add(name, good string, problems ...error) {
 	if !check.OK {
 		var texts []string
 		for _, err := range problems {
-			text := err.Error()
-			if step, ok := err.(interface{ Next() string }); ok {
-				text += "; " + step.Next()
+			texts = append(texts, err.Error())
+			if step := nextStep(err); step != "" && !slices.Contains(texts, step) {
+				texts = append(texts, step)
 			}
-			texts = append(texts, text)
 		}
 		check.Detail = strings.Join(texts, "; ")
 	}
 	*c = append(*c, check)
+}
+
+// nextStep returns what the owner can do about a problem; "": it is in the text, or nothing.
+func nextStep(err error) string {
+	var damaged *ledger.DamagedError
+	step, ok := err.(interface{ Next() string })
+	switch {
+	case ok:
+		return step.Next()
+	case errors.Is(err, syscall.ENOSPC):
+		return "make room on the disk"
+	case errors.As(err, &damaged):
+		return "put back a copy of " + damaged.Path + ", and delete nothing else"
+	}
+	return ""
 }
 
 // counted returns a number of things in words, such as "1 peer" and "2 peers".
@@ -50,7 +66,7 @@ func counted(n int, thing string) string {
 // respond.
 func (a *Agent) Check(ctx context.Context) []Check {
 	var out checks
-	out.add("files", a.home.Dir, slices.Concat(a.home.CheckFiles(), a.checkRecordsFolder(), a.checkSealing())...)
+	out.add("files", strings.Join(append([]string{a.home.Dir}, a.home.SetAside()...), "; "), slices.Concat(a.home.CheckFiles(), a.checkRecordsFolder(), a.checkSealing())...)
 	if id, err := a.checkIdentity(); err != nil {
 		out.add("identity", "", err)
 	} else {
@@ -130,10 +146,11 @@ func nextKeyText(recovery string) string {
 // checkMessages reads every message and session in the book's device-local
 // tables.
 func (a *Agent) checkMessages() []error {
-	if _, err := a.exchange(); err != nil {
-		return []error{err}
-	}
+	_, err := a.exchange() // moves those of an older version to the tables
 	problems := exchange.Check(a.book)
+	if err != nil {
+		problems = append(problems, err)
+	}
 	kept, err := a.home.DamagedFiles()
 	if err != nil {
 		problems = append(problems, err)
@@ -159,7 +176,7 @@ func CheckClosed(dir string, reason error) ([]Check, error) {
 			out.add(name, good)
 		}
 	}
-	out.add("files", h.Dir, h.CheckFiles()...)
+	out.add("files", strings.Join(append([]string{h.Dir}, h.SetAside()...), "; "), h.CheckFiles()...)
 	id, err := h.Identity()
 	one("identity", id.Pointer.String()+", the next key "+nextKeyText(id.Recovery()), err)
 	if book, berr := h.Book(petname.Options{}); berr == nil && errors.As(err, new(*home.IncompleteError)) {

@@ -271,7 +271,7 @@ func (a *Agent) storeLater(record pointer.Record, id home.Identity) {
 		if err == nil {
 			var receipt dht.Receipt
 			receipt, err = a.resolver(stores...).Publish(ctx, record)
-			a.clearUnsent(record, receipt, err)
+			a.clearUnsentLater(record, receipt, err)
 			a.setLastPut(record, receipt, false, err)
 			a.putFormer(ctx, id, stores)
 		}

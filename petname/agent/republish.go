@@ -123,8 +123,9 @@ func (n *ownNetwork) Put(ctx context.Context, p pointer.Pointer, record []byte) 
 	if err != nil {
 		return dht.Receipt{}, err
 	}
+	s.warnSuperseded(rec)
 	receipt, err := s.resolver(stores...).Publish(ctx, rec)
-	s.clearUnsent(rec, receipt, err)
+	s.clearUnsentLater(rec, receipt, err)
 	s.setLastPut(rec, receipt, false, err) // it may be stored now after a publication that failed
 	if id, ierr := s.identity(); ierr == nil {
 		s.putFormer(ctx, id, stores)

@@ -177,6 +177,10 @@ type Status struct {
 	Republished int              // contacts with records that are republished
 	Republisher republish.Status // zero: it does not run yet
 	Put         *LastPut         // nil: none since the start
+
+	// Superseded is a publication of the owner that no store received, and the record of another
+	// copy of the home that is stored and renewed instead: the next publication decides. Nil: none.
+	Superseded *SupersededError
 }
 
 // Status returns the state of an agent that runs. It fails with [ErrNotServing] if the
@@ -199,6 +203,9 @@ func (a *Agent) Status() (Status, error) {
 			}
 			s.Republished++
 		}
+	}
+	if last, err := a.lastOwn(); err == nil { // else doctor reports it
+		_ = errors.As(a.superseded(last), &s.Superseded)
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -70,6 +70,15 @@ func (s *state) unsent() (p petname.Published, err error) {
 	return p, err
 }
 
+// clearUnsentLater is clearUnsent after a put in the background, whose error no verb returns: a
+// record that no store has, or that more refused than stored, since they have a newer one, does
+// not count as received.
+func (s *state) clearUnsentLater(r pointer.Record, receipt dht.Receipt, failed error) {
+	if receipt.Stored > 0 && receipt.Stored >= receipt.Refused {
+		s.clearUnsent(r, receipt, failed)
+	}
+}
+
 // clearUnsent removes the mark of a record that was put with this result, unless no store
 // has received it. A record that was refused counts as received: the error of the put has
 // reported it to the owner. The mark of a later record or of another value stays.
@@ -99,6 +108,20 @@ func (s *state) superseded(newest petname.Published) error {
 		return err
 	}
 	return &SupersededError{Unsent: p, Newest: newest}
+}
+
+// warnSuperseded logs once for each record of the owner that is stored instead of an unsent
+// publication: it is the newer one, and stays until the owner decides.
+func (s *state) warnSuperseded(r pointer.Record) {
+	var e *SupersededError
+	if !errors.As(s.superseded(petname.Published{Sequence: r.Sequence(), Value: r.Value()}), &e) {
+		return
+	}
+	if before := s.warned.Swap(r.Sequence()); before == r.Sequence() {
+		return
+	}
+	s.log.Warn("a publication of yours was stored nowhere, and a newer one is stored that this home did not make: publish decides",
+		"sequence", e.Unsent.Sequence, "newer", e.Newest.Sequence)
 }
 
 // decide returns the draft of a publication after an unsent one was superseded: edit

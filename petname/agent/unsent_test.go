@@ -1,12 +1,19 @@
 package agent_test
 
 import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/petname/agent"
+	"github.com/petnames-go/petnames/pointer"
 )
 
 const (
@@ -130,4 +137,43 @@ func TestASupersedingRecordIsEvidenceOfAnotherCopy(t *testing.T) {
 	out, err = a.PublishDraft(t.Context(), nil)
 	require.NoError(t, err)
 	require.Nil(t, out.OtherCopy)
+}
+
+// refusesOthers is a router that refuses every record but the one that it has.
+type refusesOthers struct{ *holding }
+
+func (r refusesOthers) Put(_ context.Context, p pointer.Pointer, record []byte) (dht.Receipt, error) {
+	if !bytes.Equal(record, r.record) {
+		return dht.Receipt{Asked: 1, Refused: 1}, fmt.Errorf("put for %s: %w", p, dht.ErrOlder)
+	}
+	return dht.Receipt{Asked: 1, Stored: 1}, nil
+}
+
+// A republisher that stores the newer record logs once that another publication is superseded by
+// it, without the values, and Status has both.
+func TestARepublisherReportsASupersededPublication(t *testing.T) {
+	var log bytes.Buffer
+	a := openedWith(t, agent.Options{Log: slog.New(slog.NewTextHandler(&log, nil))})
+	_, err := a.PublishDraft(t.Context(), draft(agent.WaitSome, value(mine)))
+	require.ErrorIs(t, err, agent.ErrNotJoined)
+	own := held(t, a, a.Pointer())
+	usesFake(t, a, refusesOthers{newer(t, a, theirs, 7)})
+	receipt, err := agent.OwnNetworkOf(a).Put(t.Context(), a.Pointer(), own.Bytes())
+	require.Error(t, err)
+	require.Equal(t, 1, receipt.Refused)
+	_, err = a.PublishDraft(t.Context(), nil)
+	require.ErrorAs(t, err, new(*agent.SupersededError))
+	store := agent.OwnNetworkOf(a)
+	found := held(t, a, a.Pointer())
+	require.EqualValues(t, 7, found.Sequence())
+	for range 3 {
+		_, _ = store.Put(t.Context(), a.Pointer(), own.Bytes()) // refused, and no verb returns that
+		_, err = store.Put(t.Context(), a.Pointer(), found.Bytes())
+		require.NoError(t, err)
+	}
+	require.Equal(t, 1, strings.Count(log.String(), "stored nowhere"), log.String())
+	require.Contains(t, log.String(), "sequence=1 newer=7")
+	require.NotContains(t, log.String(), "bafk")
+	_, err = a.PublishDraft(t.Context(), nil)
+	require.ErrorAs(t, err, new(*agent.SupersededError), "the question stays")
 }

@@ -44,7 +44,7 @@ func MigrateRow(local *ledger.View, row ledger.BoltRow) error {
 func Check(book *petname.Book) (problems []error) {
 	err := book.Ledger().ReadLocal(func(local *ledger.View) error {
 		for _, table := range []string{tableChannels, tableQueue, tableRotation, tableIntroductions, tableInvitations, tableUsedCodes, tableKnown, tableInvitees,
-			tableIntroducers, tableOutbox, tableShared, tableRequests, tableDenials, tableMessageCounts, tableFormer, tableFormerQueue} {
+			tableIntroducers, tableOutbox, tableShared, tableRequests, tableDenials, tableMessageCounts, tableFormer, tableFormerQueue, tableRecipients, tableLeft} {
 			for row, err := range local.Scan(table, nil) {
 				if err != nil {
 					return err
@@ -114,6 +114,14 @@ func checkRow(table string, key, value []byte) error {
 		}
 		_, err := drop.Owner(value)
 		return err
+	case tableRecipients:
+		if isPointer(key) != nil && (len(key) < 8 || isPointer(key[:len(key)-8]) != nil) {
+			return errKey
+		}
+		return isPointer(value)
+	case tableLeft:
+		_, err := drop.Owner(value)
+		return errors.Join(isPointer(key), err)
 	case tableFormer:
 		if len(value) < 8 {
 			return fmt.Errorf("%d bytes", len(value))

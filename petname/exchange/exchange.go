@@ -1,6 +1,7 @@
 package exchange
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"crypto/hpke"
@@ -101,16 +102,29 @@ func (e *Exchange) openChannel(ctx context.Context, key crypto.Signer, to pointe
 	if err != nil {
 		return nil, err
 	}
-	var state []byte
+	contact, err := contactID(e.c.Book, to)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.clearChannel(to, contact); err != nil {
+		return nil, err
+	}
+	self := e.c.Book.Identity()
+	var state, left []byte
 	rows := rowsOf(to)
 	err = e.view(func(local *ledger.View) error {
-		state, err = rows.load(local)
+		if state, err = rows.load(local); err == nil && state == nil {
+			left, err = local.Get(tableLeft, to.Bytes())
+			left = bytes.Clone(left)
+		}
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	self := e.c.Book.Identity()
+	if owner, err := drop.Owner(left); err == nil && owner == self { // the contact has come back
+		state = left
+	}
 	if len(state) > 0 {
 		owner, err := drop.Owner(state)
 		if err != nil {
@@ -131,7 +145,7 @@ func (e *Exchange) openChannel(ctx context.Context, key crypto.Signer, to pointe
 	if err != nil {
 		return nil, err
 	}
-	return &channel{c, e.storeFor(addresses), rows}, nil
+	return &channel{c, e.storeFor(addresses), rows, contact}, nil
 }
 
 // channel is an open channel, with the store of its records and the rows of its state.
@@ -139,6 +153,8 @@ type channel struct {
 	*drop.Channel
 	store dht.Store
 	rows  channelRows
+	// id of the contact that the messages are for; zero: a channel of an earlier key of the owner
+	contact pointer.Pointer
 }
 
 // updateChannel runs change and stores the state of the channel, in one transaction. After an
@@ -147,6 +163,9 @@ func (e *Exchange) updateChannel(c *channel, change func(tx tx) error) error {
 	before := *c.Channel
 	err := e.update(func(tx tx) error {
 		if err := change(tx); err != nil {
+			return err
+		}
+		if err := tx.setRecipient(c); err != nil {
 			return err
 		}
 		return c.rows.store(tx.local, c.Parts())

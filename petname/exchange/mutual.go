@@ -105,6 +105,30 @@ func (e *Exchange) flushOutboxes(ctx context.Context, key crypto.Signer, all ...
 	return result, errors.Join(errs...)
 }
 
+// flushToContacts is flushOutboxes for parties of a session that was stored before. Nothing is sent
+// to one that is no contact any more, such as an introducer that was removed: the result is then
+// Queued.
+func (e *Exchange) flushToContacts(ctx context.Context, key crypto.Signer, all ...pointer.Pointer) (Delivery, error) {
+	var contacts []pointer.Pointer
+	var errs []error
+	for _, to := range all {
+		at, err := e.followSuccession(to)
+		switch {
+		case err != nil:
+			errs = append(errs, err)
+		case !e.isContact(at):
+			errs = append(errs, fmt.Errorf("nothing is sent to %s, which is no contact: %w", at, petname.ErrNotFound))
+		default:
+			contacts = append(contacts, at)
+		}
+	}
+	result, err := e.flushOutboxes(ctx, key, contacts...)
+	if len(errs) > 0 {
+		result = Queued
+	}
+	return result, errors.Join(append(errs, err)...)
+}
+
 // WithdrawMutual withdraws a session that the owner started. It returns
 // [petname.ErrNotFound] if the session is unknown or has expired.
 func (e *Exchange) WithdrawMutual(ctx context.Context, key crypto.Signer, session mutual.Session) (Mutual, Delivery, error) {
@@ -113,7 +137,7 @@ func (e *Exchange) WithdrawMutual(ctx context.Context, key crypto.Signer, sessio
 		return Mutual{}, "", err
 	}
 	m := introducerMutual(i)
-	sent, err := e.flushOutboxes(ctx, key, m.Parties[:]...)
+	sent, err := e.flushToContacts(ctx, key, m.Parties[:]...)
 	return m, sent, err
 }
 
@@ -159,7 +183,7 @@ func (e *Exchange) AcceptMutual(ctx context.Context, key crypto.Signer, offer pe
 	if err != nil {
 		return Mutual{}, "", err
 	}
-	sent, err := e.flushOutboxes(ctx, key, m.By)
+	sent, err := e.flushToContacts(ctx, key, m.By)
 	return m, sent, err
 }
 
@@ -179,7 +203,7 @@ func (e *Exchange) DeclineMutual(ctx context.Context, key crypto.Signer, offer p
 	if err != nil {
 		return Mutual{}, "", err
 	}
-	sent, err := e.flushOutboxes(ctx, key, m.By)
+	sent, err := e.flushToContacts(ctx, key, m.By)
 	return m, sent, err
 }
 
@@ -207,7 +231,7 @@ func (e *Exchange) answerOffer(offer petname.SuggestionID, change func(*mutual.I
 					return err
 				}
 			}
-			return putInvitee(tx.local, s, out)
+			return tx.putInvitee(s, out)
 		}))
 	}
 	return Mutual{}, fmt.Errorf("suggestion %s: no such offer on this device, or it has expired: %w", offer, petname.ErrNotFound)

@@ -118,33 +118,33 @@ func (e *Exchange) introducers() (all []*mutual.Introducer, err error) {
 
 // saveInvitee stores a session and its messages in one transaction.
 func (e *Exchange) saveInvitee(s inviteeSession, out []mutual.Outgoing) error {
-	return e.update(func(tx tx) error { return putInvitee(tx.local, s, out) })
+	return e.update(func(tx tx) error { return tx.putInvitee(s, out) })
 }
 
 // putInvitee is saveInvitee within a transaction.
-func putInvitee(local *ledger.View, s inviteeSession, out []mutual.Outgoing) error {
+func (tx tx) putInvitee(s inviteeSession, out []mutual.Outgoing) error {
 	b, err := canonical.Marshal(inviteeState{State: s.State(), Offer: s.offer[:], Concluded: s.concluded})
 	if err != nil {
 		return err
 	}
-	if err := local.Put(tableInvitees, s.key(), b); err != nil {
+	if err := tx.local.Put(tableInvitees, s.key(), b); err != nil {
 		return err
 	}
-	return enqueueAll(local, out)
+	return tx.enqueueAll(out)
 }
 
 // saveIntroducer stores a session that the owner started, and its messages, in one transaction.
 func (e *Exchange) saveIntroducer(i *mutual.Introducer, out []mutual.Outgoing) error {
-	return e.update(func(tx tx) error { return putIntroducer(tx.local, i, out) })
+	return e.update(func(tx tx) error { return tx.putIntroducer(i, out) })
 }
 
 // putIntroducer is saveIntroducer within a transaction.
-func putIntroducer(local *ledger.View, i *mutual.Introducer, out []mutual.Outgoing) error {
+func (tx tx) putIntroducer(i *mutual.Introducer, out []mutual.Outgoing) error {
 	session := i.Requests()[0].Session
-	if err := local.Put(tableIntroducers, session[:], i.State()); err != nil {
+	if err := tx.local.Put(tableIntroducers, session[:], i.State()); err != nil {
 		return err
 	}
-	return enqueueAll(local, out)
+	return tx.enqueueAll(out)
 }
 
 // deleteSession deletes a session that has expired, and its messages in the outbox: no party
@@ -162,7 +162,7 @@ func (e *Exchange) deleteSession(table string, key []byte, session mutual.Sessio
 			if got, _, err := mutual.SessionOf(m.Body); err != nil || got != session {
 				continue
 			}
-			if err := tx.local.Delete(tableOutbox, row.Key); err != nil {
+			if err := deleteQueued(tx.local, row.Key); err != nil {
 				return err
 			}
 		}

@@ -27,7 +27,7 @@ func (e *Exchange) handleMutual(tx tx, by pointer.Pointer, body []byte, report *
 	if i != nil {
 		before := introducerMutual(i)
 		out, err := i.Handle(e.c.Now(), by, body)
-		return e.saveChanged(err, before, func() Mutual { return introducerMutual(i) }, func() error { return putIntroducer(tx.local, i, out) }, report)
+		return e.saveChanged(err, before, func() Mutual { return introducerMutual(i) }, func() error { return tx.putIntroducer(i, out) }, report)
 	}
 	s, err := loadInvitee(tx.local, by, session)
 	if err != nil {
@@ -43,7 +43,7 @@ func (e *Exchange) handleMutual(tx tx, by pointer.Pointer, body []byte, report *
 	}
 	before := s.mutual()
 	out, err := s.Handle(e.c.Now(), by, body)
-	stop, err = e.saveChanged(err, before, s.mutual, func() error { return putInvitee(tx.local, *s, out) }, report)
+	stop, err = e.saveChanged(err, before, s.mutual, func() error { return tx.putInvitee(*s, out) }, report)
 	if phase, _ := s.Phase(); err != nil || phase != mutual.Invited {
 		return stop, err
 	}
@@ -91,7 +91,7 @@ func (e *Exchange) receiveOffer(tx tx, by pointer.Pointer, request []byte) (*inv
 	if active >= maxOffers || stored >= maxRemembered {
 		n, err := countQueued(tx.local, tableOutbox, by)
 		if err == nil && n < maxDeclines { // so that an introducer that fetches no answers fills no outbox
-			err = enqueueAll(tx.local, v.Decline())
+			err = tx.enqueueAll(v.Decline())
 		}
 		if err != nil {
 			return nil, err
@@ -99,7 +99,7 @@ func (e *Exchange) receiveOffer(tx tx, by pointer.Pointer, request []byte) (*inv
 		return nil, fmt.Errorf("by %s: %w: it was declined", by, ErrTooManySessions)
 	}
 	s := &inviteeSession{Invitee: v}
-	return s, putInvitee(tx.local, *s, nil)
+	return s, tx.putInvitee(*s, nil)
 }
 
 // suggestOffer puts an offer into the inbox. If the book refuses it, the session is deleted.
@@ -114,7 +114,7 @@ func (e *Exchange) suggestOffer(tx tx, s *inviteeSession, request []byte, report
 		return true, err
 	}
 	s.offer = id
-	if err := putInvitee(tx.local, *s, nil); err != nil {
+	if err := tx.putInvitee(*s, nil); err != nil {
 		return true, err
 	}
 	if !isNew {
@@ -151,7 +151,7 @@ func (e *Exchange) concludeSessions(report *Report) error {
 				return err
 			}
 			s.concluded = true
-			return putInvitee(tx.local, s, nil)
+			return tx.putInvitee(s, nil)
 		})
 		if err != nil {
 			report.Errs = append(report.Errs, err)

@@ -8,7 +8,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/mutual"
 	"github.com/petnames-go/petnames/petname/name"
@@ -304,7 +303,7 @@ func TestAnEndedSessionRemovesOnlyItsOwnMessages(t *testing.T) {
 	for _, session := range []mutual.Session{ended.Session, active.Session} {
 		i, err := alice.loadIntroducer(session)
 		require.NoError(t, err)
-		alice.edit(t, func(local *ledger.View) error { return enqueueAll(local, i.Withdraw()) })
+		require.NoError(t, alice.update(func(tx tx) error { return tx.enqueueAll(i.Withdraw()) }))
 	}
 	require.NoError(t, alice.deleteSession(tableIntroducers, ended.Session[:], ended.Session))
 	for _, b := range alice.rows(t, tableOutbox, nil) {

@@ -17,20 +17,37 @@ import (
 // without the lock of that party's channel.
 
 // enqueueAll puts messages into the outbox.
-func enqueueAll(local *ledger.View, out []mutual.Outgoing) error {
+func (tx tx) enqueueAll(out []mutual.Outgoing) error {
 	for _, o := range out {
 		b, err := message{Kind: kindMutual, Body: o.Bytes}.encode()
 		if err != nil {
 			return err
 		}
-		if err := enqueue(local, o.To, b); err != nil {
+		id, err := contactID(tx.book, o.To)
+		if err != nil {
+			return err
+		}
+		if err := enqueueFor(tx.local, o.To, id, b); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// enqueue puts a message into the outbox, after all others to that party.
+// enqueueFor puts a message for the contact with an id into the outbox, under a pointer.
+func enqueueFor(local *ledger.View, to, id pointer.Pointer, encoded []byte) error {
+	if err := enqueue(local, to, encoded); err != nil {
+		return err
+	}
+	row, _, err := local.Last(tableOutbox, to.Bytes())
+	if err != nil {
+		return err
+	}
+	return local.Put(tableRecipients, row.Key, id.Bytes())
+}
+
+// enqueue puts a message into the outbox, after all others under that pointer, as older
+// versions did: without the contact that it is for.
 func enqueue(local *ledger.View, to pointer.Pointer, encoded []byte) error {
 	number := uint64(1)
 	lastRow, found, err := local.Last(tableOutbox, to.Bytes())
@@ -45,6 +62,14 @@ func enqueue(local *ledger.View, to pointer.Pointer, encoded []byte) error {
 		number = lastNumber + 1
 	}
 	return local.Put(tableOutbox, numbered(to.Bytes(), number), encoded)
+}
+
+// deleteQueued deletes a row of the outbox.
+func deleteQueued(local *ledger.View, key []byte) error {
+	if err := local.Delete(tableRecipients, key); err != nil {
+		return err
+	}
+	return local.Delete(tableOutbox, key)
 }
 
 // countQueued returns the number of messages to a party in tableOutbox or tableQueue.
@@ -67,13 +92,29 @@ func countQueued(local *ledger.View, table string, to pointer.Pointer) (n int, e
 	return n, nil
 }
 
-// moveToChannel moves the messages to a party from the outbox into its channel, in one
-// transaction, so that each is sent once. queueErr is the error of [drop.Channel.Send] if the
-// channel has no room for all of them; those that are in the channel can be sent. With any
-// other error nothing was moved. The caller holds the lock of the channel.
+// moveToChannel moves the messages for the contact of a channel from the outbox into the
+// channel, in one transaction, so that each is sent once. Messages that are not for it stay:
+// see isFor. queueErr is the error of [drop.Channel.Send] if the channel has no room for all of
+// them; those that are in the channel can be sent. With any other error nothing was moved. The
+// caller holds the lock of the channel.
 func (e *Exchange) moveToChannel(to pointer.Pointer, c *channel) (queueErr, err error) {
-	n, err := e.countQueued(tableOutbox, to)
-	if err != nil || n == 0 { // usually there is nothing to write
+	trail, err := e.trail(to)
+	if err != nil {
+		return nil, err
+	}
+	var found bool
+	err = e.view(func(local *ledger.View) error {
+		for row, err := range local.Scan(tableOutbox, to.Bytes()) {
+			if err != nil {
+				return err
+			}
+			if found, err = isFor(local, c.contact, trail, row); err != nil || found {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil || !found { // usually there is nothing to write
 		return nil, err
 	}
 	err = e.updateChannel(c, func(tx tx) error {
@@ -81,10 +122,16 @@ func (e *Exchange) moveToChannel(to pointer.Pointer, c *channel) (queueErr, err 
 			if err != nil {
 				return err
 			}
+			if is, err := isFor(tx.local, c.contact, trail, row); err != nil || !is {
+				if err != nil {
+					return err
+				}
+				continue
+			}
 			if queueErr = c.Send(row.Value); queueErr != nil {
 				return nil
 			}
-			if err := tx.local.Delete(tableOutbox, row.Key); err != nil {
+			if err := deleteQueued(tx.local, row.Key); err != nil {
 				return err
 			}
 		}
@@ -128,23 +175,6 @@ func (e *Exchange) isContact(p pointer.Pointer) bool {
 	return err == nil && (!c.Name.IsZero() || c.Conflict != nil)
 }
 
-// countOutbox returns the number of messages to a party in the outbox.
-func (e *Exchange) countOutbox(to pointer.Pointer) (n int, err error) {
-	prefix := to.Bytes()
-	err = e.view(func(local *ledger.View) error {
-		for row, err := range local.Scan(tableOutbox, prefix) {
-			if err != nil {
-				return err
-			}
-			if len(row.Key) == len(prefix)+8 {
-				n++
-			}
-		}
-		return nil
-	})
-	return n, err
-}
-
 // flushOutbox sends the messages to a party that are in the outbox. It returns Stored if all were
 // sent, and the number of messages to the party that are not acknowledged.
 func (e *Exchange) flushOutbox(ctx context.Context, key crypto.Signer, to pointer.Pointer) (sent Delivery, waiting int, err error) {
@@ -174,12 +204,22 @@ func (e *Exchange) flushAllOutboxes(ctx context.Context, key crypto.Signer, repo
 	if err != nil {
 		report.Errs = append(report.Errs, err)
 	}
+	seen := make(map[pointer.Pointer]bool)
 	for _, to := range all {
+		at, err := e.followSuccession(to)
+		if err != nil {
+			report.Errs = append(report.Errs, err)
+			continue
+		}
+		if to = at; seen[to] {
+			continue
+		}
+		seen[to] = true
 		if !e.isContact(to) { // an undo may have taken it out of the book: nothing goes there
-			if n, err := e.countOutbox(to); err != nil {
+			if n, err := e.countQueued(tableOutbox, to); err != nil {
 				report.Errs = append(report.Errs, err)
 			} else if n > 0 {
-				report.Waiting[to] = n
+				report.Waiting[to] += n
 			}
 			continue
 		}

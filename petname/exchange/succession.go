@@ -3,14 +3,12 @@ package exchange
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
 
 	"github.com/petnames-go/petnames/dht/drop"
 	"github.com/petnames-go/petnames/ledger"
-	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -44,6 +42,9 @@ func (e *Exchange) retireChannel(to, self pointer.Pointer, state []byte) error {
 	f := formerChannel{party: to, self: self, until: e.c.Now().Add(formerRetention)}
 	return e.update(func(tx tx) error {
 		if err := f.rows().store(tx.local, parts); err != nil {
+			return err
+		}
+		if err := tx.local.Delete(tableRecipients, to.Bytes()); err != nil {
 			return err
 		}
 		return rowsOf(to).remove(tx.local)
@@ -120,7 +121,7 @@ func (e *Exchange) syncFormerChannel(ctx context.Context, f formerChannel, repor
 		if err != nil {
 			return err
 		}
-		former = &channel{c, e.storeFor(addresses), f.rows()}
+		former = &channel{Channel: c, store: e.storeFor(addresses), rows: f.rows()}
 		if _, err := e.poll(ctx, f.party, former, report); err != nil {
 			return err
 		}
@@ -139,34 +140,4 @@ func (e *Exchange) syncFormerChannel(ctx context.Context, f formerChannel, repor
 		return e.saveChannel(former)
 	}
 	return nil
-}
-
-// followSuccession returns the current pointer of the contact with a pointer. If the contact's
-// key was rotated, its unacknowledged messages are moved to the outbox of the current pointer.
-// Those that the contact has received before change nothing when they are received again.
-func (e *Exchange) followSuccession(from pointer.Pointer) (to pointer.Pointer, err error) {
-	c, err := e.c.Book.ByPointer(from)
-	if errors.Is(err, petname.ErrNotFound) {
-		return from, nil
-	}
-	if err != nil || c.Pointer == from || len(c.Contradictions) > 0 || c.Conflict != nil || !c.Removed.IsZero() {
-		return from, err
-	}
-	defer e.lockChannel(from)()
-	return c.Pointer, e.update(func(tx tx) error {
-		for _, table := range []string{tableQueue, tableOutbox} {
-			for row, err := range tx.local.Scan(table, from.Bytes()) {
-				if err != nil {
-					return err
-				}
-				if err := enqueue(tx.local, c.Pointer, row.Value); err != nil {
-					return err
-				}
-				if err := tx.local.Delete(table, row.Key); err != nil {
-					return err
-				}
-			}
-		}
-		return tx.local.Delete(tableChannels, from.Bytes())
-	})
 }

@@ -32,6 +32,9 @@ const (
 	tableDenials       = "denials"  // hash of a denial that the owner was not notified of yet → the statement
 	tableMessageCounts = "heard"    // pointer → day since 1970 (8 bytes) ‖ messages of that day (8 bytes)
 
+	tableRecipients = "recipients"    // pointer of the party, or key of a row of tableOutbox → id of the contact that the messages are for
+	tableLeft       = "left channels" // pointer that a contact has left → head of the channel with it, without messages
+
 	// The channels of earlier keys of the owner.
 	tableFormer      = "former"       // party ‖ earlier pointer of the owner → time until which it is polled (8 bytes, ms since 1970) ‖ head
 	tableFormerQueue = "former queue" // the same ‖ number (8 bytes) → message

@@ -204,7 +204,10 @@ func (h Home) CheckFiles() []error {
 		}
 	}
 	for _, f := range table() {
-		problems = append(problems, f.problems(h)...)
+		for _, name := range f.numbered(h) {
+			f.name = name
+			problems = append(problems, f.problems(h)...)
+		}
 	}
 	return problems
 }

@@ -83,11 +83,18 @@ func (h Home) oldMessagesState() (oldFileState, error) {
 // notice is nil unless messages could not be moved.
 func (h Home) MoveMessages(book *petname.Book, move func(local *ledger.View, row ledger.BoltRow) error) (*DamagedMessagesError, error) {
 	notice, err := h.moveMessages(book, move)
+	if stub := (*stubError)(nil); errors.As(err, &stub) {
+		return nil, fmt.Errorf("the stub %q, without which an older version would send messages twice, could not be written: %w", h.path(oldMessagesFile), stub.error)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("moving the messages of an older version, %q: %w", h.path(oldMessagesFile), err)
 	}
 	return notice, nil
 }
+
+// stubError is returned when a home has no messages of an older version, and the stub cannot be
+// written.
+type stubError struct{ error }
 
 func (h Home) moveMessages(book *petname.Book, move func(local *ledger.View, row ledger.BoltRow) error) (*DamagedMessagesError, error) {
 	state, err := h.oldMessagesState()
@@ -95,10 +102,10 @@ func (h Home) moveMessages(book *petname.Book, move func(local *ledger.View, row
 	case err != nil, state == oldFileStub:
 		return nil, err
 	case state == oldFileAbsent: // a new home
-		if err := h.overwrite(oldMessagesFile, []byte(stub)); !durable.ReadOnly(err) {
-			return nil, err
+		if err := h.overwrite(oldMessagesFile, []byte(stub)); err != nil && !durable.ReadOnly(err) {
+			return nil, &stubError{err}
 		}
-		return nil, nil // no version can write messages there
+		return nil, nil // or no version can write messages there
 	}
 	sum, err := hashFile(h.path(oldMessagesFile))
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/petnames-go/petnames/ledger/durable"
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -23,12 +24,17 @@ type RecoverOptions struct {
 type Recovered struct {
 	Old, New     pointer.Pointer // before, and of the new home
 	Nickname     string          // of the old pointer when the file was written; "": none, or not known
+	NicknameLost bool            // the new home does not have it: this version makes no card with it
 	RecoveryFile string          // the new recovery file, as an absolute path; "": the key can be rotated no more
 
 	// Until is the end of the last record of Old, which leads followers to New. It is
 	// zero for a recovery file of version 1: that one has neither this record nor the
 	// signature of the old key, and contacts have to confirm the new pointer.
 	Until time.Time
+
+	// UsedBefore is the recovery file of an earlier recovery from the same file, beside it, as an
+	// absolute path: another home may have been made, with the same key. "": none is there.
+	UsedBefore string
 }
 
 // ErrRecovery is wrapped by the errors of [Recover] and [Home.Rotate] about a recovery file that is
@@ -81,7 +87,13 @@ func recoverOn(files durable.FS, dir string, o RecoverOptions) (Home, Recovered,
 	}
 	if r.last != nil {
 		card, _ := r.last.Card()
-		n.Nickname, n.last, out.Until = card.Nickname, r.last.Bytes(), r.last.Expires()
+		n.last, out.Until = r.last.Bytes(), r.last.Expires()
+		// The rules for names and their tables change in the life of a recovery file.
+		if _, err := name.Parse(card.Nickname); err == nil {
+			n.Nickname = card.Nickname
+		} else {
+			out.NicknameLost = card.Nickname != ""
+		}
 		n.former = append(r.former, *r.last)
 		out.Nickname = card.Nickname
 	} else if n.next, n.succession, err = continueUnsigned(r); err != nil {
@@ -96,6 +108,9 @@ func recoverOn(files durable.FS, dir string, o RecoverOptions) (Home, Recovered,
 	if n.from, err = filepath.Abs(o.File); err != nil {
 		return Home{}, Recovered{}, err
 	}
+	if !byDefault {
+		out.UsedBefore = usedBefore(o, out.New)
+	}
 	h, err := n.createOn(files, dir)
 	if byDefault && errors.Is(err, errRecoveryTaken) {
 		_, rerr := readRecovery(o.Recovery, o.Passphrase)
@@ -105,6 +120,19 @@ func recoverOn(files durable.FS, dir string, o RecoverOptions) (Home, Recovered,
 		return Home{}, Recovered{}, err
 	}
 	return h, out, nil
+}
+
+// usedBefore returns the path of the recovery file that an earlier recovery from the same file
+// wrote by default for the key of pointer p; "": there is none.
+func usedBefore(o RecoverOptions, p pointer.Pointer) string {
+	earlier, err := filepath.Abs(o.File + ".next")
+	if err != nil {
+		return ""
+	}
+	if r, err := readRecovery(earlier, o.Passphrase); err != nil || r.old != p {
+		return ""
+	}
+	return earlier
 }
 
 // openRecovery is readRecovery. Its error wraps [ErrRecovery] for a file that was read

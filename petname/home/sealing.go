@@ -130,7 +130,8 @@ func (h Home) RenewSealing(now, newest time.Time, maxAge time.Duration) (Sealing
 // [SealingRetention] before now. newest is the date of the newest entry of the book;
 // zero: unknown. As far as now is over a day after it, now does not count: the clock
 // may be ahead, and what was sealed before could not be opened any more. EraseSealing
-// returns the current keys, which it does not change, and the remaining former ones.
+// returns the current keys, which it does not change, and the remaining former ones. What
+// [Home.NewKey] set aside is erased by the same rule.
 func (h Home) EraseSealing(now, newest time.Time) (Sealing, error) {
 	return h.updateSealing(now, newest, true, nil)
 }
@@ -150,6 +151,11 @@ func (h Home) updateSealing(now, newest time.Time, erase bool, maxAge *time.Dura
 	shown := now // by more than this clock
 	if bound := newest.Add(sealingLead); !newest.IsZero() && now.After(bound) {
 		shown = bound
+	}
+	if erase {
+		if err := h.eraseDamaged(s, shown); err != nil {
+			return Sealing{}, err
+		}
 	}
 	s.former = slices.DeleteFunc(s.former, func(f formerSealing) bool {
 		expired := erase && shown.Sub(f.replaced) >= SealingRetention
