@@ -62,13 +62,25 @@ func onlyDigits(s string) string {
 }
 
 // Words returns words, separated by single spaces, without what other programs
-// add to them.
+// add to them, such as the signature of a mail.
 func Words(s string) string {
-	fields := strings.Fields(clean(s))
+	fields := strings.Fields(unsigned(clean(s)))
 	for i, word := range fields {
 		fields[i] = trim(word)
 	}
 	return strings.Join(strings.Fields(strings.Join(fields, " ")), " ")
+}
+
+// unsigned returns a mail without its signature (RFC 3676 §4.3).
+func unsigned(s string) string {
+	for at := 0; at >= 0 && at < len(s); {
+		line, _, _ := strings.Cut(s[at:], "\n")
+		if at > 0 && strings.TrimSpace(line) == "--" {
+			return s[:at]
+		}
+		at += len(line) + 1
+	}
+	return s
 }
 
 // Lines returns the lines of a file or a mail in UTF-8, without the marks of an answer
