@@ -59,7 +59,7 @@ func (e *PathError) Error() string {
 
 func (e *PathError) Unwrap() error { return e.Err }
 
-// Resolve resolves a path: a petname of the owner or a pointer, then labels. A
+// Resolve resolves a path: a petname of the owner or a pointer, then labels; or a link. A
 // label is that of a private edge that the contact before it shares with the
 // owner, or else that of an edge in the contact's card: `alice/bob` is the
 // contact that alice shares as bob. Every record is verified, and its
@@ -146,9 +146,12 @@ func (b *Book) unprovenSuccessor(p pointer.Pointer) pointer.Pointer {
 }
 
 func splitPath(path string) ([]string, error) {
-	// A pointer may contain slashes: /ipns/k51….
+	// A pointer or a link may contain slashes: /ipns/k51….
 	if p, err := pointer.Parse(path); err == nil {
 		return []string{p.String()}, nil
+	}
+	if link, ok := name.LinkIn(path); ok {
+		return []string{link.String()}, nil
 	}
 	parts := strings.Split(path, "/")
 	if len(parts) > maxHops {
@@ -194,12 +197,15 @@ func (b *Book) startAt(c Contact) (start, error) {
 func (b *Book) startOfPath(part string) (start, error) {
 	c, err := b.Find(part)
 	if errors.Is(err, ErrNotFound) {
-		if p, perr := pointer.Parse(part); perr == nil {
-			return start{pointer: p}, nil // a pointer needs no petname
+		if link, perr := pointer.ParseLink(part); perr == nil { // it needs no petname
+			return start{pointer: link.Pointer, next: link.Next, rank: reported}, nil
 		}
 	}
 	if err == nil {
 		err = c.Pinned(c.Pointer, pointer.Commitment{})
+	}
+	if link, ok := name.LinkIn(part); ok && err == nil {
+		err = c.Pinned(link.Pointer, link.Next)
 	}
 	if err != nil {
 		return start{}, err

@@ -15,7 +15,7 @@ import (
 func linksWithin(s string) (places []string) {
 	for _, rest := range paste.After(s, linkScheme) {
 		head := strings.TrimLeftFunc(paste.Unescape(paste.Unescape(rest)), func(r rune) bool { return unicode.IsSpace(r) || r == '/' })
-		if len(head) > 8 && (head[0] == 'k' || head[0] == 'K') && head[1] >= '0' && head[1] <= '9' { // as each canonical pointer
+		if len(head) > 1 && (head[0] == 'k' || head[0] == 'K') && strings.Trim(head[1:2], "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") == "" { // as each canonical pointer
 			places = append(places, rest)
 		}
 	}

@@ -80,6 +80,10 @@ func (a *app) suggestionOrFile(arg string, id *string, text *[]byte) error {
 		return nil
 	}
 	if _, err := os.Stat(arg); errors.Is(err, fs.ErrNotExist) && arg != "-" {
+		if number := paste.LabelledNumber(arg); isDigits(number) {
+			*id = number
+			return nil
+		}
 		return usage("%q is no number of the inbox, and no file", arg).With("petname inbox")
 	}
 	b, err := a.readStatements(arg)

@@ -16,6 +16,8 @@ import (
 	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/petname/pair"
 	qrcode "github.com/petnames-go/petnames/petname/pair/qr"
+	"github.com/petnames-go/petnames/pointer"
+	"github.com/petnames-go/petnames/pointer/paste"
 )
 
 func (a *app) inviteVerb() *cobra.Command {
@@ -314,6 +316,18 @@ type pairArgs struct {
 	Passphrase string `json:"passphrase,omitempty"`
 }
 
+// otherText adds to the error for a text that is no invitation which verb it is for, if it
+// is for another one.
+func otherText(text string, err error) error {
+	if link, lerr := pointer.ParseLink(text); lerr == nil {
+		return usage("this is the link of a contact, not an invitation").With("petname add NAME " + shellWord(link.String()))
+	}
+	if number := paste.LabelledNumber(text); len(number) >= leastDigits && isDigits(number) {
+		return classify(err).With("a number of the inbox is for\npetname accept " + number + " --as NAME")
+	}
+	return err
+}
+
 // paired is the result of pair: a contact, and its suggestion in the inbox if it has
 // no name yet.
 type paired struct {
@@ -329,6 +343,9 @@ func (v *verbs) pair(ctx context.Context, a pairArgs) (*paired, error) {
 		}
 	}
 	s, err := v.agentWith(a.Passphrase).Pair(ctx, a.Text)
+	if errors.Is(err, agent.ErrMalformed) {
+		err = otherText(a.Text, err)
+	}
 	if f := classify(err); f != nil && f.Next == "petname invite" { // of the inviter
 		err = f.With("ask the inviter for a new invitation")
 	}

@@ -295,11 +295,14 @@ func (v *verbs) resolve(ctx context.Context, a resolveArgs) (*resolved, error) {
 	return out, nil
 }
 
-// pointerOf returns the pointer for a name in the book or for any form of a pointer,
-// which need not be in the book.
+// pointerOf returns the pointer for a name in the book, for any form of a pointer or for a
+// link, which need not be in the book.
 func (v *verbs) pointerOf(text string) (pointer.Pointer, error) {
 	if p, err := pointer.Parse(text); err == nil {
 		return p, nil
+	}
+	if link, ok := name.LinkIn(text); ok {
+		return link.Pointer, nil
 	}
 	c, err := v.agent.Lookup(text)
 	return c.Pointer, err

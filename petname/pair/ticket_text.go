@@ -35,6 +35,9 @@ func parseTicket(s string) (Ticket, error) {
 	if len(s) > maxTicketText {
 		return Ticket{}, fmt.Errorf("is %d bytes long", len(s))
 	}
+	if token := paste.Token(s); !hasInvitation(s) && hasInvitation(token) { // folded before the colon
+		s = token
+	}
 	var found []Ticket
 	for _, rest := range paste.After(s, linkPrefix) {
 		t, err := atStart(rest, isBase64URL, parseLink)
@@ -44,8 +47,8 @@ func parseTicket(s string) (Ticket, error) {
 		found = append(found, t)
 	}
 	for _, rest := range paste.After(s, "petname:") {
-		digits, ok := strings.CutPrefix(rest, "I.")
-		if !ok {
+		digits, ok := strings.CutPrefix(strings.TrimSpace(rest), "I")
+		if digits, ok = strings.CutPrefix(strings.TrimSpace(digits), "."); !ok {
 			continue // the link of a contact
 		}
 		t, err := atStart(digits, isBase36, func(digits string) (Ticket, error) { return parseCompact(compactPrefix + digits) })
@@ -63,6 +66,11 @@ func parseTicket(s string) (Ticket, error) {
 		}
 	}
 	return found[0], nil
+}
+
+// hasInvitation reports whether a text has the start of an invitation.
+func hasInvitation(s string) bool {
+	return len(paste.After(s, linkPrefix))+len(paste.After(s, "petname:")) > 0
 }
 
 // maxTicketText bounds the text around an invitation, in bytes.
