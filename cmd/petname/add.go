@@ -111,9 +111,13 @@ type addArgs struct {
 
 func (v *verbs) add(_ context.Context, a addArgs) (*contact, error) {
 	if _, err := name.Parse(a.Name); err != nil {
-		_, lerr := pointer.ParseLink(a.Name)
-		if _, nerr := name.Parse(a.Target); lerr != nil || nerr != nil {
-			return nil, err
+		if _, ok := name.LinkIn(a.Name); !ok {
+			if _, perr := pointer.Parse(a.Name); perr != nil {
+				return nil, err
+			}
+		}
+		if _, err := name.Parse(a.Target); err != nil {
+			return nil, usage("%v; before it is a link or a pointer, and no name", err).With("petname add NAME LINK")
 		}
 		a.Name, a.Target = a.Target, a.Name // no name is a link, so the order is known
 	}

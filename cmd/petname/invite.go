@@ -316,16 +316,28 @@ type pairArgs struct {
 	Passphrase string `json:"passphrase,omitempty"`
 }
 
-// otherText adds to the error for a text that is no invitation which verb it is for, if it
-// is for another one.
-func otherText(text string, err error) error {
+// checkInvitation returns an error for a text that is for another verb: the link of a
+// contact, or a number.
+func checkInvitation(text string, now time.Time) error {
+	_, err := pair.ParseCode(text)
+	if err == nil {
+		return nil
+	}
+	if _, terr := pair.ParseTicket(text, now); terr == nil || errors.Is(terr, pair.ErrExpired) {
+		return nil
+	}
 	if link, lerr := pointer.ParseLink(text); lerr == nil {
-		return usage("this is the link of a contact, not an invitation").With("petname add NAME " + shellWord(link.String()))
+		return usage("this is the link of a contact, and no invitation").With("petname add NAME " + shellWord(link.String()))
 	}
-	if number := paste.LabelledNumber(text); len(number) >= leastDigits && isDigits(number) {
-		return classify(err).With("a number of the inbox is for\npetname accept " + number + " --as NAME")
+	number := paste.LabelledNumber(text)
+	if number == "" {
+		return nil // any other error is returned when the network is there
 	}
-	return err
+	next := "ask for all of the code, or for a new invitation"
+	if len(number) >= leastDigits && isDigits(number) {
+		next = "a number of the inbox is for another verb:\npetname accept " + number + " --as NAME"
+	}
+	return usage("%v", err).With(next)
 }
 
 // paired is the result of pair: a contact, and its suggestion in the inbox if it has
@@ -342,10 +354,10 @@ func (v *verbs) pair(ctx context.Context, a pairArgs) (*paired, error) {
 			return nil, err
 		}
 	}
-	s, err := v.agentWith(a.Passphrase).Pair(ctx, a.Text)
-	if errors.Is(err, agent.ErrMalformed) {
-		err = otherText(a.Text, err)
+	if err := checkInvitation(a.Text, v.agent.Clock()); err != nil {
+		return nil, err
 	}
+	s, err := v.agentWith(a.Passphrase).Pair(ctx, a.Text)
 	if f := classify(err); f != nil && f.Next == "petname invite" { // of the inviter
 		err = f.With("ask the inviter for a new invitation")
 	}

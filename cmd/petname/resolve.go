@@ -265,7 +265,11 @@ func (v *verbs) resolve(ctx context.Context, a resolveArgs) (*resolved, error) {
 			}
 		}
 		if a.Offline && errors.Is(err, dht.ErrNotFound) {
-			err = classify(err).With("petname resolve " + shellWord(a.Path))
+			next := "petname resolve " + shellWord(a.Path)
+			if joined, jerr := v.agent.Joined(); jerr == nil && joined.Network == "off" && len(joined.Routers) == 0 {
+				next = "join a network, then resolve it there:\npetname join --help\n" + next
+			}
+			err = classify(err).With(next)
 		}
 		hint := v.agent.ClockHint()
 		if hint == "" && errors.As(err, new(*pointer.ExpiredError)) {
