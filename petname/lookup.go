@@ -142,7 +142,7 @@ func (b *Book) Find(text string) (Contact, error) {
 	if link, ok := name.LinkIn(text); ok {
 		return b.ByPointer(link.Pointer)
 	}
-	n, err := name.ParseKnown(text)
+	n, err := name.ParseKnown(name.Unisolated(text))
 	if err != nil {
 		return Contact{}, err
 	}

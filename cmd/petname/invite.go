@@ -117,7 +117,7 @@ func (a *app) invite(do func(verb string, args, result any) error, request invit
 	}
 	return a.printResult(s, nil, true, func(w *bufio.Writer) {
 		printSuggestion(w, a.style(), s)
-		fmt.Fprintf(w, "if this is the person that you invited:\n  %s\n", a.withHomeFlag("petname accept "+s.Digits+" --as NAME"))
+		fmt.Fprintf(w, "if this is the person that you invited:\n  %s\n", a.withHomeFlag(nextCommand(s)))
 	})
 }
 
@@ -380,7 +380,7 @@ func (v *verbs) pair(ctx context.Context, a pairArgs) (*paired, error) {
 		// The pairing succeeded, although the naming failed.
 		failed := *classify(err)
 		failed.Message = "paired, and in the inbox, but " + failed.Message
-		failed.Next = "petname accept " + s.ID.String() + " --as NAME"
+		failed.Next = v.acceptNext(s)
 		return out, &failed
 	}
 	named, err := v.withLookalikes(c)

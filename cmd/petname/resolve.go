@@ -256,7 +256,7 @@ func (v *verbs) resolve(ctx context.Context, a resolveArgs) (*resolved, error) {
 		} else {
 			out.Pointer = ""
 		}
-		first, _, _ := strings.Cut(a.Path, "/")
+		first := name.SplitPath(a.Path)[0]
 		out.Contradictions = v.contradictions(err)
 		if _, cerr := v.agent.Lookup(first); cerr == nil {
 			var path *petname.PathError
