@@ -38,6 +38,7 @@ type contact struct {
 	Card           *contactCard       `json:"card,omitempty"`
 	Evidence       []evidence         `json:"evidence,omitempty"`
 	MovedFrom      string             `json:"moved_from,omitempty"` // by confirm, add and undo: the pointer before
+	Waiting        int                `json:"waiting,omitempty"`    // by rm: its suggestions in the inbox
 	Undone         *entry             `json:"undone,omitempty"`     // by undo: the change that was reverted
 }
 

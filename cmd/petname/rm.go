@@ -31,6 +31,9 @@ contact adds it again. petname undo reverts the removal.`,
 			if err == nil && len(c.Shared) > 0 {
 				a.warn("it was public as %s: your next publication leaves that out", ownEdges(name.Plain, c.Shared))
 			}
+			if err == nil && c.Waiting > 0 {
+				a.warn("%s of it in your inbox; to decline all:\n  petname decline --all --from %s", countText(c.Waiting, "suggestion"), c.Pointer)
+			}
 			return err
 		},
 	}
@@ -50,5 +53,7 @@ func (v *verbs) rm(_ context.Context, a nameArgs) (*contact, error) {
 	}
 	out := asContact(c)
 	out.Name, out.Shared = was.String(), shared
-	return &out, nil
+	waiting, err := v.waitingFrom(c.Pointer)
+	out.Waiting = len(waiting)
+	return &out, err
 }
