@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
 	"github.com/stretchr/testify/require"
@@ -65,8 +66,7 @@ func TestHandshakesOfOneAddressAreBounded(t *testing.T) {
 // Connections from loopback that send nothing leave room for a peer on loopback, and are
 // closed.
 func TestSilentConnectionsLeaveRoomOnLoopback(t *testing.T) {
-	nodes := startServers(t, 2)
-	n, other := nodes[0], nodes[1]
+	n := startNode(t, Config{Listen: loopback, Server: true})
 	host, err := n.host.Addrs()[0].ValueForProtocol(ma.P_TCP)
 	require.NoError(t, err)
 	port, err := strconv.Atoi(host)
@@ -77,15 +77,13 @@ func TestSilentConnectionsLeaveRoomOnLoopback(t *testing.T) {
 			_ = c.Close()
 		}
 	})
-	for range 300 {
+	for range 600 {
 		c, err := net.DialTCP("tcp", nil, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port})
 		require.NoError(t, err)
 		silent = append(silent, c)
 	}
-	rec := sign(t, newKey(t), 1)
-	receipt, err := other.Put(within(t, time.Minute), rec.Pointer(), rec.Bytes())
-	require.NoError(t, err)
-	require.Equal(t, 1, receipt.Stored)
+	client := startNode(t, Config{DialTimeout: 10 * time.Second})
+	require.NoError(t, client.host.Connect(within(t, time.Minute), peer.AddrInfo{ID: n.host.ID(), Addrs: n.host.Addrs()}))
 	n.handshakes.mu.Lock()
 	defer n.handshakes.mu.Unlock()
 	for _, all := range n.handshakes.pending {
