@@ -190,6 +190,9 @@ func wholeURI(value string) string {
 	if !strings.Contains(value, " ") || !isWholePath(strings.ReplaceAll(value, " ", "_")) {
 		return ""
 	}
+	if _, err := pathOf(value); err != nil {
+		return "" // text that only begins as a path
+	}
 	scheme, rest, _ := strings.Cut(value[1:], "/")
 	return scheme + "://" + strings.NewReplacer("%", "%25", " ", "%20").Replace(rest)
 }
