@@ -148,13 +148,17 @@ func (b *Book) ByID(id pointer.Pointer) (Contact, error) {
 	return c, err
 }
 
-// Find returns the contact for a text: a name, or a pointer in any of its
-// forms. No name reads as a pointer, so a text has one meaning.
+// Find returns the contact for a text: a name, a pointer in any of its forms, or a
+// link. No name reads as a pointer or a link, so a text has one meaning. The commitment
+// of a link is not compared with what the book has: see [Contact.Pinned].
 func (b *Book) Find(text string) (Contact, error) {
 	if p, err := pointer.Parse(text); err == nil {
 		return b.ByPointer(p)
 	}
-	n, err := name.ParseKnown(text)
+	if link, ok := name.LinkIn(text); ok {
+		return b.ByPointer(link.Pointer)
+	}
+	n, err := name.ParseKnown(name.Unisolated(text))
 	if err != nil {
 		return Contact{}, err
 	}

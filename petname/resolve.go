@@ -59,7 +59,8 @@ func (e *PathError) Error() string {
 
 func (e *PathError) Unwrap() error { return e.Err }
 
-// Resolve resolves a path: a petname of the owner or a pointer, then labels. A
+// Resolve resolves a path: a petname of the owner, a pointer or "me" for the owner, then
+// labels; or a link. The path may also be as it is shown: see [name.SplitPath]. A
 // label is that of a private edge that the contact before it shares with the
 // owner, or else that of an edge in the contact's card: `alice/bob` is the
 // contact that alice shares as bob. Every record is verified, and its
@@ -84,7 +85,7 @@ func (b *Book) Resolve(ctx context.Context, records Records, path string, level 
 	seen := make(map[pointer.Pointer]bool)
 	for i, part := range parts {
 		if seen[at.pointer] {
-			return res, &PathError{path, part, errors.New("leads in a circle, back to " + at.pointer.String())}
+			return res, &PathError{path, part, errors.New("leads in a circle, back to " + firstAt(res.Hops, at.pointer))}
 		}
 		seen[at.pointer] = true
 		hop, err := b.hop(ctx, records, part, at, level)
@@ -136,6 +137,20 @@ func (b *Book) Resolve(ctx context.Context, records Records, path string, level 
 	return res, nil
 }
 
+// firstAt returns the path, as it is typed, of the first hop to a pointer, and the pointer.
+func firstAt(hops []Hop, p pointer.Pointer) string {
+	var names []string
+	for _, h := range hops {
+		if names = append(names, h.Name); h.Pointer == p {
+			return fmt.Sprintf("%s, %s", name.Quote(strings.Join(names, "/")), p)
+		}
+	}
+	return p.String()
+}
+
+// ErrPathTooLong is returned for a path of more than 8 parts.
+var ErrPathTooLong = errors.New("the path is too long")
+
 // unprovenSuccessor returns the successor that a step on record names for the
 // contact with current pointer p, and that only a claim proves; zero: none.
 func (b *Book) unprovenSuccessor(p pointer.Pointer) pointer.Pointer {
@@ -146,13 +161,16 @@ func (b *Book) unprovenSuccessor(p pointer.Pointer) pointer.Pointer {
 }
 
 func splitPath(path string) ([]string, error) {
-	// A pointer may contain slashes: /ipns/k51….
+	// A pointer or a link may contain slashes: /ipns/k51….
 	if p, err := pointer.Parse(path); err == nil {
 		return []string{p.String()}, nil
 	}
-	parts := strings.Split(path, "/")
+	if link, ok := name.LinkIn(path); ok {
+		return []string{link.String()}, nil
+	}
+	parts := name.SplitPath(path)
 	if len(parts) > maxHops {
-		return nil, fmt.Errorf("has %d parts, over %d", len(parts), maxHops)
+		return nil, fmt.Errorf("has %d parts, over %d: %w", len(parts), maxHops, ErrPathTooLong)
 	}
 	for i, part := range parts {
 		if i == 0 {
@@ -190,16 +208,25 @@ func (b *Book) startAt(c Contact) (start, error) {
 	return at, err
 }
 
+// ownName is the first part of a path of the owner's own labels. It is no petname.
+const ownName = "me"
+
 // startOfPath returns the start of a path with a first part.
 func (b *Book) startOfPath(part string) (start, error) {
 	c, err := b.Find(part)
 	if errors.Is(err, ErrNotFound) {
-		if p, perr := pointer.Parse(part); perr == nil {
-			return start{pointer: p}, nil // a pointer needs no petname
+		if part == ownName {
+			return start{pointer: b.Identity()}, nil
+		}
+		if link, perr := pointer.ParseLink(part); perr == nil { // it needs no petname
+			return start{pointer: link.Pointer, next: link.Next, rank: reported}, nil
 		}
 	}
 	if err == nil {
 		err = c.Pinned(c.Pointer, pointer.Commitment{})
+	}
+	if link, ok := name.LinkIn(part); ok && err == nil {
+		err = c.Pinned(link.Pointer, link.Next)
 	}
 	if err != nil {
 		return start{}, err
@@ -248,7 +275,8 @@ func (b *Book) privateEdge(p pointer.Pointer, label string) (pointer.Edge, bool,
 }
 
 // findEdge returns the edge with exactly this label, or else the only one with
-// an equal comparison key. The edges are untrusted.
+// an equal comparison key, or else the only one whose label is shown as this text. The
+// edges are untrusted.
 func findEdge(edges map[string]pointer.Edge, label string) (pointer.Edge, error) {
 	if e, ok := edges[label]; ok {
 		return e, nil
@@ -257,11 +285,19 @@ func findEdge(edges map[string]pointer.Edge, label string) (pointer.Edge, error)
 	if err != nil {
 		want = strings.ToLower(label)
 	}
-	var found []pointer.Edge
+	var found, shown []pointer.Edge
 	for l, e := range edges {
-		if n, err := name.ParseKnown(l); err == nil && n.Key() == want {
+		n, err := name.ParseKnown(l)
+		switch {
+		case err != nil:
+		case n.Key() == want:
 			found = append(found, e)
+		case name.ShownLabel(l) == label:
+			shown = append(shown, e)
 		}
+	}
+	if len(found) == 0 {
+		found = shown
 	}
 	switch len(found) {
 	case 0:

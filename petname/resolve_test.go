@@ -193,11 +193,59 @@ func TestPathsThatLeadNowhere(t *testing.T) {
 	res, err = w.resolve("alice/bare/bob")
 	require.ErrorIs(t, at(t, res, err, "bob", 2), ErrNotFound)
 	require.Zero(t, res.Last().Card)
+	for path, back := range map[string]string{"alice/me": `"alice"`, "alice/bob/alice": `"alice"`, "alice/bob/bob": `"alice/bob"`} {
+		_, err = w.resolve(path)
+		require.ErrorContains(t, err, "in a circle, back to "+back+", k51")
+	}
+	_, err = w.resolve("alice" + strings.Repeat("/bob", 10))
+	require.ErrorIs(t, err, ErrPathTooLong)
 	for _, path := range []string{"alice/me", "alice/bob/alice", "alice/bob/bob", "alice/bob/alice/bob"} {
 		res, err = w.resolve(path)
 		require.ErrorContains(t, err, "circle")
 		require.LessOrEqual(t, len(res.Hops), 2)
 	}
+}
+
+// A path is read back as it is shown: with arrows, isolates and the signs in place of those
+// that foreign text may not have.
+func TestPathIsReadAsItIsShown(t *testing.T) {
+	w := newWorld(t)
+	w.add("alice", "a")
+	w.add("שרה", "s")
+	labels := []string{"bob (work)", "v1.2", "a \"b\"", "שלום", "~x", "one [two]"}
+	all := map[string]pointer.Edge{"twins (1)": edge("x"), "twins [1": edge("y")}
+	for _, label := range labels {
+		all[label] = edge("b")
+	}
+	w.publish("a", commitment("a"), all)
+	w.publish("s", commitment("s"), all)
+	w.publish("b", commitment("b"), nil)
+	for _, from := range []string{"alice", "שרה"} {
+		n, err := name.Parse(from)
+		require.NoError(t, err)
+		for _, label := range labels {
+			if !name.IsName(label) {
+				continue
+			}
+			for _, style := range []name.Style{name.Plain, name.Terminal} {
+				shown := style.Show(n.Edge(label))
+				res, err := w.resolve(shown)
+				require.NoError(t, err, shown)
+				require.Equal(t, pointerOf("b"), res.Last().Pointer)
+			}
+			res, err := w.resolve(from + "/" + name.ShownLabel(label))
+			require.NoError(t, err, label)
+			require.Equal(t, pointerOf("b"), res.Last().Pointer)
+		}
+	}
+	w.publish("me", commitment("me"), edges("choir", "b"))
+	res, err := w.resolve("me ⇒ choir")
+	require.NoError(t, err)
+	require.Equal(t, pointerOf("b"), res.Last().Pointer)
+	// Of two labels that are shown alike, none is taken.
+	w.publish("a", commitment("a"), map[string]pointer.Edge{"c (1": edge("x"), "c (1 ": edge("y")})
+	_, err = w.resolve("alice/c [1")
+	require.ErrorIs(t, err, ErrNotFound)
 }
 
 // The first card of a contact pins its commitment, once; another one later is

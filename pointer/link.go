@@ -71,30 +71,43 @@ func linkSum(covered string) string {
 }
 
 // ParseLink reads a link, without what other programs added to it: see package
-// paste. It also reads a bare pointer, in any form that [Parse] accepts, as a Link
-// with the pointer alone.
+// paste. The link may be within another text, such as a mail or a page, and more than
+// once. A text with another link or another key, or with a link whose checksum is wrong,
+// is refused. ParseLink also reads a bare pointer, in any form that [Parse] accepts or
+// within a text, as a Link with the pointer alone.
 func ParseLink(s string) (Link, error) {
 	trimmed := strings.TrimSpace(s)
-	token := paste.Token(s)
 	if isSecret(s) {
 		return Link{}, fmt.Errorf("link: %w", errSecret)
-	}
-	if !hasPrefixFold(trimmed, linkScheme) && !hasPrefixFold(token, linkScheme) {
-		p, err := Parse(s)
-		return Link{Pointer: p}, err
 	}
 	l, err := parseLink(trimmed)
 	if err == nil {
 		return l, nil
 	}
-	if token != trimmed {
-		if l, err := parseLink(token); err == nil {
-			return l, nil
+	token := paste.Token(s)
+	places := linksWithin(s)
+	switch meant := hasPrefixFold(trimmed, linkScheme) || hasPrefixFold(token, linkScheme); {
+	case len(places) > 0:
+		if l, err = oneLink(places); err == nil && hasSecondKey(s, l.Pointer) {
+			err = errSecondKey
 		}
+	case meant:
+		if token != trimmed {
+			if l, err := parseLink(token); err == nil {
+				return l, nil
+			}
+		}
+	default:
+		p, err := Parse(s)
+		if within, werr := parseWithin(s); err != nil && werr == nil {
+			return Link{Pointer: within}, nil
+		}
+		return Link{Pointer: p}, err
 	}
-	if foreign := paste.Foreign(token); strings.Count(strings.ToLower(token), linkScheme) > 1 {
-		err = errSecondKey
-	} else if foreign != "" {
+	if err == nil {
+		return l, nil
+	}
+	if foreign := paste.Foreign(token); foreign != "" && errors.Is(err, errLinkSum) {
 		err = fmt.Errorf("has the character %s, which no link has: it was mistyped, or is a forgery; ask for it again", foreign)
 	}
 	return Link{}, fmt.Errorf("link %s: %w", quote(trimmed), err)

@@ -13,9 +13,12 @@ import (
 var errSecondKey = errors.New("has more than one key: paste the one that is meant, alone")
 
 // hasSecondKey reports whether a text that was read as p has a key beside that of p.
-// The same key in a second PEM block counts as well.
+// The same key in a second PEM block, or in a block or JSON beside a link, counts as well.
 func hasSecondKey(s string, p Pointer) bool {
 	s = string(paste.Lines([]byte(s)))
+	if len(linksWithin(s)) > 0 && (strings.Contains(s, pemBegin) || strings.Contains(s, `"kty"`)) {
+		return true
+	}
 	blocks := strings.Count(s, pemBegin)
 	if trimmed := strings.TrimSpace(s); strings.HasPrefix(trimmed, pemBegin) {
 		blocks--

@@ -67,8 +67,8 @@ func bitOf(entropy [wordsEntropy]byte, bit int) uint16 {
 }
 
 // ParseWords reads twelve words, in any case, with white space, commas or hyphens
-// between them, and with their numbers in a list, each word cut to its first four
-// letters or more. It ignores what other programs add to them: see package paste. A
+// between them, with their numbers in a list, and behind a label that ends with a colon,
+// each word cut to its first four letters or more. It ignores what other programs add to them: see package paste. A
 // word that is not in the list is an error, and so is a wrong checksum. The checksum
 // detects 15 of 16 wrong words; comparison with the pointer's own words detects the
 // rest.
@@ -79,10 +79,13 @@ func ParseWords(s string) (Words, error) {
 	if len(s) > maxLink {
 		return Words{}, fmt.Errorf("words %s: are too long", quote(s))
 	}
-	fields := strings.FieldsFunc(strings.ToLower(paste.Words(s)), func(r rune) bool {
-		return unicode.IsSpace(r) || unicode.Is(unicode.Pd, r) || strings.ContainsRune(",;.", r)
-	})
-	fields = slices.DeleteFunc(fields, func(field string) bool { return strings.Trim(field, "0123456789") == "" }) // of a list
+	text := strings.ToLower(paste.Digits(paste.Words(s)))
+	fields := splitWords(text)
+	if _, labelled, ok := strings.Cut(text, ":"); ok && len(fields) != wordsCount {
+		if rest := splitWords(labelled); len(rest) == wordsCount {
+			fields = rest
+		}
+	}
 	if len(fields) != wordsCount {
 		return Words{}, fmt.Errorf("words %s: are %d, and %d are needed", quote(s), len(fields), wordsCount)
 	}
@@ -102,6 +105,18 @@ func ParseWords(s string) (Words, error) {
 		return Words{}, fmt.Errorf("words %s: the checksum is wrong, so at least one word is: have them read again", quote(s))
 	}
 	return w, nil
+}
+
+// splitWords returns the words of a text, without the numbers of a list.
+func splitWords(text string) (words []string) {
+	for field := range strings.FieldsFuncSeq(text, func(r rune) bool {
+		return unicode.IsSpace(r) || unicode.Is(unicode.Pd, r) || strings.ContainsRune(",;.:()", r)
+	}) {
+		if word := strings.TrimLeft(field, "0123456789"); word != "" {
+			words = append(words, word)
+		}
+	}
+	return words
 }
 
 // FindWord returns the number, from 0 to 2047, of a word of the BIP-39 English

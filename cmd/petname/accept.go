@@ -80,6 +80,10 @@ func (a *app) suggestionOrFile(arg string, id *string, text *[]byte) error {
 		return nil
 	}
 	if _, err := os.Stat(arg); errors.Is(err, fs.ErrNotExist) && arg != "-" {
+		if number := paste.LabelledNumber(arg); isDigits(number) {
+			*id = number
+			return nil
+		}
 		return usage("%q is no number of the inbox, and no file", arg).With("petname inbox")
 	}
 	b, err := a.readStatements(arg)
@@ -145,10 +149,15 @@ func (v *verbs) consent(ctx context.Context, s petname.Suggestion, a acceptArgs)
 	return &accepted{contact: contact{Provenance: []fact{{Kind: string(s.Kind), By: s.By.String(), Channel: s.Channel, At: s.At}}}, Sent: string(sent)}, delivery(sent, err)
 }
 
+// acceptNext is acceptCommand for a suggestion of the book.
+func (v *verbs) acceptNext(s petname.Suggestion) string {
+	c, _ := v.agent.ByPointer(s.Pointer) // without a contact, it has no name
+	return acceptCommand(s.ID.String(), c.Name.String())
+}
+
 func (v *verbs) acceptAs(s petname.Suggestion, a acceptArgs) (*contact, error) {
 	if a.As == "" {
-		return nil, usage("--as is missing: your name for %s", s.Pointer.Short()).
-			With("petname accept " + s.ID.String() + " --as NAME")
+		return nil, usage("--as is missing: your name for %s", s.Pointer.Short()).With(v.acceptNext(s))
 	}
 	if _, err := name.Parse(a.As); err != nil {
 		return nil, err
@@ -166,6 +175,9 @@ func (v *verbs) acceptAs(s petname.Suggestion, a acceptArgs) (*contact, error) {
 	if errors.As(err, &taken) && how.Replaces.IsZero() {
 		return v.conflictingContact(err, s.Pointer), classify(err).With("choose another name, or replace the key that was never this person's:\npetname accept " +
 			s.ID.String() + " --as " + shellWord(a.As) + " --instead " + shellWord(taken.Name.String()))
+	}
+	if errors.As(err, new(*petname.NamedError)) {
+		err = classify(err).With("to accept it under that name, or else to rename the contact first:\n" + v.acceptNext(s) + "\n" + classify(err).Next)
 	}
 	if err != nil {
 		return v.conflictingContact(err, s.Pointer), err

@@ -26,8 +26,9 @@ func (a *app) addVerb() *cobra.Command {
 		Short: "Add a contact: a name that you choose for a pointer",
 		Long: `Add a contact to your book: a name that you choose for a pointer. A link
 (petname id prints one) is better than a bare pointer: it has a checksum, and
-the commitment to the next key. With - it is read from standard input. Adding
-the same contact again changes nothing. A name that looks like another one needs
+the commitment to the next key. It may be within another text, such as a mail.
+With - it is read from standard input. Adding the same contact again changes
+nothing. A name that looks like another one needs
 a confirmation on the terminal; without a terminal the exit status is 5.`,
 		Example: `  petname add bob 'petname:k51…?c=…&s=…'
   petname add "Aunt Mary" k51qzi5uqu5d…
@@ -60,7 +61,7 @@ a confirmation on the terminal; without a terminal the exit status is 5.`,
 				}
 			})
 			if err == nil && c.Next == "" && len(c.Provenance) > 0 && c.Provenance[0].Kind == "typed" {
-				a.hint("a bare pointer has no checksum: compare its words, which are shown by\n  petname show %s", shellWord(args[0]))
+				a.hint("a bare pointer has no checksum: compare its words, which are shown by\n  petname show %s", shellWord(c.Name))
 			}
 			return err
 		},
@@ -110,7 +111,15 @@ type addArgs struct {
 
 func (v *verbs) add(_ context.Context, a addArgs) (*contact, error) {
 	if _, err := name.Parse(a.Name); err != nil {
-		return nil, err
+		if _, ok := name.LinkIn(a.Name); !ok {
+			if _, perr := pointer.Parse(a.Name); perr != nil {
+				return nil, err
+			}
+		}
+		if _, err := name.Parse(a.Target); err != nil {
+			return nil, usage("%v; before it is a link or a pointer, and no name", err).With("petname add NAME LINK")
+		}
+		a.Name, a.Target = a.Target, a.Name // no name is a link, so the order is known
 	}
 	link, err := parseTarget(a.Target)
 	if err != nil {

@@ -106,11 +106,11 @@ retrying), 8 conflict, 130 interrupted.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			if version {
 				return a.printVersion()
 			}
-			return cmd.Help()
+			return a.helpOnly(cmd, args)
 		},
 	}
 	root.Flags().BoolVar(&version, "version", false, "print the version, as the verb version does")

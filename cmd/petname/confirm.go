@@ -76,9 +76,11 @@ func (v *verbs) confirm(ctx context.Context, a confirmArgs) (*contact, error) {
 		}
 	}
 	if a.Successor != "" {
-		if what.Successor, err = pointer.Parse(a.Successor); err != nil {
-			return nil, usage("--successor %q: %v", a.Successor, err).With("petname show " + shellWord(a.Name))
+		link, err := pointer.ParseLink(a.Successor)
+		if err != nil {
+			return nil, usage("--successor: %v", err).With("petname show " + shellWord(a.Name))
 		}
+		what.Successor = link.Pointer
 	}
 	before, err := v.agent.Lookup(a.Name)
 	if err != nil {

@@ -39,6 +39,7 @@ type contact struct {
 	Evidence       []evidence         `json:"evidence,omitempty"`
 	MovedFrom      string             `json:"moved_from,omitempty"` // by confirm, add and undo: the pointer before
 	Unsent         int                `json:"unsent,omitempty"`     // by rm: messages to it that it has not fetched, and that are not sent any more
+	Waiting        int                `json:"waiting,omitempty"`    // by rm: its suggestions in the inbox
 	Undone         *entry             `json:"undone,omitempty"`     // by undo: the change that was reverted
 }
 

@@ -4,12 +4,15 @@ import (
 	"cmp"
 	"errors"
 	"net/url"
+	"regexp"
 	"strings"
+	"sync"
 	"unicode"
 
 	"github.com/ipfs/boxo/path"
 	"github.com/ipfs/go-cid"
 
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 	"github.com/petnames-go/petnames/pointer/paste"
 )
@@ -17,7 +20,7 @@ import (
 // parsePath returns the content path that a text names: a content path, the URI of one
 // (ipfs://CID/…, ipns://NAME/…) with its escapes decoded, the URL of one at a gateway, a
 // CID with or without a path behind it, or a peer ID; as it is, or else without what other
-// programs add to text: see package paste. What is behind /ipns/ must be a pointer or a
+// programs add to text: see package paste; or the only one within a text. What is behind /ipns/ must be a pointer or a
 // domain: a damaged one would be signed.
 func parsePath(text string) (string, error) {
 	if text == "" {
@@ -32,7 +35,34 @@ func parsePath(text string) (string, error) {
 			return got, nil
 		}
 	}
+	if got := pathWithin(text); got != "" {
+		return got, nil
+	}
 	return "", err
+}
+
+// pathWithin returns the only content path within a text, as a link, a URI, a URL, a CID or
+// a path of its own; "" if there is none, or several that differ.
+func pathWithin(text string) (found string) {
+	if link, ok := name.LinkIn(text); ok {
+		return "/ipns/" + link.Pointer.String()
+	}
+	fields := paste.Fields(text)
+	all := true // fields are paths
+	for i, field := range fields {
+		got, err := pathOf(field)
+		switch {
+		case err != nil && (i > 0 && all || contentForm().MatchString(field)):
+			return "" // the text begins with the path, which can have a space; or one is damaged
+		case err != nil:
+			all = false
+		case found != "" && got != found:
+			return ""
+		default:
+			found = got
+		}
+	}
+	return found
 }
 
 func pathOf(text string) (string, error) {
@@ -51,6 +81,9 @@ func pathOf(text string) (string, error) {
 	}
 	return got, nil
 }
+
+// contentForm matches what is meant as a content path or a URI of content.
+var contentForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?i)^(?:/?ip[fn]s[:/]|https?:)`) })
 
 // readPath returns the path in the form of the text.
 func readPath(text string) (string, error) {

@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/pointer"
 )
 
 // What people copy from a browser or from other IPFS software names a content path.
@@ -33,6 +35,13 @@ func TestContentPathsAreReadInEachForm(t *testing.T) {
 		v1 + ".":                                "/ipfs/" + v1, // as pasted
 		"<ipfs://" + v1 + ">":                   "/ipfs/" + v1,
 		"\u201c/ipns/" + key + "\u201d":         "/ipns/" + key,
+
+		"[site](ipfs://" + v1 + "/a)":         "/ipfs/" + v1 + "/a",
+		`<a href="/ipfs/` + v1 + `">site</a>`: "/ipfs/" + v1,
+		"My site: /ipfs/" + v1 + ".":          "/ipfs/" + v1,
+		"added " + v1 + " index.html":         "/ipfs/" + v1, // of Kubo's add
+		v1 + " " + v1:                         "/ipfs/" + v1,
+		"My link: " + pointer.Link{Pointer: pasteKey(t, 'a').Pointer()}.String(): "/ipns/" + pasteKey(t, 'a').Pointer().String(),
 	} {
 		got, err := parsePath(text)
 		require.NoError(t, err, text)
@@ -46,6 +55,7 @@ func TestContentPathsAreReadInEachForm(t *testing.T) {
 	}
 	for _, text := range []string{"", "ipfs://" + v1 + "?a=b", "ipns://" + key + "#a", "ipfs://" + v1 + "/100%",
 		"ipld://" + v1, "nonsense", "https://example.org", "https://example.org/ipfs/" + v1 + "?a=b",
+		"/ipns/" + key[:len(key)-1] + " /ipfs/" + v1, v0 + " " + v1, "https://ipfs.io/ipfs/" + v1 + "/a b?c=d",
 		"/ipns/cleo", "ipns://" + key[:len(key)-1], "/ipns/a..b", "/ipns/-a.b"} {
 		_, err := parsePath(text)
 		require.Error(t, err, text)

@@ -234,7 +234,9 @@ func (a *app) joinBook(dir string, j agent.DeviceJoin) (out joinedBook, err erro
 	case errors.Is(err, home.ErrNotEmpty), errors.Is(err, home.ErrExists):
 		return out, classify(err)
 	case err != nil:
-		return out, deviceFailure(err)
+		f := *classify(err)
+		f.Next = strings.ReplaceAll(f.Next, "petname invite", "make a new code on the device that has your book, with petname device add")
+		return out, &f
 	}
 	return joinedBook{joined.Device.String(), joined.Pointer.String(), joined.WithKey, joined.Names}, nil
 }

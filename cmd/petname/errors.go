@@ -197,6 +197,8 @@ func classify(err error) *failure {
 		return set("not_joined", exitNetwork, "petname join --help")
 	case errors.As(err, &name):
 		return set("bad_name", exitUsage, "")
+	case errors.Is(err, petname.ErrPathTooLong):
+		return set("usage", exitUsage, "")
 	case errors.As(err, &taken):
 		return set("name_taken", exitConflict, "petname show "+shellWord(taken.Name.String()))
 	case errors.As(err, &alike):

@@ -136,3 +136,12 @@ func fill(out *strings.Builder, words []string, indent, hang, wide int) {
 	}
 	out.WriteString(strings.TrimRight(row, " ") + "\n")
 }
+
+// helpOnly prints the help of a command that only has verbs below it. With --json, where a
+// result is expected, that is a failure.
+func (a *app) helpOnly(cmd *cobra.Command, _ []string) error {
+	if a.json {
+		return usage("a verb of %s is missing", cmd.Name()).With(cmd.CommandPath() + " --help")
+	}
+	return cmd.Help()
+}

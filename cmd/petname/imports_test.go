@@ -44,7 +44,7 @@ var mayImport = map[string][]string{
 	"ledger/durable/durabletest": {"ledger/durable"},
 
 	"petname":              {"dht", "ledger", "pointer", "petname/introduce", "petname/mutual", "petname/name", "pointer/canonical"},
-	"petname/agent":        {"dht", "dht/delegated", "dht/republish", "ledger", "ledger/folder", "ledger/replicate", "pointer/canonical", "petname", "petname/exchange", "petname/home", "petname/introduce", "petname/mutual", "petname/name", "petname/pair", "petname/request", "pointer"},
+	"petname/agent":        {"dht", "dht/delegated", "dht/republish", "ledger", "ledger/folder", "ledger/replicate", "pointer/canonical", "petname", "petname/exchange", "petname/home", "petname/introduce", "petname/mutual", "petname/name", "petname/pair", "petname/request", "pointer", "pointer/paste"},
 	"petname/agent/libp2p": {"dht", "dht/kad", "dht/share", "petname/agent", "pointer"},
 	"petname/introduce":    {"petname/mutual", "pointer", "pointer/canonical", "pointer/paste"},
 	"petname/mutual":       {"pointer", "pointer/canonical"},
@@ -59,7 +59,7 @@ var mayImport = map[string][]string{
 	"examples/embed":     {"dht", "petname", "petname/agent", "petname/agent/libp2p", "pointer"},
 	"examples/embedhttp": {"dht", "dht/delegated", "petname", "petname/agent", "pointer"},
 
-	"petname/home":                {"petname", "petname/request", "ledger", "ledger/durable", "dht", "dht/delegated", "dht/frames", "dht/republish", "pointer"},
+	"petname/home":                {"petname", "petname/name", "petname/request", "ledger", "ledger/durable", "dht", "dht/delegated", "dht/frames", "dht/republish", "pointer"},
 	"cmd/petname/internal/socket": {"ledger/durable"},
 }
 

@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -14,6 +16,7 @@ import (
 	"github.com/petnames-go/petnames/petname/agent"
 	"github.com/petnames-go/petnames/petname/introduce"
 	"github.com/petnames-go/petnames/petname/name"
+	"github.com/petnames-go/petnames/pointer"
 )
 
 func (a *app) inboxVerb() *cobra.Command {
@@ -263,7 +266,7 @@ func (v *verbs) inbox(ctx context.Context, a inboxArgs) (*inbox, error) {
 			out.Fetched.Reasons = append(out.Fetched.Reasons, name.Clean(reason))
 		}
 		if f.Problem != nil {
-			out.Fetched.Problem = name.Clean(classify(f.Problem).Message)
+			out.Fetched.Problem = v.withShortPointers(name.Clean(classify(f.Problem).Message))
 		}
 		if f.Network == "unreachable" {
 			out.Fetched.Problem = name.Clean(shortNetworkError(f.Problem).Error())
@@ -297,10 +300,41 @@ func (v *verbs) inbox(ctx context.Context, a inboxArgs) (*inbox, error) {
 		}
 		out.Suggestions = append(out.Suggestions, *one)
 	}
+	equalLength(out.Suggestions)
 	if out.Fetched != nil && out.Fetched.Network == "unreachable" {
 		c := *classify(dht.ErrUnreachable)
 		c.Message = "no message could be looked for: " + out.Fetched.Problem
 		return out, &c
 	}
 	return out, nil
+}
+
+// equalLength makes the numbers of suggestions equally long: as long as the one that needs
+// the most digits.
+func equalLength(all []suggestion) {
+	longest := 0
+	for _, s := range all {
+		longest = max(longest, len(s.Digits))
+	}
+	for i := range all {
+		all[i].Digits = all[i].ID[:longest]
+	}
+}
+
+// wholePointer matches what can be a pointer in a message.
+var wholePointer = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\bk[0-9a-z]{55,64}\b`) })
+
+// withShortPointers returns a message with the petnames of contacts in place of their
+// pointers, and with the other pointers in their short form.
+func (v *verbs) withShortPointers(message string) string {
+	return wholePointer().ReplaceAllStringFunc(message, func(text string) string {
+		p, err := pointer.Parse(text)
+		if err != nil {
+			return text
+		}
+		if c, err := v.agent.ByPointer(p); err == nil && !c.Name.IsZero() {
+			return name.Quote(c.Name.String())
+		}
+		return p.Short()
+	})
 }

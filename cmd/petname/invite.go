@@ -16,6 +16,8 @@ import (
 	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/petname/pair"
 	qrcode "github.com/petnames-go/petnames/petname/pair/qr"
+	"github.com/petnames-go/petnames/pointer"
+	"github.com/petnames-go/petnames/pointer/paste"
 )
 
 func (a *app) inviteVerb() *cobra.Command {
@@ -101,7 +103,7 @@ func (a *app) invite(do func(verb string, args, result any) error, request invit
 	}
 	return a.printResult(s, nil, true, func(w *bufio.Writer) {
 		printSuggestion(w, a.style(), s)
-		fmt.Fprintf(w, "if this is the person that you invited:\n  %s\n", a.withHomeFlag("petname accept "+s.Digits+" --as NAME"))
+		fmt.Fprintf(w, "if this is the person that you invited:\n  %s\n", a.withHomeFlag(nextCommand(s)))
 	})
 }
 
@@ -320,6 +322,30 @@ type pairArgs struct {
 	Passphrase string `json:"passphrase,omitempty"`
 }
 
+// checkInvitation returns an error for a text that is for another verb: the link of a
+// contact, or a number.
+func checkInvitation(text string, now time.Time) error {
+	_, err := pair.ParseCode(text)
+	if err == nil {
+		return nil
+	}
+	if _, terr := pair.ParseTicket(text, now); terr == nil || errors.Is(terr, pair.ErrExpired) {
+		return nil
+	}
+	if link, lerr := pointer.ParseLink(text); lerr == nil {
+		return usage("this is the link of a contact, and no invitation").With("petname add NAME " + shellWord(link.String()))
+	}
+	number := paste.LabelledNumber(text)
+	if number == "" {
+		return nil // any other error is returned when the network is there
+	}
+	next := "ask for all of the code, or for a new invitation"
+	if len(number) >= leastDigits && isDigits(number) {
+		next = "a number of the inbox is for another verb:\npetname accept " + number + " --as NAME"
+	}
+	return usage("%v", err).With(next)
+}
+
 // paired is the result of pair: a contact, and its suggestion in the inbox if it has
 // no name yet.
 type paired struct {
@@ -333,6 +359,9 @@ func (v *verbs) pair(ctx context.Context, a pairArgs) (*paired, error) {
 		if _, err := name.Parse(a.As); err != nil {
 			return nil, err
 		}
+	}
+	if err := checkInvitation(a.Text, v.agent.Clock()); err != nil {
+		return nil, err
 	}
 	s, err := v.agentWith(a.Passphrase).Pair(ctx, a.Text)
 	if f := classify(err); f != nil && f.Next == "petname invite" { // of the inviter
@@ -357,7 +386,7 @@ func (v *verbs) pair(ctx context.Context, a pairArgs) (*paired, error) {
 		// The pairing succeeded, although the naming failed.
 		failed := *classify(err)
 		failed.Message = "paired, and in the inbox, but " + failed.Message
-		failed.Next = "petname accept " + s.ID.String() + " --as NAME"
+		failed.Next = v.acceptNext(s)
 		return out, &failed
 	}
 	named, err := v.withLookalikes(c)

@@ -24,7 +24,7 @@ needed, by a commitment in your link and in your cards: see petname key rotate.
 To make a home from a recovery file, see petname recover.`,
 		Example: `  petname key rotate`,
 		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		RunE:    a.helpOnly,
 	}
 	cmd.AddCommand(a.keyRotateVerb())
 	return cmd

@@ -27,7 +27,7 @@ it can be copied as a file, and stored in the network without its owner's key.`,
   petname record inspect mine.record
   petname record put bobs.record`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		RunE: a.helpOnly,
 	}
 	cmd.AddCommand(a.recordExportVerb(), a.recordInspectVerb(), a.recordPutVerb())
 	return cmd

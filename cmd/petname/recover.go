@@ -79,7 +79,7 @@ type recovered struct {
 		Old bool `json:"old"` // the last record of the old pointer is stored in a network
 		New bool `json:"new"` // the record of the new pointer is
 	} `json:"published"`
-	Lost       []string   `json:"lost"`                  // "book", "value", "device_key", "sealing_keys", and "former": last records of pointers before the old one
+	Lost       []string   `json:"lost"`                  // "book", "value", "device_key", "sealing_keys"; "former": last records of pointers before the old one; "nickname": this version refuses it
 	OtherCopy  *otherCopy `json:"other_copy,omitempty"`  // the new key is in use in another home; null: not known
 	UsedBefore string     `json:"used_before,omitempty"` // the new recovery file of an earlier recovery from the same file
 	Missing    []string   `json:"missing"`               // what the recovery file does not have: "last_record", "old_signature"
@@ -114,6 +114,9 @@ func (a *app) recover(dir string, r home.RecoverOptions, networks []string) (out
 		if id, ierr := ag.Identity(); ierr == nil && slices.ContainsFunc(id.LastRecords, func(r agent.LastRecord) bool { return r.Until.IsZero() && r.Pointer != result.Old }) {
 			out.Lost = append(out.Lost, "former")
 		}
+	}
+	if result.NicknameLost {
+		out.Lost = append(out.Lost, "nickname")
 	}
 	if result.Until.IsZero() {
 		out.Missing = []string{"last_record", "old_signature"}
@@ -180,6 +183,9 @@ func printRecovered(w *bufio.Writer, out recovered, now time.Time) {
 	printField(w, "lost", "the book, unless a backup or another device has it")
 	printField(w, "", "the value that was published")
 	printField(w, "", "the device key and the sealing keys: messages to the old home that were not read")
+	if slices.Contains(out.Lost, "nickname") {
+		printField(w, "", "the nickname, which this version does not permit")
+	}
 	if slices.Contains(out.Lost, "former") {
 		printField(w, "", "the last records of pointers before that one: see petname id")
 	}

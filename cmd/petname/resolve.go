@@ -256,7 +256,7 @@ func (v *verbs) resolve(ctx context.Context, a resolveArgs) (*resolved, error) {
 		} else {
 			out.Pointer = ""
 		}
-		first, _, _ := strings.Cut(a.Path, "/")
+		first := name.SplitPath(a.Path)[0]
 		out.Contradictions = v.contradictions(err)
 		if _, cerr := v.agent.Lookup(first); cerr == nil {
 			var path *petname.PathError
@@ -265,7 +265,11 @@ func (v *verbs) resolve(ctx context.Context, a resolveArgs) (*resolved, error) {
 			}
 		}
 		if a.Offline && errors.Is(err, dht.ErrNotFound) {
-			err = classify(err).With("petname resolve " + shellWord(a.Path))
+			next := "petname resolve " + shellWord(a.Path)
+			if joined, jerr := v.agent.Joined(); jerr == nil && joined.Network == "off" && len(joined.Routers) == 0 {
+				next = "join a network, then resolve it there:\npetname join --help\n" + next
+			}
+			err = classify(err).With(next)
 		}
 		hint := v.agent.ClockHint()
 		if hint == "" && errors.As(err, new(*pointer.ExpiredError)) {
@@ -295,11 +299,14 @@ func (v *verbs) resolve(ctx context.Context, a resolveArgs) (*resolved, error) {
 	return out, nil
 }
 
-// pointerOf returns the pointer for a name in the book or for any form of a pointer,
-// which need not be in the book.
+// pointerOf returns the pointer for a name in the book, for any form of a pointer or for a
+// link, which need not be in the book.
 func (v *verbs) pointerOf(text string) (pointer.Pointer, error) {
 	if p, err := pointer.Parse(text); err == nil {
 		return p, nil
+	}
+	if link, ok := name.LinkIn(text); ok {
+		return link.Pointer, nil
 	}
 	c, err := v.agent.Lookup(text)
 	return c.Pointer, err

@@ -40,6 +40,9 @@ these for some days.`,
 			if err == nil && c.Unsent > 0 {
 				a.warnHeld([]heldMessages{{Pointer: c.Pointer, Messages: c.Unsent, Reason: string(agent.HeldRemoved)}})
 			}
+			if err == nil && c.Waiting > 0 {
+				a.warn("%s of it in your inbox; to decline all:\n  petname decline --all --from %s", countText(c.Waiting, "suggestion"), c.Pointer)
+			}
 			return err
 		},
 	}
@@ -66,5 +69,7 @@ func (v *verbs) rm(_ context.Context, a nameArgs) (*contact, error) {
 			}
 		}
 	}
-	return &out, nil
+	waiting, err := v.waitingFrom(c.Pointer)
+	out.Waiting = len(waiting)
+	return &out, err
 }

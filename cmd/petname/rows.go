@@ -88,6 +88,10 @@ func isWhole(word string) bool {
 // wrapLine writes one line as rows. It does not break pointers and what [isCopied]. The
 // spaces at which a row is broken are left out.
 func wrapLine(b *strings.Builder, line string, wide int) {
+	if uri := wholeURI(strings.TrimSpace(line)); uri != "" && width(strings.TrimSuffix(line, "\n")) > wide {
+		fmt.Fprintf(b, "%s%s\n%s(the path as a URI: it is one line)\n", line[:len(line)-len(strings.TrimLeft(line, " "))], uri, continuationMark)
+		return
+	}
 	if text := strings.TrimSuffix(line, "\n"); isCopied(text) {
 		b.WriteString(line)
 		if isWholePath(strings.TrimLeft(text, " ")) && width(text) > wide {
@@ -157,8 +161,8 @@ func isCopied(line string) bool {
 	}
 	switch {
 	case strings.HasPrefix(value, "petname:"):
-		_, err := pointer.ParseLink(value)
-		return err == nil
+		link, err := pointer.ParseLink(value)
+		return err == nil && link.String() == value // with nothing around it
 	case isWholePath(value):
 		return true
 	case indent == 4 && strings.HasPrefix(value, "k"):
@@ -174,10 +178,23 @@ func isCopied(line string) bool {
 // followed by a row with the mark if it is broken.
 func isWholePath(value string) bool {
 	other := func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/._-", r))
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '%' || strings.ContainsRune("/._-", r))
 	}
 	return len(value) <= maxWholePath && (strings.HasPrefix(value, "/ipfs/") || strings.HasPrefix(value, "/ipns/")) &&
 		strings.IndexFunc(value, other) < 0
+}
+
+// wholeURI returns the URI of a content path with spaces, which is in one piece and is read
+// as the path is; "" for other values.
+func wholeURI(value string) string {
+	if !strings.Contains(value, " ") || !isWholePath(strings.ReplaceAll(value, " ", "_")) {
+		return ""
+	}
+	if _, err := pathOf(value); err != nil {
+		return "" // text that only begins as a path
+	}
+	scheme, rest, _ := strings.Cut(value[1:], "/")
+	return scheme + "://" + strings.NewReplacer("%", "%25", " ", "%20").Replace(rest)
 }
 
 // maxWholePath is the maximum length of a content path that is not wrapped.

@@ -202,3 +202,23 @@ func TestAPathOfAnotherPartyIsMarked(t *testing.T) {
 		}
 	}
 }
+
+// A content path with a percent sign stands whole, and one with spaces as a URI that is read
+// as the path.
+func TestContentPathsToCopyStandWhole(t *testing.T) {
+	const root = "/ipfs/bafkreifzjut3te7nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e"
+	for path, want := range map[string]string{root + "/100%25%": root + "/100%25%", root + "/a b%20c": "ipfs://" + root[len("/ipfs/"):] + "/a%20b%2520c"} {
+		var b strings.Builder
+		wrapLine(&b, "    "+path+"\n", 50)
+		lines := strings.Split(b.String(), "\n")
+		require.Equal(t, "    "+want, lines[0])
+		require.True(t, strings.HasPrefix(lines[1], continuationMark))
+		got, err := parsePath(want)
+		require.NoError(t, err)
+		require.Equal(t, path, got)
+	}
+	var b strings.Builder
+	link := pointer.Link{Pointer: pasteKey(t, 'a').Pointer()}.String()
+	wrapLine(&b, "petname:x\""+link+")"+strings.Repeat("x", 60)+"\n", 50) // a link in the text of another is not to copy
+	require.Contains(t, b.String(), "\n"+continuationMark)
+}

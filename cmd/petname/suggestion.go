@@ -18,7 +18,16 @@ func nextCommand(s suggestion) string {
 	case petname.Question:
 		return "petname deny " + s.Digits
 	}
-	return "petname accept " + s.Digits + " --as NAME"
+	return acceptCommand(s.Digits, s.Name)
+}
+
+// acceptCommand returns the command that accepts a suggestion of a pointer: under the name
+// that its contact has, which it keeps; otherwise under a name to be chosen.
+func acceptCommand(number, has string) string {
+	if has == "" {
+		return "petname accept " + number + " --as NAME"
+	}
+	return "petname accept " + number + " --as " + shellWord(has)
 }
 
 // printSuggestion prints a suggestion with all information for the decision.

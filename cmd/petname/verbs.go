@@ -71,9 +71,12 @@ var ops = map[string]func(v *verbs, ctx context.Context, args json.RawMessage) (
 	"status":  op((*verbs).status),
 	"doctor":  op((*verbs).doctor),
 
-	"inbox":     op((*verbs).inbox),
-	"accept":    op((*verbs).accept),
-	"decline":   op((*verbs).decline),
+	"inbox":   op((*verbs).inbox),
+	"accept":  op((*verbs).accept),
+	"decline": op((*verbs).decline),
+
+	"decline_all": op((*verbs).declineAll),
+
 	"knock":     op((*verbs).knock),
 	"unknock":   op((*verbs).unknock),
 	"introduce": op((*verbs).introduce),

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/pointer"
 )
 
 // ErrNoRouter is returned when the answer at a URL shows that there is no router: it is that
@@ -45,10 +46,24 @@ func (c *Client) Check(ctx context.Context) error {
 	case code >= 400 && code < 500:
 		return nil
 	}
-	if _, err = readRecord(resp); err == nil || errors.Is(err, dht.ErrRejected) {
-		return nil
+	record, err := readRecord(resp)
+	switch {
+	case errors.Is(err, dht.ErrRejected):
+		return nil // of the type of a record: each look-up states what is wrong
+	case err == nil && record == nil && isLong(resp):
+		return c.routerError(ctx, noRouter("a server answers there with more than a record"))
+	case err != nil && resp.StatusCode == http.StatusOK && !isPage(resp):
+		return c.routerError(ctx, noRouter(fmt.Sprintf("a server answers there with %q", sanitize(resp.Header.Get("Content-Type")))))
+	case err != nil:
+		return c.routerError(ctx, err)
 	}
-	return c.routerError(ctx, err)
+	return nil
+}
+
+// isLong reports whether the rest of a body is longer than the longest answer of a router.
+func isLong(resp *http.Response) bool {
+	n, _ := io.CopyN(io.Discard, resp.Body, int64(pointer.MaxRecord)+1) // an error ends it
+	return n > int64(pointer.MaxRecord)
 }
 
 // noRouter returns the error for an answer that no router sends.

@@ -44,6 +44,13 @@ func TestWhatIsNoRouter(t *testing.T) {
 		"an API": {http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			http.Error(w, `{"message":"no"}`, http.StatusMethodNotAllowed)
 		}), "a web server answers there, without /routing/v1"},
+		"an endless stream":       {endlessOf("application/octet-stream"), "octet-stream"},
+		"an endless text":         {endlessOf("text/plain"), "more than a record"},
+		"an endless one, no type": {endlessOf(""), "more than a record"},
+		"an API that answers with OK": {http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, "{}")
+		}), "json"},
 	} {
 		server := httptest.NewServer(tc.server)
 		c, err := NewClient(server.URL)
@@ -59,6 +66,19 @@ func TestWhatIsNoRouter(t *testing.T) {
 	require.Equal(t, []string{http.MethodGet}, methods)
 	c := newClient(t, &Server{CORS: true})
 	require.NoError(t, c.Check(t.Context()))
+}
+
+// endlessOf returns a server that answers every request with a body of a type without end.
+func endlessOf(kind string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header()["Content-Type"] = nil
+		if kind != "" {
+			w.Header().Set("Content-Type", kind)
+		}
+		for _, err := w.Write(make([]byte, 4096)); err == nil; {
+			_, err = w.Write(make([]byte, 4096))
+		}
+	})
 }
 
 // A 404 counts as "no record", and the server as a peer that answered, only if it can be that

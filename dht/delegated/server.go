@@ -46,7 +46,7 @@ const (
 // that takes over 5 s, 409 for a record older than the newest known, 413 for one
 // over 10 KiB, 429 (with Retry-After) for a client that sends too many requests,
 // in time or at once, 503 (with Retry-After) if the network stored nothing or is
-// unreachable. A record may be put again, which renews it in the network. Requests
+// unreachable: the text states whether the router itself holds the record, and serves it. A record may be put again, which renews it in the network. Requests
 // for other paths and methods are refused with 404 and 405, and do not count.
 //
 // A client is an address, in IPv6 a /64. Headers do not affect this. Web pages of
@@ -111,6 +111,12 @@ func (s *Server) newest(ctx context.Context, cached pointer.Record) pointer.Reco
 		return cached
 	}
 	return held
+}
+
+// isHeld reports whether the network itself holds a record.
+func (s *Server) isHeld(ctx context.Context, record pointer.Record) bool {
+	n, ok := s.Network.(HoldingStore)
+	return ok && bytes.Equal(n.Held(ctx, record.Pointer()), record.Bytes())
 }
 
 // network returns the network for the client of a request.
@@ -292,6 +298,10 @@ func (s *Server) put(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case errors.Is(err, dht.ErrOlder):
 			refuse(w, http.StatusConflict, "the network has a newer record")
+			return
+		case err != nil && receipt.Stored == 0 && s.isHeld(r.Context(), record):
+			s.cache.put(record, s.now(), clientOf(r.RemoteAddr))
+			tooBusy(w, "held by this router, and not passed on to its peers yet; try again")
 			return
 		case err != nil && receipt.Stored == 0:
 			tooBusy(w, "nobody stored it; try again")

@@ -2,6 +2,7 @@ package kad
 
 import (
 	"context"
+	"io"
 	"strings"
 	"sync"
 
@@ -118,7 +119,8 @@ func (r ownerResolver) ResolveDNSComponent(ctx context.Context, a ma.Multiaddr, 
 }
 
 // gater is the connection gater. It refuses connections from and to peers that are
-// cut off, and dials of addresses that the node may not dial.
+// cut off, and dials of addresses that the node may not dial. It counts the handshakes of each
+// address.
 type gater struct {
 	node    *Node
 	limiter *limiter // nil: no peer is cut off
@@ -136,10 +138,18 @@ func (g gater) InterceptAddrDial(p peer.ID, a ma.Multiaddr) bool {
 }
 
 // InterceptAccept implements connmgr.ConnectionGater.
-func (g gater) InterceptAccept(network.ConnMultiaddrs) bool { return true }
+func (g gater) InterceptAccept(c network.ConnMultiaddrs) bool {
+	if conn, ok := c.(io.Closer); ok {
+		g.node.handshakes.begin(c.RemoteMultiaddr(), conn, wallTime())
+	}
+	return true
+}
 
 // InterceptSecured implements connmgr.ConnectionGater: the peer has proven its key.
-func (g gater) InterceptSecured(_ network.Direction, p peer.ID, _ network.ConnMultiaddrs) bool {
+func (g gater) InterceptSecured(direction network.Direction, p peer.ID, c network.ConnMultiaddrs) bool {
+	if direction == network.DirInbound && c != nil {
+		g.node.handshakes.end(c.RemoteMultiaddr())
+	}
 	return g.InterceptPeerDial(p)
 }
 

@@ -20,7 +20,7 @@ import (
 // or if too many of the records are refused. So what is passed on is bounded for each
 // peer, below what a peer of this package accepts: see defaultLimits. The node's own
 // requests use the same budget, of which a half is reserved for them, and are never
-// refused here.
+// refused here. One client uses at most a half of what is left for clients.
 var (
 	hopRequests = tokenRate{defaultLimits.requests.burst * 7 / 8, defaultLimits.requests.perSecond * 7 / 8}
 	hopStores   = tokenRate{defaultLimits.stores.burst * 7 / 8, defaultLimits.stores.perSecond * 7 / 8}
@@ -34,8 +34,9 @@ var errBusy = errors.New("the node passes on as much as this peer accepts")
 // nextHops is what this node sent to each peer, and the records that it refused, as
 // strikes. It is safe for concurrent use.
 type nextHops struct {
-	mu   sync.Mutex
-	hops accounts // by peer ID
+	mu     sync.Mutex
+	hops   accounts // by peer ID
+	shares accounts // by peer ID and source of a client
 }
 
 // wallTime returns the time by which budgets are refilled: that of the peers advances
@@ -55,6 +56,28 @@ func (h *nextHops) take(p peer.ID, store, client bool, now time.Time) error {
 	b.requests.take(hopRequests, 1, now)
 	if store {
 		b.stores.take(hopStores, 1, now)
+	}
+	return nil
+}
+
+// takeShare counts a request to a peer for one client. It returns errBusy if the client
+// used as much of the peer's budget as is left for all others, so that one client cannot
+// use all of it. A share is refilled half as fast as the budget.
+func (h *nextHops) takeShare(p peer.ID, client string, store bool, now time.Time) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	b, share := h.hops.of(string(p), now), h.shares.of(string(p)+" "+client, now)
+	half := func(r tokenRate) tokenRate { return tokenRate{r.burst, r.perSecond / 2} }
+	over := func(budget, own *bucket, r tokenRate) bool {
+		left := budget.left(r, now) - float64(r.burst/2) // the rest is reserved
+		return own.used(now) >= left
+	}
+	if over(&b.requests, &share.requests, hopRequests) || store && over(&b.stores, &share.stores, hopStores) {
+		return errBusy
+	}
+	share.requests.take(half(hopRequests), 1, now)
+	if store {
+		share.stores.take(half(hopStores), 1, now)
 	}
 	return nil
 }

@@ -156,6 +156,37 @@ func TestTheBudgetOfANextHop(t *testing.T) {
 	}
 }
 
+// One client that sends without end leaves a half of the budget to the others, of these
+// the next one a quarter, and so on; what it may send later is a half of what is refilled.
+func TestOneClientUsesNoMoreThanItsShareOfANextHop(t *testing.T) {
+	var h nextHops
+	now := time.Now()
+	send := func(client string, store bool) (n int) {
+		for h.takeShare("p", client, store, now) == nil && h.take("p", store, true, now) == nil {
+			n++
+		}
+		return n
+	}
+	all := hopStores.burst / 2
+	first := send("client 8.8.8.0/24", true)
+	require.InDelta(t, all/2, first, 1)
+	require.Zero(t, send("client 8.8.8.0/24", true))
+	require.InDelta(t, all/4, send("client 8.8.9.0/24", true), 1)
+	require.NoError(t, h.takeShare("q", "client 8.8.8.0/24", true, now), "another peer")
+	require.NoError(t, h.take("p", true, false, now), "of the node itself")
+	now = now.Add(time.Hour)
+	require.InDelta(t, all/2, send("client 8.8.8.0/24", true), 1)
+	sent := 0
+	for range 20 {
+		now = now.Add(10 * time.Second)
+		sent += send("client 8.8.8.0/24", true)
+		require.Positive(t, send("client 8.8.7.0/24", true))
+	}
+	require.LessOrEqual(t, sent, int(200*hopStores.perSecond/2)+20)
+	h = nextHops{}
+	require.InDelta(t, hopRequests.burst/4, send("client", false), 1)
+}
+
 // What clients bring is held as theirs: it is removed before the records of peers with
 // less room and before the node's own, and is the node's own no longer after a put by a
 // client.

@@ -249,7 +249,7 @@ func (p hostPlan) newNetwork(key ic.PrivKey, bus busapi.Bus, options ...swarm.Op
 	if err != nil {
 		return nil, err
 	}
-	if net.upgrader, err = upgrader.New([]sec.SecureTransport{overTLS, overNoise}, muxers, nil, p.ResourceManager, p.ConnectionGater); err != nil {
+	if net.upgrader, err = upgrader.New([]sec.SecureTransport{overTLS, overNoise}, muxers, nil, p.ResourceManager, p.ConnectionGater, upgrader.WithAcceptTimeout(acceptTimeout)); err != nil {
 		return nil, err
 	}
 	store, err := pstoremem.NewPeerstore()

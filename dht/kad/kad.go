@@ -112,6 +112,7 @@ type Node struct {
 	staticRelays []peer.AddrInfo // from Config.Relays
 	dials        *dialPolicy
 	hops         nextHops
+	handshakes   handshakes
 	now          func() time.Time
 	log          *slog.Logger
 

@@ -54,7 +54,13 @@ var errRefused = errors.New("refused")
 // it ended the stream without an answer, errMalformed if the answer is malformed,
 // and errBusy if nothing was sent.
 func (n *Node) call(ctx context.Context, p peer.AddrInfo, req *dht_pb.Message) (*dht_pb.Message, error) {
-	if err := n.hops.take(p.ID, req.GetType() == dht_pb.Message_PUT_VALUE, clientOf(ctx) != "", wallTime()); err != nil {
+	client, store := clientOf(ctx), req.GetType() == dht_pb.Message_PUT_VALUE
+	if client != "" {
+		if err := n.hops.takeShare(p.ID, client, store, wallTime()); err != nil {
+			return nil, err
+		}
+	}
+	if err := n.hops.take(p.ID, store, client != "", wallTime()); err != nil {
 		return nil, err
 	}
 	if len(p.Addrs) > 0 && n.host.Network().Connectedness(p.ID) != network.Connected {

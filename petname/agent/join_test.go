@@ -52,6 +52,27 @@ func TestParseJoin(t *testing.T) {
 	}
 }
 
+// What to join is read as people copy it.
+func TestParseJoinOfPastedText(t *testing.T) {
+	a := opened(t)
+	const id = "12D3KooWGQh4PZmNNXHpLHPVGNWQx9VHjKVWcMVLwMtHaSd7LqKC"
+	const peer, url = "/ip4/127.0.0.1/tcp/4001/p2p/" + id, "http://[::1]:8080"
+	for _, args := range [][]string{
+		{peer + ".", "<" + url + ">"}, {"“" + peer + "”,", "`" + url + "`."}, {peer, url + "/"},
+		{"serving as " + id + " on " + peer + " " + url}, {"serving", "as", id, "on", peer, url}, {"serving as " + id + "\n  " + peer + "\n  " + url + "\n"},
+		{"my router is " + url + ", and my node", peer}, {"[it](" + url + ")", peer}, {"\u200b" + peer + "\u00ad", url}, {"petname join " + peer + " '" + url + "'"},
+	} {
+		c, err := agent.ParseJoin(a, args...)
+		require.NoError(t, err, args)
+		require.Equal(t, []string{peer}, c.Bootstrap, args)
+		require.Equal(t, []string{url}, c.Routers, args)
+	}
+	for _, text := range []string{"my lan", "it is off", peer + " " + peer[:len(peer)-1], "see " + url + " and http://", "serving as " + id} {
+		_, err := agent.ParseJoin(a, text)
+		require.ErrorAs(t, err, new(*agent.AddressError), text)
+	}
+}
+
 // Without a joined network no method enters one. A method that needs a network
 // fails with ErrNotJoined.
 func TestNoMethodSendsRequestsWithoutAJoinedNetwork(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"github.com/multiformats/go-multiaddr"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/petnames-go/petnames/dht/delegated"
 	"github.com/petnames-go/petnames/petname/home"
 	"github.com/petnames-go/petnames/pointer"
+	"github.com/petnames-go/petnames/pointer/paste"
 )
 
 // defaultJoinTimeout bounds how long entering a network delays what needs it.
@@ -127,7 +129,7 @@ func noPeers(c home.Config, node Node) error {
 // or a private set of them, and any number of routers.
 func (s *state) parseJoin(targets []string) (home.Config, error) {
 	c := home.Config{Network: "off", Bootstrap: []string{}, Routers: []string{}}
-	for _, t := range targets {
+	for _, t := range pastedTargets(targets) {
 		switch {
 		case t == "off":
 			if len(targets) > 1 {
@@ -177,6 +179,46 @@ func (s *state) parseJoin(targets []string) (home.Config, error) {
 
 func hasPrefixFold(s, prefix string) bool {
 	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
+}
+
+// pastedTargets returns what to join in texts that were copied: each as it is, or without
+// what other programs add to it, or the addresses in it, such as those in the line that a
+// node prints. A text with none of them stays.
+func pastedTargets(texts []string) (targets []string) {
+	if len(texts) > 4 && texts[0] == "serving" && texts[1] == "as" && texts[3] == "on" { // the line of a node, in words
+		texts = texts[4:]
+	}
+	for _, text := range texts {
+		fields := strings.FieldsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || strings.ContainsRune("<>()\"'`\u201c\u201d", r) })
+		within := len(targets)
+		for _, field := range fields {
+			if target, ok := pastedTarget(field); ok && (len(fields) == 1 || isAddress(field)) {
+				targets = append(targets, target)
+			} else if isAddress(field) {
+				targets = append(targets, field) // which is reported
+			}
+		}
+		if len(targets) == within {
+			targets = append(targets, text)
+		}
+	}
+	return targets
+}
+
+// isAddress reports whether a text is meant as a multiaddr or a URL.
+func isAddress(t string) bool {
+	return strings.Contains(t, "://") || strings.HasPrefix(t, "/ip") || strings.HasPrefix(t, "/dns")
+}
+
+// pastedTarget returns the address or network in one word, as it is or without what other
+// programs add to it.
+func pastedTarget(word string) (string, bool) {
+	for _, t := range []string{word, paste.Token(word)} {
+		if _, err := delegated.ParseURL(t); err == nil || checkPeer(t) == nil || t == "off" || t == "lan" || t == "ipfs" {
+			return t, true
+		}
+	}
+	return "", false
 }
 
 // checkPeer checks the address of a peer to join by.

@@ -35,6 +35,7 @@ func TestAFloodOfClientsDoesNotCutTheAgentOff(t *testing.T) {
 	router := a.Router()
 	const clients, each = 40, 59
 	slots, codes := make(chan struct{}, 32), map[int]int{}
+	var refused pointer.Record
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	for i := range clients * each {
@@ -51,13 +52,19 @@ func TestAFloodOfClientsDoesNotCutTheAgentOff(t *testing.T) {
 			router.ServeHTTP(w, r)
 			mu.Lock()
 			defer mu.Unlock()
-			codes[w.Code]++
+			if codes[w.Code]++; w.Code == http.StatusServiceUnavailable {
+				require.Contains(t, w.Body.String(), "held by this router")
+				refused = rec
+			}
 		})
 	}
 	wg.Wait()
 	t.Log(codes)
 	require.Greater(t, codes[http.StatusOK], 300)
 	require.Greater(t, codes[http.StatusServiceUnavailable], 300)
+	w := httptest.NewRecorder() // what is said to be held is served
+	router.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/routing/v1/ipns/"+refused.Pointer().String(), nil))
+	require.Equal(t, refused.Bytes(), w.Body.Bytes())
 	for _, n := range peers {
 		require.Empty(t, n.Status().CutOffs)
 	}

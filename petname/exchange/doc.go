@@ -38,7 +38,9 @@
 // After a rotation of the identity's key, messages to the earlier key are read as
 // long as their records can be found. Records of the earlier key stay valid as long
 // as the network stores them. Messages that a contact has not acknowledged when its
-// own key is rotated are sent to the next key.
+// own key is rotated are sent to the next key, and return with the contact if the owner
+// undoes that. Messages that cannot be sent, such as those to a removed contact, are
+// stored until [Exchange.DropHeld]: see [Exchange.Held].
 //
 // An owner that is not in a book can send a contact request, with proof of work: see
 // [Exchange.SendRequest] and package request.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/petnames-go/petnames/ledger/durable"
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -23,6 +24,7 @@ type RecoverOptions struct {
 type Recovered struct {
 	Old, New     pointer.Pointer // before, and of the new home
 	Nickname     string          // of the old pointer when the file was written; "": none, or not known
+	NicknameLost bool            // the new home does not have it: this version makes no card with it
 	RecoveryFile string          // the new recovery file, as an absolute path; "": the key can be rotated no more
 
 	// Until is the end of the last record of Old, which leads followers to New. It is
@@ -85,7 +87,13 @@ func recoverOn(files durable.FS, dir string, o RecoverOptions) (Home, Recovered,
 	}
 	if r.last != nil {
 		card, _ := r.last.Card()
-		n.Nickname, n.last, out.Until = card.Nickname, r.last.Bytes(), r.last.Expires()
+		n.last, out.Until = r.last.Bytes(), r.last.Expires()
+		// The rules for names and their tables change in the life of a recovery file.
+		if _, err := name.Parse(card.Nickname); err == nil {
+			n.Nickname = card.Nickname
+		} else {
+			out.NicknameLost = card.Nickname != ""
+		}
 		n.former = append(r.former, *r.last)
 		out.Nickname = card.Nickname
 	} else if n.next, n.succession, err = continueUnsigned(r); err != nil {

@@ -343,3 +343,29 @@ func TestTheLongestSuccessionIsRecovered(t *testing.T) {
 	_, err = h.Rotate(RotateOptions{Passphrase: "horse"})
 	require.ErrorContains(t, err, "begin a new identity")
 }
+
+// A nickname that this version refuses, as one of another version with other rules or tables, does
+// not prevent a recovery: the home is made without it.
+func TestARefusedNicknameDoesNotPreventARecovery(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "f.key")
+	keys := make([]*pointer.Key, 3)
+	for i := range keys {
+		var err error
+		keys[i], err = pointer.NewKey(nil)
+		require.NoError(t, err)
+	}
+	b, err := recoveryKeys{current: keys[0], next: keys[1], after: keys[2], nickname: "Ana/\U0010ffff"}.format(LastExpiry(time.Now(), time.Time{}), "horse", fast)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(file, b, 0o600))
+	made, r := recoverFrom(t, file)
+	require.True(t, r.NicknameLost)
+	require.Equal(t, keys[1].Pointer(), r.New)
+	book, err := made.Book(petname.Options{})
+	require.NoError(t, err)
+	nickname, err := book.Nickname()
+	require.NoError(t, err)
+	require.Empty(t, nickname)
+	require.NoError(t, book.Close())
+	_, r = recoverFrom(t, r.RecoveryFile)
+	require.False(t, r.NicknameLost, "it had none any more")
+}

@@ -74,7 +74,10 @@ func ParseKnown(s string) (Name, error) {
 // checkNew returns why a text cannot be a new name, although the ledger accepts
 // it.
 func checkNew(n Name) *refusal {
+	_, link := LinkIn(n.text)
 	switch {
+	case link:
+		return &refusal{reason: "has a link"}
 	case Clean(n.text) != n.text:
 		return &refusal{reason: "has an enclosing mark, or more marks on one character than can be shown"}
 	case arrowBetweenWords(n.text) != "":

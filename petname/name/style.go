@@ -92,7 +92,7 @@ func (e EdgeName) shown(s Style) string {
 	for _, label := range e.labels {
 		parts = append(parts, s.isolate(foreignName(label)))
 	}
-	return s.colour("36", strings.Join(parts, " ⇒ "))
+	return s.colour("36", strings.Join(parts, " "+pathArrow+" "))
 }
 
 // Nickname is the name that the holder of a key chose for itself. Its form is

@@ -6,12 +6,9 @@ import (
 	"fmt"
 	"io"
 	"strconv"
-	"strings"
 	"time"
-	"unicode"
 
 	"github.com/petnames-go/petnames/pointer"
-	"github.com/petnames-go/petnames/pointer/paste"
 )
 
 // Code is a short code to be spoken, "742-tunnel-orbit-candy": a number from 1 to 999
@@ -31,7 +28,7 @@ type Code struct {
 
 const (
 	maxNumber   = 999
-	codeParts   = 4
+	codeLength  = 4   // parts
 	maxCodeText = 256 // bytes
 
 	// deviceWord begins the code of a device.
@@ -55,53 +52,6 @@ func NewCode(random io.Reader) (Code, error) {
 			return c, nil
 		}
 	}
-}
-
-// ParseCode parses a code as it is typed: in any case, separated by spaces, hyphens or
-// underscores, each word whole or abbreviated to its first four letters or more, and
-// without what other programs add to it: see package paste. Its
-// errors contain the number or the first word if that is invalid, and no other input.
-func ParseCode(s string) (Code, error) {
-	c, err := parseCode(s)
-	if err != nil {
-		return Code{}, fmt.Errorf("code: %w; it looks like 742-tunnel-orbit-candy", err)
-	}
-	return c, nil
-}
-
-func parseCode(s string) (Code, error) {
-	if len(s) > maxCodeText {
-		return Code{}, fmt.Errorf("is %d bytes long", len(s))
-	}
-	parts := strings.FieldsFunc(strings.ToLower(paste.Words(s)), func(r rune) bool {
-		return unicode.IsSpace(r) || unicode.Is(unicode.Pd, r) || r == '_'
-	})
-	device := len(parts) == codeParts+1 && parts[0] == deviceWord
-	if device {
-		parts = parts[1:]
-	}
-	if len(parts) != codeParts {
-		return Code{}, fmt.Errorf("has %d parts, not a number and three words", len(parts))
-	}
-	if strings.Trim(parts[0], "0123456789") != "" {
-		return Code{}, errors.New("does not begin with a number") // the input may be the secret
-	}
-	number, err := strconv.ParseUint(parts[0], 10, 16)
-	if err != nil || number < 1 || number > maxNumber {
-		return Code{}, fmt.Errorf("number %q is not from 1 to %d", parts[0], maxNumber)
-	}
-	var words [codeParts - 1]uint16
-	for i, part := range parts[1:] {
-		n, ok := pointer.FindWord(part)
-		switch {
-		case !ok && i == 0:
-			return Code{}, fmt.Errorf("word 1, %q, is not in the BIP-39 English list", part)
-		case !ok:
-			return Code{}, fmt.Errorf("word %d is not in the BIP-39 English list", i+1)
-		}
-		words[i] = uint16(n)
-	}
-	return Code{uint16(number), words[0], [2]uint16{words[1], words[2]}, device}, nil
 }
 
 // Secret returns the whole code, to be spoken. Any holder of it can pair.

@@ -43,6 +43,51 @@ func TestCodeIsParsedInAllSpellings(t *testing.T) {
 	})
 }
 
+func TestCodeWithinATextIsParsed(t *testing.T) {
+	want := Code{number: 742}
+	for i, word := range []string{"tunnel", "orbit", "candy"} {
+		n, _ := pointer.FindWord(word)
+		switch i {
+		case 0:
+			want.first = uint16(n)
+		default:
+			want.secret[i-1] = uint16(n)
+		}
+	}
+	for _, text := range []string{
+		"petname pair 742-tunnel-orbit-candy",
+		"'petname pair 742-tunnel-orbit-candy'",
+		"petname pair 742-tunnel-orbit-candy --as ana2",
+		"code: 742-tunnel-orbit-candy",
+		"code:742-tunnel-orbit-candy.",
+		"My code is 742 tunnel orbit candy.",
+		"no. 742 tunnel orbit candy", "no.742-tunnel-orbit-candy", "№ 742 tunnel orbit candy", "# 742-tunnel-orbit-candy", "#742 tunnel orbit candy",
+		"742 1)tunnel 2)orbit 3)candy", "1. 742\n2. tunnel\n3. orbit\n4. candy\n", "1)742 2)tunnel 3)orbit 4)candy",
+		"742-tunnel-orbit-candy\n-- \nAna", "742 tunnel orbit candy\n--\nAna, room 12",
+		"742-tunnel-orbit-candy 742-TUNN-orbit-candy",
+		"`742-tunnel-orbit-candy` (ten minutes)",
+		"٧٤٢ tunnel orbit candy", "７４２-tunnel-orbit-candy", "७४२ tunnel orbit candy", "𝟳𝟰𝟮-tunnel-orbit-candy",
+	} {
+		got, err := ParseCode(text)
+		require.NoError(t, err, "%q", text)
+		require.Equal(t, want, got, "%q", text)
+	}
+	// A guess is used up by an attempt: a text that can mean two codes is refused.
+	for _, text := range []string{
+		"742-tunnel-orbit-candy 743-tunnel-orbit-candy",
+		"742-tunnel-orbit-candy or 742-tunnel-orbit-cand-candy or 742-tunnel-candy-orbit",
+		"742 743 tunnel orbit candy",
+		"742 tunnel orbit candy lava",
+		"742 1)tunnel 2)orbit 3)candyy",
+		"tunnel orbit candy",
+		"petname pair 742-tunnel-orbit",
+	} {
+		c, err := ParseCode(text)
+		require.Error(t, err, "%q", text)
+		require.Zero(t, c, "%q", text)
+	}
+}
+
 func TestCodesFillTheirRange(t *testing.T) {
 	random := newRandom(1)
 	numbers := map[uint16]bool{}
@@ -64,7 +109,9 @@ func TestErrorsOfInvalidCodesDoNotContainTheSecret(t *testing.T) {
 		"1000-tunnel-orbit-candy":      `number "1000"`,
 		"99999999999-tun-orbit-candy":  `number "99999999999"`,
 		"orbit-candy-742-tunnel":       "does not begin with a number",
-		"٧-tunnel-orbit-candy":         "does not begin with a number",
+		"٧٧٧٧-tunnel-orbit-candy":      `number "7777"`,
+		"742-743":                      "is a number without its three words",
+		"496555":                       "is a number without its three words",
 		"742-tunnell-orbit-candy":      `word 1, "tunnell"`,
 		"742-tunnel-orbitt-candy":      "word 2 is",
 		"742-tunnel-orbit-candyy":      "word 3 is",

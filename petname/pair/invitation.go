@@ -8,12 +8,10 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 	"time"
 	"unicode/utf8"
 
 	"github.com/petnames-go/petnames/pointer"
-	"github.com/petnames-go/petnames/pointer/paste"
 )
 
 // Invitation lets any holder pair with its inviter, unless it has a recipient. The
@@ -294,58 +292,6 @@ func (t Ticket) Format(f fmt.State, _ rune) { io.WriteString(f, t.String()) }
 // MarshalText returns an error, so that no secret is written to JSON or a log by accident.
 func (t Ticket) MarshalText() ([]byte, error) {
 	return nil, errors.New("an invitation is not marshalled")
-}
-
-// ParseTicket parses a link, "petname-invite:…", or a compact form, "PETNAME:I.…", and
-// those of devices, "petname-device:…" and "PETNAME:D.…": see [Self].Device.
-// What other programs add to it is ignored: see package paste. A link is verified; for an
-// expired one the error is an [*ExpiredError]. A compact form determines only the
-// inviter's pointer and the secret; the invitation is verified against both after it is
-// fetched. Errors do not contain the input, which has a secret.
-func ParseTicket(s string, now time.Time) (Ticket, error) {
-	s = strings.TrimSpace(s)
-	token := paste.Token(s)
-	if strings.HasPrefix(token, compactPrefix) || strings.HasPrefix(token, compactDevicePrefix) {
-		t, err := parseCompact(token)
-		if err != nil {
-			return Ticket{}, fmt.Errorf("invitation: %w", err)
-		}
-		return t, nil
-	}
-	inv, err := parseLink(s)
-	if err != nil && token != s {
-		inv, err = parseLink(token)
-	}
-	if err != nil {
-		return Ticket{}, fmt.Errorf("invitation: %w", err)
-	}
-	if !now.Before(inv.Expires) {
-		return Ticket{}, &ExpiredError{inv, now}
-	}
-	return Ticket{Inviter: inv.Inviter, Addresses: cloneAddresses(inv.Addresses), Invitation: &inv, Device: inv.Device, secret: inv.secret}, nil
-}
-
-// parseLink parses and verifies a link. It does not check the time.
-func parseLink(s string) (Invitation, error) {
-	text, ok := strings.CutPrefix(s, linkPrefix)
-	if !ok {
-		text, ok = strings.CutPrefix(s, devicePrefix)
-	}
-	if !ok {
-		return Invitation{}, fmt.Errorf("does not begin with %s or %s: paste all of it", linkPrefix, compactPrefix)
-	}
-	if len(text) > base64.RawURLEncoding.EncodedLen(maxInvitation) {
-		return Invitation{}, fmt.Errorf("is %d bytes long", len(s))
-	}
-	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
-	if err != nil || base64.RawURLEncoding.EncodeToString(b) != text {
-		return Invitation{}, errors.New("is mistyped or truncated: ask for it again")
-	}
-	inv, err := openInvitation(b)
-	if err == nil && !strings.HasPrefix(s, inv.linkPrefix()) {
-		err = fmt.Errorf("does not begin with %s: paste it as it was", inv.linkPrefix())
-	}
-	return inv, err
 }
 
 // invitationMailbox returns the mailbox of the whole invitation, for holders of the

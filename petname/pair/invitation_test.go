@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -90,6 +91,39 @@ func TestInvalidInvitationIsRefused(t *testing.T) {
 	require.NoError(t, err)
 	_, err = AcceptTicket(self, ticket)
 	require.ErrorIs(t, err, ErrSelf)
+}
+
+// An invitation is read out of the texts in which people receive it; of two, none is taken.
+func TestInvitationWithinATextIsParsed(t *testing.T) {
+	inv, _, err := newSelf(t, 1, "Alice").invite(Terms{Expires: start.Add(time.Hour), Purpose: "chess"})
+	require.NoError(t, err)
+	other, _, err := newSelf(t, 2, "Bob").invite(Terms{Expires: start.Add(time.Hour)})
+	require.NoError(t, err)
+	for _, form := range []struct{ text, other string }{{inv.Link(), other.Link()}, {inv.Compact(), other.Compact()}} {
+		l := form.text
+		scheme, rest, _ := strings.Cut(l, ":")
+		for _, text := range []string{
+			strings.ToUpper(scheme) + ":" + rest,
+			l + " " + l, "My invitation: " + l, "[x](" + l + ").", "<" + l + ">,", `<a href="` + l + `">x</a>`,
+			"petname pair " + l, "'petname pair " + l + "'", "petname pair '" + l + "' --as ana",
+			l + "\n-- \nAna", l + "\n--\nAna (chess)", "Here:\n" + l[:70] + "\n" + l[70:] + "\n\n-- \nAna", "> " + l[:70] + "\n> " + l[70:] + "\n> -- \n> Ana",
+			url.QueryEscape(l),
+		} {
+			ticket, err := ParseTicket(text, start)
+			require.NoError(t, err, "%q", text)
+			require.Equal(t, inv.Inviter, ticket.Inviter)
+			require.Equal(t, inv.secret, ticket.secret, "%q", text)
+		}
+		for _, text := range []string{
+			l + " " + form.other, "[" + form.other + "](" + l + ")",
+			"[x](" + l[:len(l)-9] + ")", "My invitation: " + l[:len(l)-9] + "\n-- \nAna", l + " " + l[:len(l)-9], "x" + l, l + "=",
+		} {
+			ticket, err := ParseTicket(text, start)
+			require.Error(t, err, "%q", text)
+			require.Zero(t, ticket, "%q", text)
+			require.NotContains(t, err.Error(), rest[20:40])
+		}
+	}
 }
 
 func TestPrintingAnInvitationDoesNotShowItsSecret(t *testing.T) {

@@ -1,18 +1,20 @@
 // Package paste reads text that a person copied out of another program: a mail, a
 // chat, a word processor. Such programs add invisible characters, quotation marks,
 // brackets and full stops, fold long lines, begin lines of an answer with "> ", and
-// encode characters for HTML or as quoted-printable.
+// encode characters for HTML, for JSON, for a shell or as quoted-printable.
 //
-// [Token], [Words] and [Lines] return what was most likely copied. They correct forms
-// and no content: a parser tries the text as it is first, and its checksum, length or
-// list of words decides about the result.
+// [Token], [Words] and [Lines] return what was most likely copied, and [After] and
+// [Fields] what is within a text. They correct forms and no content: a parser tries the
+// text as it is first, and its checksum, length or list of words decides about the result.
 package paste
 
 import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"regexp"
 	"strings"
+	"sync"
 	"unicode"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -25,23 +27,60 @@ func Token(s string) string {
 }
 
 // Number returns the digits of a number that may be written in groups or after a
-// number sign, and the token of any other text.
+// number sign, in the digits of any script, and the token of any other text.
 func Number(s string) string {
-	token := strings.TrimLeft(Token(s), "#№")
-	if token != "" && strings.Trim(token, "0123456789") == "" {
-		return token
+	token := Digits(strings.TrimLeft(Token(s), "#№"))
+	if token != "" && numbers().ReplaceAllString(token, "") == "" {
+		return onlyDigits(token)
 	}
 	return Token(s)
 }
 
+// LabelledNumber returns the digits of the only number in a text of which the rest is
+// words, such as "no. 496 555" or a whole command; "" if there is none or another one.
+// A single digit is no number.
+func LabelledNumber(s string) string {
+	text := Digits(clean(s))
+	found := numbers().FindString(text)
+	if found == "" || strings.ContainsAny(strings.Replace(text, found, "", 1), "0123456789") {
+		return ""
+	}
+	return onlyDigits(found)
+}
+
+// numbers matches numbers of several digits, which may be in groups.
+var numbers = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`[0-9](?:[-.,_'’ ]?[0-9])+`) })
+
+// onlyDigits removes what separates the digits of a number.
+func onlyDigits(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < '0' || r > '9' {
+			return -1
+		}
+		return r
+	}, s)
+}
+
 // Words returns words, separated by single spaces, without what other programs
-// add to them.
+// add to them, such as the signature of a mail.
 func Words(s string) string {
-	fields := strings.Fields(clean(s))
+	fields := strings.Fields(unsigned(clean(s)))
 	for i, word := range fields {
 		fields[i] = trim(word)
 	}
 	return strings.Join(strings.Fields(strings.Join(fields, " ")), " ")
+}
+
+// unsigned returns a mail without its signature (RFC 3676 §4.3).
+func unsigned(s string) string {
+	for at := 0; at >= 0 && at < len(s); {
+		line, _, _ := strings.Cut(s[at:], "\n")
+		if at > 0 && strings.TrimSpace(line) == "--" {
+			return s[:at]
+		}
+		at += len(line) + 1
+	}
+	return s
 }
 
 // Lines returns the lines of a file or a mail in UTF-8, without the marks of an answer
@@ -92,7 +131,7 @@ func clean(s string) string {
 		s = quotedPrintable.Replace(s)
 	}
 	for range maxNesting {
-		if !strings.Contains(s, "&") {
+		if !strings.ContainsAny(s, `&\`) {
 			break
 		}
 		again := entities.Replace(s)
@@ -145,6 +184,7 @@ const maxNesting = 3
 var entities = strings.NewReplacer(
 	"&amp;", "&", "&#38;", "&", "&#x26;", "&", "&lt;", "<", "&gt;", ">", "&#62;", ">", "&quot;", `"`, "&#34;", `"`, "&apos;", "'", "&#39;", "'", "&#x27;", "'",
 	"&nbsp;", " ", "&#160;", " ", "&shy;", "", "&#61;", "=", "&#x3D;", "=", "&#x3d;", "=", "&equals;", "=", "&quest;", "?", "&#63;", "?", "&colon;", ":", "&#58;", ":",
+	`\u0026`, "&", `\u003d`, "=", `\/`, "/", `\&`, "&", `\?`, "?", `\=`, "=", // of JSON, and of shells
 	"&#x2F;", "/", "&#x2f;", "/", "&#47;", "/", "&sol;", "/")
 
 // quotedPrintable decodes the characters that links, statements and words consist of,

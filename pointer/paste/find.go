@@ -1,0 +1,89 @@
+package paste
+
+import (
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"unicode"
+	"unicode/utf8"
+)
+
+// maxPlaces bounds the places of one text at which a scheme is searched for.
+const maxPlaces = 16
+
+// After returns what follows a scheme, such as "petname:", at each place of a text where
+// it can begin a link: at the start, and after white space, quotation marks, brackets,
+// and the colon or equals sign of a label. The scheme is in lower or upper case, and its
+// colon may be percent-encoded. Each result ends before the next place. It has no
+// characters that are not seen, but white space, and what is written behind the link.
+func After(s, scheme string) []string {
+	s = clean(s)
+	name := regexp.QuoteMeta(strings.TrimSuffix(scheme, ":"))
+	form := regexp.MustCompile(`(?:` + strings.ToLower(name) + `|` + strings.ToUpper(name) + `)(?::|%(?:25){0,2}3[aA])`)
+	var all []string
+	begin := -1
+	for _, at := range form.FindAllStringIndex(s, -1) {
+		if !canBegin(s[:at[0]]) {
+			continue
+		}
+		if begin >= 0 {
+			all = append(all, s[begin:at[0]])
+		}
+		if begin = at[1]; len(all) == maxPlaces {
+			return all
+		}
+	}
+	if begin >= 0 {
+		all = append(all, s[begin:])
+	}
+	return all
+}
+
+// canBegin reports whether a link can begin after a text.
+func canBegin(before string) bool {
+	r, n := utf8.DecodeLastRuneInString(before)
+	return n == 0 || unicode.IsSpace(r) || strings.ContainsRune(around, r) || (r == ':' || r == '=') && n < len(before)
+}
+
+// CanEnd reports whether a link can end before the rest of a text: at its end, and before white
+// space, quotation marks, brackets and the signs that end a sentence.
+func CanEnd(rest string) bool {
+	r, n := utf8.DecodeRuneInString(rest)
+	return n == 0 || unicode.IsSpace(r) || strings.ContainsRune(around+after, r)
+}
+
+var escape = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`%[0-9A-Fa-f]{2}`) })
+
+// Unescape returns a text of which each percent-encoded byte is decoded once. What is not
+// encoded so stays.
+func Unescape(s string) string {
+	return escape().ReplaceAllStringFunc(s, func(code string) string {
+		b, _ := strconv.ParseUint(code[1:], 16, 8) // two hexadecimal digits
+		return string([]byte{byte(b)})
+	})
+}
+
+// Fields returns the parts of a text between white space, quotation marks and brackets,
+// without the signs that end a sentence.
+func Fields(s string) []string {
+	fields := strings.FieldsFunc(clean(s), func(r rune) bool { return unicode.IsSpace(r) || strings.ContainsRune(around, r) })
+	for i, field := range fields {
+		fields[i] = strings.TrimRight(field, after)
+	}
+	return fields
+}
+
+// Digits returns a text in which the decimal digits of all scripts are those of ASCII.
+func Digits(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < utf8.RuneSelf || !unicode.Is(unicode.Nd, r) {
+			return r
+		}
+		zero := r // the ten digits of a script follow each other (Unicode §4.6), and so do those of five styles in mathematics
+		for unicode.Is(unicode.Nd, zero-1) {
+			zero--
+		}
+		return '0' + (r-zero)%10
+	}, s)
+}
