@@ -285,13 +285,17 @@ func (c *claim) undo() {
 }
 
 // finish removes creatingFile: the home is whole. It does so under the lock, where the
-// system can remove an open file.
+// system can remove an open file. A process that has opened the home since may have removed
+// it: see removeCreating.
 func (c *claim) finish() error {
 	name := c.made[c.at]
 	err := durable.Or(c.files).Remove(name)
 	c.release()
 	if err != nil && runtime.GOOS == "windows" {
 		err = durable.Or(c.files).Remove(name)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
 	return err
 }

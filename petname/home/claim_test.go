@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/petnames-go/petnames/ledger/durable"
 	"github.com/petnames-go/petnames/ledger/durable/durabletest"
 	"github.com/petnames-go/petnames/petname"
 )
@@ -168,4 +169,39 @@ func TestTheRecoveryFileOfAnotherHomeIsNotRemoved(t *testing.T) {
 	require.NoError(t, err)
 	require.False(t, i.Finished)
 	require.Equal(t, theirs, read(t, next))
+}
+
+// renamed calls after when a file was renamed to a name.
+type renamed struct {
+	durable.FS
+	name  string
+	after func()
+}
+
+func (r renamed) Rename(from, to string) error {
+	err := r.FS.Rename(from, to)
+	if err == nil && filepath.Base(to) == r.name {
+		r.after()
+	}
+	return err
+}
+
+// A process that opens a home at the moment at which its identity key is there removes
+// the mark of its creation. The creation is complete then, and removes nothing.
+func TestAHomeThatIsOpenedAtOnceStays(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "home")
+	opened := 0
+	files := renamed{durable.Or(nil), identityFile, func() {
+		h, err := Open(dir)
+		require.NoError(t, err)
+		book, err := h.Book(petname.Options{})
+		require.NoError(t, err)
+		require.NoError(t, book.Close())
+		opened++
+	}}
+	h, err := createOn(files, dir, CreateOptions{})
+	require.NoError(t, err)
+	require.Equal(t, 1, opened)
+	require.Empty(t, h.CheckFiles())
+	require.NoFileExists(t, filepath.Join(dir, creatingFile))
 }
