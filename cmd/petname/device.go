@@ -210,7 +210,7 @@ to the next one, which no device receives: petname key rotate.`,
 			switch {
 			case err != nil:
 			case out.IdentityKey:
-				a.hint("it can publish in your name until you rotate the key, which changes your pointer:\n  petname key rotate\n  petname publish")
+				a.warn("it can publish in your name until you rotate the key, which changes your pointer:\n  petname key rotate\n  petname publish")
 			default:
 				a.hint("to publish the new keys for messages:\n  petname publish")
 			}
