@@ -136,7 +136,7 @@ func (a *app) addDevice(do func(verb string, args, result any) error, request de
 	var d device
 	for {
 		err := do("device-await", awaitDeviceArgs{ID: out.ID, Passphrase: request.Passphrase}, &d)
-		if e := (*failure)(nil); errors.As(err, &e) && e.Code == "timeout" && time.Now().Before(out.Expires) {
+		if e := (*failure)(nil); errors.As(err, &e) && e.Code == "timeout" && a.clock().Before(out.Expires) {
 			continue // the code has expired, but not the link
 		}
 		if err != nil {
@@ -176,9 +176,9 @@ func (a *app) deviceJoinVerb() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "join CODE|LINK|--qr FILE",
 		Short: "Make a home here, for a book that you have elsewhere",
-		Long: `Make a home on this device for the book of another device of yours, with the code
-or the link that petname device add made there. Both devices have to be online,
-or else the other one is asked again while it answers.
+		Long: `Make a home on this device for the book of another device of yours, with the
+code or the link that petname device add made there. The other device has to be
+online meanwhile.
 
 A link says which network to join; with a code, --join names it, as device add
 prints it. An interrupted join is continued by the same command.`,

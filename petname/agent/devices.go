@@ -242,12 +242,12 @@ func JoinBook(ctx context.Context, dir string, j DeviceJoin, o Options) (*Agent,
 	if err := ctx.Err(); err != nil {
 		return fail(err)
 	}
-	clock := o.Now
-	if clock == nil {
-		clock = time.Now
+	now := time.Now().Round(0)
+	if o.Now != nil {
+		now = o.Now().Round(0)
 	}
 	if len(j.Networks) == 0 {
-		ticket, err := pair.ParseTicket(j.Invitation, clock())
+		ticket, err := pair.ParseTicket(j.Invitation, now)
 		switch {
 		case err != nil:
 			if _, cerr := pair.ParseCode(j.Invitation); cerr == nil {

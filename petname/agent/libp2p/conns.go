@@ -29,7 +29,7 @@ type directStream struct{ network.Stream }
 
 func (c directStream) Close() error {
 	err := c.Stream.Close()
-	_ = c.SetReadDeadline(time.Now())
+	_ = c.SetReadDeadline(time.Unix(1, 0)) // past
 	return err
 }
 
