@@ -211,7 +211,7 @@ func (h Home) removeUnfinished(c creating) error {
 				return errors.Join(h.notEmpty(recordsDir), err)
 			}
 			remove = append(remove, name)
-		case e.Type().IsRegular() && isOfCreate(name):
+		case e.Type().IsRegular() && (isOfCreate(name) || name == configFile && c.joining):
 			remove = append(remove, name)
 		default:
 			return h.notEmpty(name)
@@ -247,7 +247,7 @@ func (h Home) removeCreating() error {
 // isOfCreate reports whether Create makes a file of this name, or a temporary one.
 func isOfCreate(name string) bool {
 	switch name {
-	case deviceFile, peerFile, sealingFile, ledgerFile, configFile:
+	case deviceFile, peerFile, sealingFile, ledgerFile:
 		return true
 	}
 	return durable.IsTempName(name, tempPrefix(identityFile)) || durable.IsTempName(name, ledgerFile+".new-")
