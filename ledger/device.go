@@ -21,6 +21,46 @@ type Device struct {
 	Last    uint64 // of a removed device: its last entry that counts
 }
 
+// Statement is an admission or a removal of a device by the identity.
+type Statement struct {
+	At     ID        // the entry
+	Time   time.Time // by the clock of the device that wrote it, which may be wrong
+	Kind   Kind      // KindGenesis, KindAdmit or KindRemove
+	Device DeviceID
+}
+
+// Statements returns the admissions and the removals of devices, by the device that wrote
+// them, and by number. One that was repeated is among them, and one that does not count.
+func (l *Ledger) Statements() (all []Statement, err error) {
+	err = l.readLog(func(log *logBucket, st *state) error {
+		stored := []storedStatement{}
+		if st.format < fileFormat {
+			first, err := log.statement(mark{0, 1})
+			if err != nil {
+				return err
+			}
+			stored = append(stored, first)
+		} else {
+			index, err := l.openChain(log.b.Tx(), bucketIndex)
+			if err == nil {
+				stored, err = log.statements(index)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		for _, s := range stored {
+			out := Statement{At: ID{st.branches[s.at.branch].device, s.at.number}, Time: time.UnixMilli(int64(s.clock >> logical)).UTC(), Kind: s.kind, Device: s.admitted.device}
+			if s.kind == KindRemove {
+				out.Device = s.removed.device
+			}
+			all = append(all, out)
+		}
+		return nil
+	})
+	return all, err
+}
+
 // checkName checks the length and the encoding of a device's name.
 func checkName(name string) error {
 	if len(name) > maxName || !utf8.ValidString(name) {

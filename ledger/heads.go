@@ -93,6 +93,24 @@ func (l *Ledger) Digest() (h Hash, err error) {
 	return h, err
 }
 
+// Lacks returns those of another device's heads that are not stored here.
+func (l *Ledger) Lacks(heads []Head) (lacking []Head, err error) {
+	err = l.readLog(func(log *logBucket, _ *state) error {
+		lacking = nil
+		for _, h := range heads {
+			_, found, err := log.find(h)
+			if err != nil {
+				return err
+			}
+			if !found {
+				lacking = append(lacking, h)
+			}
+		}
+		return nil
+	})
+	return lacking, err
+}
+
 // Missing yields the entries that the holder of these heads lacks, in the form
 // and in an order that Merge accepts; all entries for no heads. If a head is of a branch
 // that this ledger does not have, all entries of the device are sent, so that the holder

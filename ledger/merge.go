@@ -160,11 +160,16 @@ func (w *writing) merge(entries iter.Seq[[]byte], part bool) (*merging, error) {
 // Identify returns what an exchanged entry states of itself: its device, number and hash,
 // and the hash of the entry before it. Nothing of it is verified.
 func (l *Ledger) Identify(entry []byte) (h Head, prev Hash, err error) {
+	return l.Book().Identify(entry)
+}
+
+// Identify is [Ledger.Identify] for a device that has no ledger of the book.
+func (b BookID) Identify(entry []byte) (h Head, prev Hash, err error) {
 	raw, _, _, err := parseWire(entry)
 	if err != nil {
 		return h, prev, err
 	}
-	e, err := parseEntry(l.Book(), raw)
+	e, err := parseEntry(b, raw)
 	return Head{e.id.Device, e.id.Number, e.hash}, e.prev, err
 }
 

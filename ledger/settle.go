@@ -105,48 +105,57 @@ func (w *writing) loadStatements() error {
 	if w.st.format < fileFormat {
 		return w.upgrade()
 	}
-	w.statements = []storedStatement{}
-	for scan := w.index.scan(statementPrefix); ; {
+	all, err := w.log.statements(w.index)
+	if err == nil {
+		w.statements = all
+	}
+	return err
+}
+
+// statements reads the statements that the index lists.
+func (g *logBucket) statements(index *chain) ([]storedStatement, error) {
+	all := []storedStatement{}
+	for scan := index.scan(statementPrefix); ; {
 		k, _, err := scan.next()
 		if err != nil {
-			return err
+			return nil, err
 		}
 		rest, found := bytes.CutPrefix(k, statementPrefix)
 		if !found {
-			return nil
+			return all, nil
 		}
-		if len(rest) != 12 || binary.BigEndian.Uint32(rest) >= uint32(len(w.st.branches)) {
-			return w.index.damaged(k, errChecksum)
+		if len(rest) != 12 || binary.BigEndian.Uint32(rest) >= uint32(len(g.st.branches)) {
+			return nil, index.damaged(k, errChecksum)
 		}
-		m := mark{binary.BigEndian.Uint32(rest), binary.BigEndian.Uint64(rest[4:])}
-		if err := w.loadStatement(m); err != nil {
-			return err
+		s, err := g.statement(mark{binary.BigEndian.Uint32(rest), binary.BigEndian.Uint64(rest[4:])})
+		if err != nil {
+			return nil, err
 		}
+		all = append(all, s)
 	}
 }
 
-// loadStatement reads the statement in a stored entry.
-func (w *writing) loadStatement(m mark) error {
-	e, r, err := w.log.entry(m.branch, m.number, false)
+// statement reads the statement in a stored entry.
+func (g *logBucket) statement(m mark) (storedStatement, error) {
+	e, r, err := g.entry(m.branch, m.number, false)
 	if err != nil {
-		return err
+		return storedStatement{}, err
 	}
 	s := storedStatement{at: m, hash: e.hash, body: e.bodyHash, clock: e.clock, kind: e.kind}
 	switch e.kind {
 	case KindGenesis:
-		s.admitted, _, _, err = parseGenesis(r.body, w.st.identity)
+		s.admitted, _, _, err = parseGenesis(r.body, g.st.identity)
 	case KindAdmit:
-		s.admitted, err = parseAdmission(r.body, w.st.book, w.st.identity, e.id)
+		s.admitted, err = parseAdmission(r.body, g.st.book, g.st.identity, e.id)
 	case KindRemove:
-		s.removed, err = parseRemoval(r.body, w.st.book, w.st.identity, e.id)
+		s.removed, err = parseRemoval(r.body, g.st.book, g.st.identity, e.id)
 	default:
 		err = fmt.Errorf("has kind %d, which is no statement", e.kind)
 	}
 	if err != nil {
-		return &DamagedError{Path: w.l.path, At: "entry " + e.id.String(), Err: err}
+		return s, &DamagedError{Path: g.path, At: "entry " + e.id.String(), Err: err}
 	}
-	w.statements = append(w.statements, s)
-	return nil
+	return s, nil
 }
 
 // upgrade changes the file to the second format.
@@ -173,9 +182,11 @@ func (w *writing) upgrade() error {
 			if _, err := w.index.put(statementKey(m), nil); err != nil {
 				return err
 			}
-			if err := w.loadStatement(m); err != nil {
+			s, err := w.log.statement(m)
+			if err != nil {
 				return err
 			}
+			w.statements = append(w.statements, s)
 		}
 	}
 	return nil

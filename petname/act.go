@@ -13,7 +13,7 @@ import (
 //	act = {
 //	  1: op                       name, remove, learn, share, unshare, undo, profile, publish,
 //	                              advance, keep,
-//	                              suggest, decide, hear, pin
+//	                              suggest, decide, hear, pin, device
 //	  ? 2: contact                pointer: the contact's id, its first known pointer
 //	  ? 3: name                   text, as typed: a petname; the nickname for profile
 //	  ? 4: [kind, by, channel, nickname, commitment or null]   the fact that the act records
@@ -49,6 +49,8 @@ import (
 //	  ? 23: true                  pin, learn: one step of the owner with the act before it; both
 //	                              are undone together
 //	  ? 24: true                  learn: the card names the successor of its pointer as well
+//	  ? 25: [device, name or "", 0, 1 or 2]   device: its name; whether it holds the identity
+//	                              key: not stated, yes, no
 //	}
 //
 // An act is read strictly: in another encoding, or with a field that its op
@@ -86,6 +88,8 @@ type act struct {
 	Joined     bool            `cbor:"23,keyasint,omitempty"`
 
 	NamesSuccessor bool `cbor:"24,keyasint,omitempty"`
+
+	Device *wireDevice `cbor:"25,keyasint,omitempty"`
 }
 
 type op uint8
@@ -105,12 +109,13 @@ const (
 	opDecide
 	opStatement
 	opPin
+	opDevice
 )
 
 var opTexts = map[op]string{
 	opName: "name", opRemove: "remove", opLearn: "learn", opShare: "share",
 	opUnshare: "unshare", opUndo: "undo", opProfile: "profile", opPublish: "publish", opAdvance: "advance",
-	opKeep: "keep", opSuggest: "suggest", opDecide: "decide", opStatement: "hear", opPin: "pin",
+	opKeep: "keep", opSuggest: "suggest", opDecide: "decide", opStatement: "hear", opPin: "pin", opDevice: "device",
 }
 
 func (o op) String() string { return opTexts[o] }
@@ -131,6 +136,14 @@ type wirePrevious struct {
 	Removed   bool
 	At        int64 // time of the removal, ms since 1970
 	Contested bool  // other contacts had the name too, or were at the same pointer
+}
+
+// wireDevice is a statement about a device of the book.
+type wireDevice struct {
+	_      struct{} `cbor:",toarray"`
+	Device []byte
+	Name   string // "": not stated
+	Key    uint8  // keyNotStated, keyHeld or keyNotHeld
 }
 
 type wireValue struct {

@@ -21,8 +21,9 @@ type Book struct {
 	ledger *ledger.Ledger
 	now    func() time.Time
 	// the owner's pointers, in the order of the succession; nil: the ledger's identity alone
-	own    atomic.Pointer[[]pointer.Pointer]
-	notify func(Event) // Options.OnChange
+	own      atomic.Pointer[[]pointer.Pointer]
+	ownChain atomic.Pointer[[]pointer.Succession] // from the identity that created the book
+	notify   func(Event)                          // Options.OnChange
 	// the transaction of a book that Update passes to its function; otherwise nil
 	tx      *ledger.Tx
 	partial error // of such a book: a change that was refused after a part of it
@@ -127,6 +128,8 @@ func (b *Book) SetOwnSuccession(chain []pointer.Succession) error {
 		return &SuccessionError{created, fmt.Errorf("its next step is from %s", chain[0].Old)}
 	}
 	b.own.Store(&own)
+	steps := slices.Clone(chain[slices.Index(own, b.ledger.Identity()):])
+	b.ownChain.Store(&steps)
 	return nil
 }
 

@@ -22,7 +22,7 @@ const (
 	tableKept       = "kept"      // contact id → empty, for each kept contact
 	tableEdges      = "edges"     // audience ‖ comparison key of the label → edgeState
 	tableUndo       = "undo"      // entry → empty, for each entry that can be undone
-	tableProfile    = "profile"   // "nickname" → profileState
+	tableProfile    = "profile"   // "nickname", or what deviceKey returns → profileState
 	tablePublished  = "published" // "own", or a later pointer of the owner → publishedState
 )
 
@@ -58,7 +58,7 @@ type fold struct {
 // Version names the rules and the Unicode tables of the comparison keys. The
 // ledger rebuilds the view when either changes.
 func (fold) Version() string {
-	return "petname/15 unicode/" + name.UnicodeVersion + " categories/" + unicode.Version + " confusables/" + name.ConfusablesVersion + " emoji/" + name.EmojiVersion
+	return "petname/16 unicode/" + name.UnicodeVersion + " categories/" + unicode.Version + " confusables/" + name.ConfusablesVersion + " emoji/" + name.EmojiVersion
 }
 
 func (f fold) Apply(v *ledger.View, e ledger.Entry, body []byte) error {
@@ -109,7 +109,7 @@ func (f fold) Apply(v *ledger.View, e ledger.Entry, body []byte) error {
 	case opUndo:
 		return f.undo(v, e, a)
 	case opProfile:
-		return f.setProfile(v, e, a)
+		return f.setProfile(v, e, []byte(keyNickname), a.Name)
 	case opPublish:
 		return f.setPublished(v, a)
 	case opKeep:
@@ -118,6 +118,8 @@ func (f fold) Apply(v *ledger.View, e ledger.Entry, body []byte) error {
 		return f.suggest(v, e, a)
 	case opDecide:
 		return f.decide(v, a)
+	case opDevice:
+		return f.setDevice(v, e, *a.Device)
 	case opStatement:
 		return f.storeReceived(v, e, a, statement)
 	}
@@ -240,15 +242,16 @@ func (f fold) setEdge(v *ledger.View, e ledger.Entry, with []wireShare) error {
 	return putState(v, tableEdges, key, state)
 }
 
-func (f fold) setProfile(v *ledger.View, e ledger.Entry, a act) error {
-	state, err := getState[profileState](v, tableProfile, []byte(keyNickname))
+// setProfile replaces the claims to a value of the profile.
+func (f fold) setProfile(v *ledger.View, e ledger.Entry, key []byte, text string) error {
+	state, err := getState[profileState](v, tableProfile, key)
 	if err != nil {
 		return err
 	}
 	state.Claims = slices.DeleteFunc(state.Claims, func(c claim) bool { return e.Saw(c.id()) })
-	state.Claims = append(state.Claims, newClaim(e.ID(), a.Name, false, 0))
+	state.Claims = append(state.Claims, newClaim(e.ID(), text, false, 0))
 	slices.SortFunc(state.Claims, compareClaims)
-	return putState(v, tableProfile, []byte(keyNickname), state)
+	return putState(v, tableProfile, key, state)
 }
 
 // setPublished stores the last publication of one of the owner's pointers: its value and

@@ -113,6 +113,15 @@ func (k *Key) Public() crypto.PublicKey {
 	return k.private.key.Public()
 }
 
+// Ed25519 returns the private key itself, for protocols that need it, as X25519 forms do; nil
+// for the zero Key.
+func (k *Key) Ed25519() ed25519.PrivateKey {
+	if k.isZero() {
+		return nil
+	}
+	return ed25519.NewKeyFromSeed(k.private.key.Seed())
+}
+
 // Sign signs message itself (not a hash of it) when opts is crypto.Hash(0), as
 // ed25519.PrivateKey does.
 func (k *Key) Sign(random io.Reader, message []byte, opts crypto.SignerOpts) ([]byte, error) {

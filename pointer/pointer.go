@@ -435,6 +435,16 @@ func (p Pointer) Verify(message, sig []byte) error {
 	return nil
 }
 
+// Ed25519 returns the Ed25519 key in the pointer; false for other kinds of key.
+func (p Pointer) Ed25519() (ed25519.PublicKey, bool) {
+	key, err := p.inlineKey()
+	if err != nil {
+		return nil, false
+	}
+	raw, err := key.Raw()
+	return ed25519.PublicKey(raw), err == nil
+}
+
 // inlineKey returns the Ed25519 key in the pointer.
 func (p Pointer) inlineKey() (ic.PubKey, error) {
 	decoded, err := multihash.Decode([]byte(p.multihash))

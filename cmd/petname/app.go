@@ -134,6 +134,7 @@ retrying), 8 conflict, 130 interrupted.`,
 		a.renameVerb(), a.rmVerb(), a.undoVerb(), a.logVerb())
 	group("Pairing and introductions:", a.inviteVerb(), a.pairVerb(), a.inboxVerb(), a.acceptVerb(), a.declineVerb(), a.introduceVerb(), a.retractVerb(),
 		a.shareVerb(), a.unshareVerb(), a.knockVerb(), a.disputeVerb(), a.denyVerb(), a.evidenceVerb())
+	group("Several devices:", a.deviceVerb(), a.syncVerb())
 	group("Nodes and records:", a.nodeVerb(), a.keepVerb(), a.unkeepVerb(), a.recordVerb())
 	group("Maintenance:", a.keyVerb(), a.doctorVerb(), a.completionVerb(), a.versionVerb())
 	root.SetHelpCommand(a.helpVerb())

@@ -263,6 +263,20 @@ func classify(err error) *failure {
 		return set("decided", exitConflict, "petname inbox")
 	case errors.Is(err, agent.ErrMalformed):
 		return set("usage", exitUsage, "petname pair --help")
+	case errors.Is(err, pair.ErrDevice):
+		return set("usage", exitUsage, "on a new device of yours:\npetname device join CODE")
+	case errors.Is(err, pair.ErrNoDevice):
+		return set("usage", exitUsage, "to pair with a contact:\npetname pair CODE")
+	case errors.Is(err, agent.ErrNoNetworks):
+		return set("usage", exitUsage, "name the network, as petname device add prints it:\npetname device join CODE --join NETWORK")
+	case errors.Is(err, agent.ErrNewerDevice):
+		return set("newer", exitFailure, "install the newest version here")
+	case errors.Is(err, agent.ErrNoDevices):
+		return set("no_devices", exitNotFound, "petname device add")
+	case errors.Is(err, petname.ErrDeviceRemoved):
+		return set("removed", exitConflict, "petname device list")
+	case errors.Is(err, home.ErrKeyElsewhere):
+		return set("locked", exitLocked, "use a device of yours that has the identity key:\npetname device list")
 	case errors.Is(err, pair.ErrOccupied):
 		return set("occupied", exitConflict, "petname invite")
 	case errors.Is(err, pair.ErrWrongCode):

@@ -37,18 +37,21 @@ var mayImport = map[string][]string{
 	"dht/share":       {},
 
 	"ledger/durable":             {},
-	"ledger/folder":              {"ledger", "ledger/durable", "pointer", "pointer/canonical"},
+	"ledger/folder":              {"ledger", "ledger/durable", "ledger/internal/bytestring", "ledger/internal/x25519", "pointer", "pointer/canonical"},
+	"ledger/internal/bytestring": {"pointer/canonical"},
+	"ledger/internal/x25519":     {"ledger"},
+	"ledger/replicate":           {"ledger", "ledger/internal/bytestring", "ledger/internal/x25519", "pointer", "pointer/canonical"},
 	"ledger/durable/durabletest": {"ledger/durable"},
 
 	"petname":              {"dht", "ledger", "pointer", "petname/introduce", "petname/mutual", "petname/name", "pointer/canonical"},
-	"petname/agent":        {"dht", "dht/delegated", "dht/republish", "ledger", "petname", "petname/exchange", "petname/home", "petname/introduce", "petname/mutual", "petname/name", "petname/pair", "petname/request", "pointer", "pointer/paste"},
+	"petname/agent":        {"dht", "dht/delegated", "dht/republish", "ledger", "ledger/folder", "ledger/replicate", "pointer/canonical", "petname", "petname/exchange", "petname/home", "petname/introduce", "petname/mutual", "petname/name", "petname/pair", "petname/request", "pointer", "pointer/paste"},
 	"petname/agent/libp2p": {"dht", "dht/kad", "dht/share", "petname/agent", "pointer"},
 	"petname/introduce":    {"petname/mutual", "pointer", "pointer/canonical", "pointer/paste"},
 	"petname/mutual":       {"pointer", "pointer/canonical"},
 	"petname/name":         {"pointer"},
 	"petname/pair":         {"dht", "pointer", "pointer/canonical", "pointer/paste"},
 	"petname/pair/qr":      {"petname/pair", "pointer"},
-	"petname/exchange":     {"dht", "dht/drop", "ledger", "petname", "petname/name", "petname/introduce", "petname/mutual", "petname/pair", "petname/request", "pointer", "pointer/canonical"},
+	"petname/exchange":     {"dht", "dht/drop", "ledger", "ledger/replicate", "petname", "petname/name", "petname/introduce", "petname/mutual", "petname/pair", "petname/request", "pointer", "pointer/canonical"},
 
 	"petname/request": {"dht", "dht/seal", "pointer", "pointer/canonical"},
 

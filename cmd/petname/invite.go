@@ -76,21 +76,7 @@ func (a *app) invite(do func(verb string, args, result any) error, request invit
 	if err := do("invite", request, &out); err != nil {
 		return a.printResult(out, err, false, nil)
 	}
-	var unwritten error
-	if file != "" {
-		picture, err := qrcode.PNG(out.Link)
-		if err == nil {
-			err = createFile(file, picture)
-		}
-		if err == nil {
-			out.File = file
-		} else {
-			c := *classify(err)
-			c.Message = "the invitation is made, but its QR code is not written: " + c.Message
-			c.Next = ""
-			unwritten = &c
-		}
-	}
+	unwritten := writePicture(&out.File, file, out.Link)
 	err := a.printResult(out, unwritten, true, func(w *bufio.Writer) { printInvitation(w, out) })
 	if err == nil && !noWait {
 		a.hint("waiting for the recipient until %s; after ^C, petname inbox answers", out.Expires.Local().Format(time.TimeOnly))
@@ -119,6 +105,26 @@ func (a *app) invite(do func(verb string, args, result any) error, request invit
 		printSuggestion(w, a.style(), s)
 		fmt.Fprintf(w, "if this is the person that you invited:\n  %s\n", a.withHomeFlag(nextCommand(s)))
 	})
+}
+
+// writePicture writes the QR code of a link to a file, if there is one, and sets written to
+// its name.
+func writePicture(written *string, file, link string) error {
+	if file == "" {
+		return nil
+	}
+	picture, err := qrcode.PNG(link)
+	if err == nil {
+		err = createFile(file, picture)
+	}
+	if err == nil {
+		*written = file
+		return nil
+	}
+	c := *classify(err)
+	c.Message = "the invitation is made, but its QR code is not written: " + c.Message
+	c.Next = ""
+	return &c
 }
 
 // printInvitation prints the code and the link of an invitation.

@@ -14,7 +14,7 @@ import (
 )
 
 func (a *app) logVerb() *cobra.Command {
-	var verify bool
+	var verify, hash bool
 	cmd := &cobra.Command{
 		Use:   "log [NAME]",
 		Short: "Show the history of the book, or of one contact",
@@ -26,6 +26,14 @@ and row of the book is verified.`,
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: a.completeNames,
 		RunE: func(_ *cobra.Command, args []string) error {
+			if hash {
+				if verify || len(args) > 0 {
+					return usage("--hash is of the whole book: without a name, and without --verify")
+				}
+				var out bookHash
+				err := a.call("hash", noArgs{}, &out)
+				return a.printResult(out, err, out.Hash != "", func(w *bufio.Writer) { fmt.Fprintln(w, out.Hash) })
+			}
 			request := logArgs{Verify: verify}
 			if len(args) == 1 {
 				request.Name = args[0]
@@ -46,7 +54,21 @@ and row of the book is verified.`,
 		},
 	}
 	cmd.Flags().BoolVar(&verify, "verify", false, "verify the whole book")
+	cmd.Flags().BoolVar(&hash, "hash", false, "print a hash of the book: devices with equal ones have the same book")
 	return cmd
+}
+
+// bookHash is the result of log --hash.
+type bookHash struct {
+	Hash string `json:"hash"` // hexadecimal
+}
+
+func (v *verbs) hash(context.Context, noArgs) (*bookHash, error) {
+	h, err := v.agent.Digest()
+	if err != nil {
+		return nil, err
+	}
+	return &bookHash{h.String()}, nil
 }
 
 // entryText describes an entry of the log for people.
@@ -97,6 +119,8 @@ func entryText(s name.Style, e entry) string {
 		return fmt.Sprintf("signed sequence %d to publish\n    %s", e.Sequence, contentPath(e.Value))
 	case "genesis":
 		return "created the book"
+	case "device":
+		return "recorded the name of a device, or where the identity key is"
 	case "admit":
 		return "admitted a device"
 	case "retire":

@@ -50,7 +50,7 @@ func TestTheREADMEsCommandsWork(t *testing.T) {
 		t.Skip("the commands are those of a POSIX shell")
 	}
 	var script, files strings.Builder
-	commands, outputs, invitations, inbox := 0, 0, 0, 0
+	commands, outputs, invitations, devices, inbox := 0, 0, 0, 0, 0
 	away, last := false, false // away: from the clone
 	number := ""               // of the last inbox that was shown
 	for _, b := range append(blocks(t, "../../README.md"), blocks(t, "../../petname/docs/guide.md")...) {
@@ -93,6 +93,7 @@ func TestTheREADMEsCommandsWork(t *testing.T) {
 			require.True(t, away || !strings.Contains(line, "--home"), "%s: a home in the clone", line)
 			command = strings.NewReplacer(
 				`"`, "",
+				"device-742-tunnel-orbit-candy", "$DEVICECODE",
 				"742-tunnel-orbit-candy", "$CODE",
 				"accept 482133", "accept $NUMBER",
 				"accept 488712", "accept $NUMBER",
@@ -108,6 +109,10 @@ func TestTheREADMEsCommandsWork(t *testing.T) {
 				invitations++
 				fmt.Fprintln(&script, "start INVITE ana invite --json\nget CODE code")
 				continue
+			case "--home ana device add": // likewise
+				devices++
+				fmt.Fprintln(&script, "start DEVICE ana device add --json\nget DEVICECODE code")
+				continue
 			}
 			fmt.Fprintln(&script, "exits 0 petname "+command+"\nnoted")
 			switch {
@@ -118,6 +123,8 @@ func TestTheREADMEsCommandsWork(t *testing.T) {
 				fmt.Fprintln(&script, "stdout $PUBLISHED") // what Ana published is what Ben resolved
 			case strings.Contains(command, " pair "):
 				fmt.Fprintln(&script, "end INVITE none 0\nexits 0 petname --home ana inbox --json\njson suggestions len 1\nget NUMBER suggestions.0.id")
+			case strings.Contains(command, " device join "):
+				fmt.Fprintln(&script, "end DEVICE none 0")
 			case strings.HasSuffix(command, " cleo publish"):
 				fmt.Fprintln(&script, "exits 0 petname --home cleo id --json\nget POINTER pointer")
 			case strings.HasSuffix(command, " ben inbox") && inbox == 0:
@@ -134,6 +141,7 @@ func TestTheREADMEsCommandsWork(t *testing.T) {
 	require.GreaterOrEqual(t, commands, 30)
 	require.GreaterOrEqual(t, outputs, 7)
 	require.Equal(t, 1, invitations)
+	require.Equal(t, 1, devices)
 	require.True(t, last)
 	file := filepath.Join(t.TempDir(), "readme.txt")
 	require.NoError(t, os.WriteFile(file, []byte(script.String()+files.String()), 0o600))

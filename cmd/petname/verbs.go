@@ -54,6 +54,7 @@ var ops = map[string]func(v *verbs, ctx context.Context, args json.RawMessage) (
 	"rm":      op((*verbs).rm),
 	"undo":    op((*verbs).undo),
 	"log":     op((*verbs).log),
+	"hash":    op((*verbs).hash),
 	"public":  op((*verbs).public),
 	"share":   op((*verbs).share),
 	"unshare": op((*verbs).unshare),
@@ -87,6 +88,13 @@ var ops = map[string]func(v *verbs, ctx context.Context, args json.RawMessage) (
 	"await":     op((*verbs).await),
 	"pair":      op((*verbs).pair),
 	"suggest":   op((*verbs).suggest),
+
+	"devices":       op((*verbs).devices),
+	"device-invite": op((*verbs).inviteDevice),
+	"device-await":  op((*verbs).awaitDevice),
+	"device-rename": op((*verbs).renameDevice),
+	"device-rm":     op((*verbs).rmDevice),
+	"sync":          op((*verbs).sync),
 }
 
 func op[A, R any](fn func(*verbs, context.Context, A) (R, error)) func(*verbs, context.Context, json.RawMessage) (any, error) {

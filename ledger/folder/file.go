@@ -6,21 +6,18 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/ecdh"
-	"crypto/ed25519"
 	"crypto/hkdf"
 	"crypto/hpke"
 	"crypto/rand"
 	"crypto/sha256"
-	"crypto/sha512"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"iter"
 
-	"filippo.io/edwards25519"
-
 	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/ledger/internal/bytestring"
+	"github.com/petnames-go/petnames/ledger/internal/x25519"
 )
 
 const (
@@ -44,21 +41,6 @@ var (
 	errIncomplete = errors.New("a part of it is missing: it may not have arrived yet")
 	errDamaged    = errors.New("it is damaged")
 )
-
-// montgomery returns the X25519 form of a device's Ed25519 key (RFC 7748, §4.1).
-func montgomery(id ledger.DeviceID) (*ecdh.PublicKey, error) {
-	p, err := new(edwards25519.Point).SetBytes(id[:])
-	if err != nil {
-		return nil, fmt.Errorf("device %v: %w", id, err)
-	}
-	return ecdh.X25519().NewPublicKey(p.BytesMontgomery())
-}
-
-// montgomeryPrivate returns the X25519 form of a device's private key.
-func montgomeryPrivate(key ed25519.PrivateKey) (*ecdh.PrivateKey, error) {
-	h := sha512.Sum512(key.Seed())
-	return ecdh.X25519().NewPrivateKey(h[:32])
-}
 
 // hintOf returns the hint by which a device finds its slot.
 func hintOf(salt []byte, id ledger.DeviceID) []byte {
@@ -105,7 +87,7 @@ func (c content) WriteTo(w io.Writer) (int64, error) {
 	out := &counter{w: bufio.NewWriter(w)}
 	out.write([]byte(magic), salt, binary.BigEndian.AppendUint16(nil, uint16(len(c.devices))))
 	for _, id := range c.devices {
-		public, err := montgomery(id)
+		public, err := x25519.Public(id)
 		if err != nil {
 			return out.n, err
 		}
@@ -132,7 +114,7 @@ func (c content) WriteTo(w io.Writer) (int64, error) {
 		number, plain = number+1, plain[:0]
 	}
 	for _, e := range c.entries {
-		plain = appendBytes(plain, e)
+		plain = bytestring.Append(plain, e)
 		if len(plain) >= frameFill {
 			flush(0)
 		}
@@ -158,47 +140,6 @@ func (c *counter) write(parts ...[]byte) {
 			c.n += int64(len(b))
 		}
 	}
-}
-
-// appendBytes appends a CBOR byte string of at most 4 GiB.
-func appendBytes(b, s []byte) []byte {
-	switch n := len(s); {
-	case n < 24:
-		b = append(b, 0x40|byte(n))
-	case n < 1<<8:
-		b = append(b, 0x58, byte(n))
-	case n < 1<<16:
-		b = binary.BigEndian.AppendUint16(append(b, 0x59), uint16(n))
-	default:
-		b = binary.BigEndian.AppendUint32(append(b, 0x5a), uint32(n))
-	}
-	return append(b, s...)
-}
-
-// cutBytes reads a CBOR byte string at the start of b, in its shortest encoding.
-func cutBytes(b []byte) (s, rest []byte, err error) {
-	if len(b) == 0 || b[0]>>5 != 2 {
-		return nil, nil, errDamaged
-	}
-	head, n := 1, uint64(b[0]&0x1f)
-	if n >= 24 {
-		size := 1 << (n - 24)
-		if n > 26 || len(b) < 1+size {
-			return nil, nil, errDamaged
-		}
-		n, head = 0, 1+size
-		for _, c := range b[1:head] {
-			n = n<<8 | uint64(c)
-		}
-	}
-	if n > uint64(len(b)-head) {
-		return nil, nil, errDamaged
-	}
-	s, rest = b[head:head+int(n)], b[head+int(n):]
-	if !bytes.Equal(appendBytes(nil, s)[:head], b[:head]) {
-		return nil, nil, errDamaged
-	}
-	return s, rest, nil
 }
 
 // open returns the file key of a file for a device. r is at the frames then.
@@ -261,7 +202,9 @@ func read(r io.Reader, id ledger.DeviceID, private *ecdh.PrivateKey) iter.Seq2[[
 			plain, last, err := readFrame(r, aead, number, length)
 			for err == nil && len(plain) > 0 {
 				var entry []byte
-				if entry, plain, err = cutBytes(plain); err == nil && !yield(entry, nil) {
+				if entry, plain, err = bytestring.Cut(plain, maxFrame); err != nil {
+					err = errDamaged
+				} else if !yield(entry, nil) {
 					return
 				}
 			}

@@ -11,6 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/ledger/internal/bytestring"
+	"github.com/petnames-go/petnames/ledger/internal/x25519"
 )
 
 func fileOf(t testing.TB, entries ...[]byte) (file []byte, key ed25519.PrivateKey, id ledger.DeviceID) {
@@ -25,7 +27,7 @@ func fileOf(t testing.TB, entries ...[]byte) (file []byte, key ed25519.PrivateKe
 }
 
 func readAll(t require.TestingT, file []byte, key ed25519.PrivateKey, id ledger.DeviceID) (entries [][]byte, err error) {
-	private, err := montgomeryPrivate(key)
+	private, err := x25519.Private(key)
 	require.NoError(t, err)
 	for e, err := range read(bytes.NewReader(file), id, private) {
 		if err != nil {
@@ -34,16 +36,6 @@ func readAll(t require.TestingT, file []byte, key ed25519.PrivateKey, id ledger.
 		entries = append(entries, bytes.Clone(e))
 	}
 	return entries, nil
-}
-
-// Both halves of a key are converted alike.
-func TestTheX25519FormsBelongTogether(t *testing.T) {
-	_, key, id := fileOf(t)
-	public, err := montgomery(id)
-	require.NoError(t, err)
-	private, err := montgomeryPrivate(key)
-	require.NoError(t, err)
-	require.Equal(t, public.Bytes(), private.PublicKey().Bytes())
 }
 
 // Of a file that is cut anywhere the entries before are read, and that it is cut is
@@ -82,11 +74,11 @@ func FuzzRead(f *testing.F) {
 			require.True(t, bytes.HasPrefix(b, file[:len(magic)]))
 		}
 		for rest := b; len(rest) > 0; {
-			s, after, err := cutBytes(rest)
+			s, after, err := bytestring.Cut(rest, maxFrame)
 			if err != nil {
 				break
 			}
-			require.Equal(t, rest[:len(rest)-len(after)], appendBytes(nil, s))
+			require.Equal(t, rest[:len(rest)-len(after)], bytestring.Append(nil, s))
 			rest = after
 		}
 	})

@@ -19,6 +19,7 @@ import (
 
 	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/ledger/durable"
+	"github.com/petnames-go/petnames/ledger/internal/x25519"
 	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
@@ -92,7 +93,7 @@ var bounds = canonical.Bounds{Elements: maxFiles, Pairs: 16}
 //
 // After an error the entries that were merged stay merged, and the next call continues.
 func Sync(l *ledger.Ledger, device ed25519.PrivateKey, dir string, o Options) (Result, error) {
-	private, err := montgomeryPrivate(device)
+	private, err := x25519.Private(device)
 	if err != nil {
 		return Result{}, err
 	}
@@ -121,6 +122,8 @@ type syncing struct {
 	before, after state
 	read          []ledger.Head        // the entries of the files that were read
 	complete      map[ledger.Hash]bool // entries that the folder has with all before them in their chain
+	unmerged      [][]byte             // that were read, of any number of files
+	size          int                  // of them, in bytes
 	waiting       [][]byte
 	received      int // bytes
 }
@@ -155,7 +158,7 @@ func (s *syncing) run() error {
 			return err
 		}
 	}
-	if err := s.merge(nil); err != nil {
+	if err := s.merge(); err != nil {
 		return err
 	}
 	if s.Waiting = len(s.waiting); s.Waiting > 0 {
@@ -253,7 +256,7 @@ func (s *syncing) save() error {
 	return err
 }
 
-// readFile reads a file, and merges its entries.
+// readFile reads a file. Its entries are merged with those of other files.
 func (s *syncing) readFile(f readFile) error {
 	file, err := durable.Open(filepath.Join(s.dir, f.Name))
 	if err != nil {
@@ -262,8 +265,7 @@ func (s *syncing) readFile(f readFile) error {
 	}
 	defer file.Close()
 	s.Files++
-	var entries [][]byte
-	size, whole := 0, true
+	whole := true
 	for entry, err := range read(bufio.NewReaderSize(file, 64<<10), s.l.Device(), s.private) {
 		if err != nil {
 			s.problem(f.Name, err)
@@ -279,25 +281,24 @@ func (s *syncing) readFile(f readFile) error {
 		if h.Number == 1 || s.complete[prev] {
 			s.complete[h.Hash] = true
 		}
-		entries = append(entries, bytes.Clone(entry))
-		if size += len(entry); size >= batch {
-			if err := s.merge(entries); err != nil {
+		s.unmerged = append(s.unmerged, bytes.Clone(entry))
+		if s.size += len(entry); s.size >= batch {
+			if err := s.merge(); err != nil {
 				return err
 			}
-			entries, size = nil, 0
 		}
 		s.received += len(entry)
 	}
 	if whole {
 		s.after.Read = append(slices.Clone(s.after.Read), f)
 	}
-	return s.merge(entries)
+	return nil
 }
 
-// merge merges entries, with those that waited for them.
-func (s *syncing) merge(entries [][]byte) error {
-	entries = append(s.waiting, entries...)
-	if len(entries) == 0 {
+// merge merges the entries that were read, with those that waited for them.
+func (s *syncing) merge() error {
+	entries := append(s.waiting, s.unmerged...)
+	if s.unmerged, s.size = nil, 0; len(entries) == 0 {
 		return nil
 	}
 	n, waiting, err := s.l.MergePart(slices.Values(entries))

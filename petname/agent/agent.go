@@ -60,6 +60,7 @@ type state struct {
 	log           *slog.Logger
 	now           func() time.Time
 	finishTimeout time.Duration // bounds finishPuts; tests set another
+	patience      time.Duration // devicePatience; tests set another
 	joinTimeout   time.Duration // bounds entering a network
 	events        broker
 
@@ -93,6 +94,7 @@ type state struct {
 	republisher *republish.Republisher // likewise
 	named       chan pointer.Pointer   // contacts that were named, for runCards; never closed
 
+	syncing    sync.Mutex     // one Sync at a time
 	joining    sync.Mutex     // one Join at a time: the networks saved last are entered last
 	publishing sync.Mutex     // one publication at a time: sequences are used in order
 	starting   sync.Mutex     // held while the agent starts, or ends what Start began
@@ -132,7 +134,7 @@ func Open(ctx context.Context, dir string, o Options) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &state{home: h, transport: o.Transport, log: o.Log, now: o.Now, finishTimeout: finishTimeout, joinTimeout: o.JoinTimeout, named: make(chan pointer.Pointer, maxNamed)}
+	s := &state{home: h, transport: o.Transport, log: o.Log, now: o.Now, finishTimeout: finishTimeout, patience: devicePatience, joinTimeout: o.JoinTimeout, named: make(chan pointer.Pointer, maxNamed)}
 	if s.book, err = h.Book(petname.Options{Wait: o.Wait, Now: o.Now, OnChange: s.changed}); err != nil {
 		return nil, err
 	}

@@ -56,6 +56,7 @@ var (
 	ErrNoSealing       = exchange.ErrNoSealing       // a contact's card has no key to seal messages with
 	ErrNoInvitation    = exchange.ErrNoInvitation    // no such invitation is under way
 	ErrTooManyRequests = exchange.ErrTooManyRequests // too many contact requests are under way
+	ErrNewerDevice     = exchange.ErrNewerHandover   // the other device has a newer version of the program
 )
 
 // MovedError is returned for a message to a pointer whose key was replaced: see

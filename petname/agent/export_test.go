@@ -165,3 +165,6 @@ func PutFormerAlone(ctx context.Context, a *Agent) { a.putFormerAlone(ctx) }
 func SendEdges(ctx context.Context, a *Agent, to petname.Contact, undo func() error) (Delivery, error) {
 	return a.sendEdges(ctx, to, undo, func() error { return nil })
 }
+
+// SetPatience sets how long a Sync waits for messages of another device after the last one.
+func SetPatience(a *Agent, d time.Duration) { a.patience = d }

@@ -36,6 +36,8 @@ type Invitation struct {
 	Compact string // for a QR code in a terminal
 	Uses    int
 	Expires time.Time
+
+	Networks []string // of a device: what it has to join, for Code
 }
 
 // Invite makes an invitation to pair: a link, and a code to be spoken. An agent
@@ -74,11 +76,12 @@ func (a *Agent) Invite(ctx context.Context, t InvitationTerms) (Invitation, erro
 		return Invitation{}, err
 	}
 	a.syncSoon()
-	out := Invitation{ID: invited.ID, Link: invited.Link.Link(), Compact: invited.Link.Compact(), Uses: t.Uses, Expires: invited.Expires}
-	if !invited.Code.IsZero() {
-		out.Code = invited.Code.Secret()
-	}
-	return out, nil
+	return asInvitation(invited, t.Uses), nil
+}
+
+func asInvitation(invited exchange.Invitation, uses int) Invitation {
+	return Invitation{ID: invited.ID, Link: invited.Link.Link(), Compact: invited.Link.Compact(), Code: invited.Code.Secret(), Uses: uses, Expires: invited.Expires,
+		Networks: invited.Link.Networks}
 }
 
 // AwaitPairing waits until an invitation is accepted, and returns the suggestion

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"net/netip"
 	"path/filepath"
@@ -311,4 +312,10 @@ func TestJoinSharesNoSlice(t *testing.T) {
 	joined.Bootstrap[0] = "changed"
 	require.Equal(t, []string{one, two}, transport.last.Bootstrap)
 	require.Equal(t, []string{one, "own"}, own)
+}
+
+func (l *loneNode) ServeStreams(string, func(io.ReadWriteCloser)) {}
+
+func (l *loneNode) OpenStream(context.Context, [][]byte, string) (io.ReadWriteCloser, error) {
+	return nil, dht.ErrUnreachable
 }

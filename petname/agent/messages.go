@@ -52,7 +52,12 @@ func (a *Agent) exchange() (*exchange.Exchange, error) {
 		a.lost = lost
 		a.notices.Unlock()
 	}
+	key, err := a.home.DeviceKey()
+	if err != nil {
+		return nil, err
+	}
 	a.messages = exchange.Open(exchange.Config{Book: a.book, Records: &cards{a.state}, Store: &unlinkableStore{a.state}, Identity: a.pairIdentity,
+		Handover: a.handover, DeviceKey: key, OfferDevice: a.offerDevice, ReceiveFromDevice: a.receiveFromDevice,
 		Direct: func(addresses [][]byte) dht.Store { return &directStore{a.state, addresses} },
 		Wake:   a.syncSoon, Sealing: a.sealing, UnknownSenders: a.unknownSenders, Now: a.now})
 	return a.messages, nil
@@ -95,6 +100,7 @@ func (a *Agent) serveMessages() {
 		return
 	}
 	node.Serve(ex.Mailbox())
+	a.serveDevices(node)
 }
 
 // send sends a signed statement to a contact.

@@ -148,6 +148,7 @@ func (a *Agent) Start(ctx context.Context) error {
 	a.runMessages()
 	a.runCards()
 	a.runRememberPeers()
+	a.runDevices()
 	return nil
 }
 

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"crypto"
+	"io"
 	"log/slog"
 	"net/netip"
 	"time"
@@ -85,6 +86,14 @@ type Node interface {
 	// loopback, link-local and private addresses only in a network whose Bootstrap
 	// has such addresses, or of the kind "lan".
 	Dial(addresses [][]byte) dht.Store
+
+	// ServeStreams calls serve for each stream of a protocol that a peer opens, until the
+	// node is closed, for a bounded number at a time. Nothing is known of the peer.
+	ServeStreams(protocol string, serve func(io.ReadWriteCloser))
+
+	// OpenStream opens a stream of a protocol to the agent at one of these addresses,
+	// under the rules of Dial. Closing it ends reads and writes that wait.
+	OpenStream(ctx context.Context, addresses [][]byte, protocol string) (io.ReadWriteCloser, error)
 
 	Close() error
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/petnames-go/petnames/dht/drop"
 	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/ledger/replicate"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/introduce"
 	"github.com/petnames-go/petnames/petname/mutual"
@@ -44,7 +45,8 @@ func MigrateRow(local *ledger.View, row ledger.BoltRow) error {
 func Check(book *petname.Book) (problems []error) {
 	err := book.Ledger().ReadLocal(func(local *ledger.View) error {
 		for _, table := range []string{tableChannels, tableQueue, tableRotation, tableIntroductions, tableInvitations, tableUsedCodes, tableKnown, tableInvitees,
-			tableIntroducers, tableOutbox, tableShared, tableRequests, tableDenials, tableMessageCounts, tableFormer, tableFormerQueue, tableRecipients, tableLeft} {
+			tableIntroducers, tableOutbox, tableShared, tableRequests, tableDenials, tableMessageCounts, tableAdmissions, tableNewcomers,
+			tableDeviceChannels, tableJoining, tableSyncChannels, tableSyncPeers, tableFormer, tableFormerQueue, tableRecipients, tableLeft} {
 			for row, err := range local.Scan(table, nil) {
 				if err != nil {
 					return err
@@ -108,6 +110,21 @@ func checkRow(table string, key, value []byte) error {
 	switch table {
 	case tableRotation:
 		return belongs(bytes.Equal(key, keyLast), nil)
+	case tableAdmissions:
+		return canonical.Unmarshal(value, new(wireAdmission), canonical.Bounds{})
+	case tableNewcomers:
+		return belongs(len(key) == len(ledger.DeviceID{}), canonical.Unmarshal(value, new(wireNewcomer), canonical.Bounds{}))
+	case tableSyncPeers:
+		return belongs(len(key) == len(ledger.DeviceID{}), new(replicate.Peer).UnmarshalBinary(value))
+	case tableDeviceChannels, tableSyncChannels:
+		_, err := drop.Owner(value)
+		return err
+	case tableJoining:
+		if bytes.Equal(key, keyInviter) {
+			return canonical.Unmarshal(value, new(wireInviter), canonical.Bounds{})
+		}
+		_, err := chunkIndex(key)
+		return err
 	case tableChannels:
 		if err := isPointer(key); err != nil {
 			return err
@@ -137,7 +154,8 @@ func checkRow(table string, key, value []byte) error {
 		i, _ := s.Introduction()
 		return belongs(bytes.Equal(key, introductionKey(i)), err)
 	case tableInvitations:
-		id, err := pair.InvitationID(value)
+		invitation, err := pair.InvitationOf(value)
+		id := invitation.ID()
 		return belongs(string(key) == hex.EncodeToString(id[:]), err)
 	case tableUsedCodes:
 		_, err := time.Parse(time.RFC3339, string(value))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto"
 	"encoding/binary"
+	"errors"
 	"strings"
 	"time"
 
@@ -91,6 +92,12 @@ func (e *Exchange) resumeCodes(ctx context.Context, key crypto.Signer) error {
 	}
 	for id, row := range states {
 		inviter, err := pair.ResumeInviteByCode(self, codeState(row, e.c.Now()), e.markCodeUsed)
+		device := errors.Is(err, pair.ErrDevice)
+		if device {
+			self := self
+			self.Device = true
+			inviter, err = pair.ResumeInviteByCode(self, codeState(row, e.c.Now()), e.markCodeUsed)
+		}
 		if err != nil {
 			if err := e.deleteRow(tableCodes, []byte(id)); err != nil {
 				return err
@@ -98,7 +105,7 @@ func (e *Exchange) resumeCodes(ctx context.Context, key crypto.Signer) error {
 			continue
 		}
 		inviter.SaveWith(e.saveCode(tableCodes, id))
-		e.addPending(id, &pendingInvitation{stepper: inviter, signer: self.Identity.Pointer})
+		e.addPending(id, &pendingInvitation{stepper: inviter, signer: self.Identity.Pointer, device: device})
 	}
 	return nil
 }

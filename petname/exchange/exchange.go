@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto"
+	"crypto/ed25519"
 	"crypto/hpke"
 	"crypto/rand"
 	"errors"
@@ -31,6 +32,14 @@ type Config struct {
 	Wake     func()                                       // is called when a peer puts a new record into the mailbox, so that a Sync is due; may be nil
 	Identity func(context.Context) (pair.Identity, error) // what the other party of a pairing receives
 	Sealing  func() ([]hpke.PrivateKey, error)            // the owner's keys, the current ones first
+	// Handover returns what a device that is admitted receives beside the entries of the book:
+	// all but Identity, Creator and Inviter. Nil: no device can be admitted.
+	Handover func(NewDevice) (Handover, error)
+	// DeviceKey is the key of this device, for SyncDevice. OfferDevice returns what another
+	// device receives beside the entries, and ReceiveFromDevice receives it; both may be nil.
+	DeviceKey         ed25519.PrivateKey
+	OfferDevice       func(ledger.DeviceID) ([]byte, error)
+	ReceiveFromDevice func(ledger.DeviceID, []byte) error
 	// UnknownSenders reports whether to fetch the request mailbox, and the difficulty
 	// that stamps must have; nil: never. The peers that store its records learn the IP
 	// address that reads it: see package request.
@@ -50,6 +59,9 @@ type Exchange struct {
 	outcomes     map[string]chan outcome         // by ID: results that no Wait has returned yet
 	mailbox      *mailbox
 	verifier     *request.Verifier
+
+	newcomerLock sync.Mutex // guards handovers, and one step of them at a time
+	handovers    map[ledger.DeviceID]*handover
 
 	sharingLock   sync.Mutex // one statement of shared edges at a time
 	sessionLock   sync.Mutex // held from the read of a mutual session to its write
@@ -74,7 +86,7 @@ func Open(c Config) *Exchange {
 	if c.PollInterval <= 0 {
 		c.PollInterval = defaultPollInterval
 	}
-	e := &Exchange{c: c, channelLocks: make(map[pointer.Pointer]*sync.Mutex), invitations: make(map[string]*pendingInvitation), outcomes: make(map[string]chan outcome), mailbox: newMailbox(c.Now),
+	e := &Exchange{c: c, channelLocks: make(map[pointer.Pointer]*sync.Mutex), invitations: make(map[string]*pendingInvitation), outcomes: make(map[string]chan outcome), handovers: make(map[ledger.DeviceID]*handover), mailbox: newMailbox(c.Now),
 		verifier: request.NewVerifier(c.Now)}
 	e.mailbox.wake = c.Wake
 	return e

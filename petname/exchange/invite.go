@@ -38,6 +38,7 @@ type pendingInvitation struct {
 	stepper pair.Stepper
 	inviter *pair.Inviter   // nil for a code
 	signer  pointer.Pointer // the owner's pointer when it was made
+	device  bool            // it admits a device
 	mu      sync.Mutex      // held during a step
 	err     error
 }
@@ -45,7 +46,8 @@ type pendingInvitation struct {
 // outcome is a result of an invitation, by its link or its code.
 type outcome struct {
 	suggestion petname.Suggestion
-	err        error // final
+	device     *NewDevice // nil: of a contact
+	err        error      // final
 }
 
 // Terms are the properties of a new invitation.
@@ -57,10 +59,16 @@ type Terms struct {
 // Invite makes an invitation: a link, and a code if the terms ask for one. Both are durable
 // when Invite returns.
 func (e *Exchange) Invite(ctx context.Context, key crypto.Signer, terms Terms) (Invitation, error) {
+	return e.invite(ctx, key, terms, nil)
+}
+
+// invite is Invite and InviteDevice; admission is the row of the latter, nil for the former.
+func (e *Exchange) invite(ctx context.Context, key crypto.Signer, terms Terms, admission []byte) (Invitation, error) {
 	self, err := e.self(ctx, key)
 	if err != nil {
 		return Invitation{}, err
 	}
+	self.Device = terms.Device
 	if n, err := e.countRows(tableInvitations); err != nil || n >= maxInvitations {
 		return Invitation{}, cmp.Or(err, fmt.Errorf("%d invitations are pending already: wait until some have expired", maxInvitations))
 	}
@@ -71,7 +79,12 @@ func (e *Exchange) Invite(ctx context.Context, key crypto.Signer, terms Terms) (
 	invitation := inviter.Invitation()
 	id := invitation.ID()
 	out := Invitation{ID: hex.EncodeToString(id[:]), Link: invitation, Expires: invitation.Expires}
-	e.addPending(out.ID, &pendingInvitation{stepper: inviter, inviter: inviter, signer: self.Identity.Pointer})
+	if terms.Device {
+		if err := e.putRow(tableAdmissions, []byte(out.ID), admission); err != nil {
+			return Invitation{}, err
+		}
+	}
+	e.addPending(out.ID, &pendingInvitation{stepper: inviter, inviter: inviter, signer: self.Identity.Pointer, device: terms.Device})
 	if _, err := e.stepInvitation(ctx, out.ID); err != nil && pair.Final(err) {
 		return Invitation{}, err
 	}
@@ -82,12 +95,15 @@ func (e *Exchange) Invite(ctx context.Context, key crypto.Signer, terms Terms) (
 		if out.Code, err = pair.NewCode(nil); err != nil {
 			return Invitation{}, err
 		}
+		if terms.Device {
+			out.Code = out.Code.ForDevice()
+		}
 		codeInviter, err := pair.InviteByCode(self, out.Code, e.markCodeUsed)
 		if err != nil {
 			return Invitation{}, err
 		}
 		codeInviter.SaveWith(e.saveCode(tableCodes, codeID(out.ID)))
-		e.addPending(codeID(out.ID), &pendingInvitation{stepper: codeInviter, signer: self.Identity.Pointer})
+		e.addPending(codeID(out.ID), &pendingInvitation{stepper: codeInviter, signer: self.Identity.Pointer, device: terms.Device})
 		_, err = e.stepInvitation(ctx, codeID(out.ID))
 		if !errors.Is(err, pair.ErrOccupied) {
 			if err != nil && pair.Final(err) {
@@ -157,6 +173,13 @@ var ErrNoInvitation = errors.New("no such invitation is pending: it was used, or
 // Wait waits until an invitation is accepted, by its link or its code, and returns the
 // suggestion of it in the inbox. It returns [ErrNoInvitation] if no such invitation is pending.
 func (e *Exchange) Wait(ctx context.Context, id string) (petname.Suggestion, error) {
+	o, err := e.wait(ctx, id, func() (bool, error) { return false, nil })
+	return o.suggestion, err
+}
+
+// wait returns the next result of an invitation. busy does what else belongs to it, and
+// reports whether there will be a result after the invitation has ended.
+func (e *Exchange) wait(ctx context.Context, id string, busy func() (bool, error)) (outcome, error) {
 	tick := time.NewTicker(e.c.PollInterval)
 	defer tick.Stop()
 	outcomes := e.outcomesOf(id)
@@ -167,27 +190,32 @@ func (e *Exchange) Wait(ctx context.Context, id string) (petname.Suggestion, err
 			_, _ = e.stepInvitation(ctx, id) // results are added to the outcomes
 			waiting = waiting || e.pending(id) != nil
 		}
+		stillBusy, err := busy()
+		if failed == nil || err != nil {
+			failed = err
+		}
+		waiting = waiting || stillBusy
 		for more := true; more; {
 			select {
 			case o := <-outcomes:
 				if o.err == nil {
-					return o.suggestion, nil
+					return o, nil
 				}
 				// The link is valid until it expires, whatever the result of the code.
 				failed = o.err
 				if !errors.Is(failed, pair.ErrTimeout) && !errors.Is(failed, pair.ErrExpired) {
-					return petname.Suggestion{}, failed
+					return outcome{}, failed
 				}
 			default:
 				more = false
 			}
 		}
 		if !waiting {
-			return petname.Suggestion{}, cmp.Or(failed, ErrNoInvitation)
+			return outcome{}, cmp.Or(failed, ErrNoInvitation)
 		}
 		select {
 		case <-ctx.Done():
-			return petname.Suggestion{}, ctx.Err()
+			return outcome{}, errors.Join(ctx.Err(), err)
 		case <-tick.C:
 		}
 	}
@@ -223,6 +251,8 @@ func (e *Exchange) stepInvitation(ctx context.Context, id string) (*petname.Sugg
 	}
 	var s *petname.Suggestion
 	switch {
+	case p.device && event != (pair.Event{}):
+		return nil, e.admitPaired(ctx, id, p, event)
 	case event.Paired != nil:
 		p.err = ErrNoInvitation
 		defer e.removePending(id)
@@ -250,18 +280,25 @@ func isFinal(err error) bool { return pair.Final(err) || errors.Is(err, ErrOldIn
 // saveInvitation stores the state of an invitation, and the party that accepted it if there is
 // one, in one transaction: a party that the state reports after a restart is in the inbox.
 func (e *Exchange) saveInvitation(_ context.Context, state []byte, accepted *pair.Paired) error {
-	id, err := pair.InvitationID(state)
+	invitation, err := pair.InvitationOf(state)
 	if err != nil {
 		return err
 	}
+	hash := invitation.ID()
+	id := hex.EncodeToString(hash[:])
 	return e.update(func(tx tx) error {
-		if accepted != nil {
+		switch {
+		case accepted != nil && invitation.Device:
+			if err := tx.addNewcomer(id, *accepted, e.c.Now()); err != nil {
+				return err
+			}
+		case accepted != nil:
 			// Suggesting the same party again changes nothing.
 			if _, err := tx.suggestPaired(*accepted, petname.Invited, ""); err != nil {
 				return err
 			}
 		}
-		return tx.local.Put(tableInvitations, []byte(hex.EncodeToString(id[:])), state)
+		return tx.local.Put(tableInvitations, []byte(id), state)
 	})
 }
 
@@ -290,7 +327,7 @@ func (e *Exchange) StepInvitations(ctx context.Context, key crypto.Signer) ([]pe
 	}
 	e.mu.Unlock()
 	var accepted []petname.Suggestion
-	errs := []error{oldInvitationErr}
+	errs := []error{oldInvitationErr, e.serveNewcomers(ctx, key)}
 	for _, id := range ids {
 		s, err := e.stepInvitation(ctx, id)
 		if err != nil && !errors.Is(err, pair.ErrTimeout) && !errors.Is(err, pair.ErrExpired) {
@@ -313,7 +350,8 @@ func (e *Exchange) HasInvitations() bool {
 	}
 	links, err := e.countRows(tableInvitations)
 	codes, cerr := e.countRows(tableCodes)
-	return err == nil && cerr == nil && links+codes > 0
+	newcomers, nerr := e.countRows(tableNewcomers)
+	return err == nil && cerr == nil && nerr == nil && links+codes+newcomers > 0
 }
 
 // statesOf returns the rows of a table of invitations or codes, of those that this process does
@@ -348,11 +386,17 @@ func (e *Exchange) resumeInvitations(ctx context.Context, key crypto.Signer) err
 	var oldInvitationErr error
 	for id, state := range states {
 		inviter, err := pair.ResumeInviter(self, state, e.saveInvitation)
+		device := errors.Is(err, pair.ErrDevice)
+		if device {
+			self := self
+			self.Device = true
+			inviter, err = pair.ResumeInviter(self, state, e.saveInvitation)
+		}
 		if err != nil { // of the owner's earlier key: it cannot be answered any more
 			oldInvitationErr = errors.Join(ErrOldInvitation, e.deleteInvitation(id))
 			continue
 		}
-		e.addPending(id, &pendingInvitation{stepper: inviter, inviter: inviter, signer: self.Identity.Pointer})
+		e.addPending(id, &pendingInvitation{stepper: inviter, inviter: inviter, signer: self.Identity.Pointer, device: device})
 	}
 	return oldInvitationErr
 }

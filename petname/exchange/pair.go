@@ -46,22 +46,7 @@ func (e *Exchange) Pair(ctx context.Context, key crypto.Signer, text string) (pe
 	if err != nil {
 		return petname.Suggestion{}, err
 	}
-	var stepper pair.Stepper
-	var addresses [][]byte
-	entered := "" // the public half of a code
-	if code, cerr := pair.ParseCode(text); cerr == nil {
-		stepper, err = e.acceptCode(self, code)
-		entered = code.String()
-	} else if ticket, terr := pair.ParseTicket(text, e.c.Now()); terr == nil {
-		stepper, err = pair.AcceptTicket(self, ticket)
-		addresses = ticket.Addresses
-	} else if errors.Is(terr, pair.ErrExpired) {
-		err = terr
-	} else if strings.Contains(text, ":") { // meant as a link
-		err = fmt.Errorf("%w: %w", ErrMalformed, terr)
-	} else {
-		err = fmt.Errorf("%w: %w", ErrMalformed, cerr)
-	}
+	stepper, addresses, entered, err := e.stepperOf(self, text)
 	if err != nil {
 		return petname.Suggestion{}, err
 	}
@@ -88,6 +73,30 @@ func (e *Exchange) Pair(ctx context.Context, key crypto.Signer, text string) (pe
 		return petname.Suggestion{}, err
 	}
 	return *s, nil
+}
+
+// stepperOf returns the side that accepts an invitation, with the addresses of the inviter.
+// entered is the public half of a code, and empty for other texts.
+func (e *Exchange) stepperOf(self pair.Self, text string) (stepper pair.Stepper, addresses [][]byte, entered string, err error) {
+	code, cerr := pair.ParseCode(text)
+	if cerr == nil {
+		if self.Device {
+			code = code.ForDevice()
+		}
+		stepper, err = e.acceptCode(self, code)
+		return stepper, nil, code.String(), err
+	}
+	ticket, terr := pair.ParseTicket(text, e.c.Now())
+	switch {
+	case terr == nil:
+		stepper, err = pair.AcceptTicket(self, ticket)
+		return stepper, ticket.Addresses, "", err
+	case errors.Is(terr, pair.ErrExpired):
+		return nil, nil, "", terr
+	case strings.Contains(text, ":"): // meant as a link
+		return nil, nil, "", fmt.Errorf("%w: %w", ErrMalformed, terr)
+	}
+	return nil, nil, "", fmt.Errorf("%w: %w", ErrMalformed, cerr)
 }
 
 // ErrMalformed is returned when the text passed to Pair is neither an invitation nor a code.

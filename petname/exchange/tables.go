@@ -15,22 +15,34 @@ import (
 // comments are key → value. Pointers are multihashes, which contain their length, so that none
 // is a prefix of another.
 const (
-	tableChannels      = "channels" // pointer of the party → head of the channel's state
-	tableQueue         = "queue"    // pointer of the party ‖ number (8 bytes) → message of the channel
-	tableRotation      = "turns"    // keyLast → comparison key of the quiet contact that was polled last
-	tableIntroductions = "said"     // time (8 bytes) ‖ id of an introduction by the owner → the statement
-	tableInvitations   = "offers"   // id → state of an invitation that is pending
-	tableUsedCodes     = "burnt"    // mark of a used code → time until which it is refused, RFC 3339
-	tableCodes         = "codes"    // id of an invitation ‖ "/code" → time until which it is of use (8 bytes, ms since 1970) ‖ state of its code
-	tableAcceptedCodes = "entered"  // public half of a code that the owner entered → likewise ‖ state
-	tableKnown         = "known"    // pointer → wireKnown
-	tableInvitees      = "invited"  // pointer of the introducer ‖ session → inviteeState
-	tableIntroducers   = "started"  // session → state of a mutual.Introducer
-	tableOutbox        = "outbox"   // pointer of the recipient ‖ number (8 bytes) → message that is not in its channel yet
-	tableShared        = "shared"   // id of the contact → sharedState
-	tableRequests      = "knocks"   // pointer of the recipient → wireRequest
-	tableDenials       = "denials"  // hash of a denial that the owner was not notified of yet → the statement
-	tableMessageCounts = "heard"    // pointer → day since 1970 (8 bytes) ‖ messages of that day (8 bytes)
+	tableChannels      = "channels"   // pointer of the party → head of the channel's state
+	tableQueue         = "queue"      // pointer of the party ‖ number (8 bytes) → message of the channel
+	tableRotation      = "turns"      // keyLast → comparison key of the quiet contact that was polled last
+	tableIntroductions = "said"       // time (8 bytes) ‖ id of an introduction by the owner → the statement
+	tableInvitations   = "offers"     // id → state of an invitation that is pending
+	tableUsedCodes     = "burnt"      // mark of a used code → time until which it is refused, RFC 3339
+	tableCodes         = "codes"      // id of an invitation ‖ "/code" → time until which it is of use (8 bytes, ms since 1970) ‖ state of its code
+	tableAcceptedCodes = "entered"    // public half of a code that the owner entered → likewise ‖ state
+	tableKnown         = "known"      // pointer → wireKnown
+	tableInvitees      = "invited"    // pointer of the introducer ‖ session → inviteeState
+	tableIntroducers   = "started"    // session → state of a mutual.Introducer
+	tableOutbox        = "outbox"     // pointer of the recipient ‖ number (8 bytes) → message that is not in its channel yet
+	tableShared        = "shared"     // id of the contact → sharedState
+	tableRequests      = "knocks"     // pointer of the recipient → wireRequest
+	tableDenials       = "denials"    // hash of a denial that the owner was not notified of yet → the statement
+	tableAdmissions    = "admissions" // id of an invitation that admits a device → wireAdmission
+	tableNewcomers     = "newcomers"  // device that waits for its book → wireNewcomer
+	tableMessageCounts = "heard"      // pointer → day since 1970 (8 bytes) ‖ messages of that day (8 bytes)
+
+	// The channels of devices that join, of either side.
+	tableDeviceChannels = "device channels" // device, or the identity → head of the channel's state
+	tableDeviceQueue    = "device queue"    // the same ‖ number (8 bytes) → message of the channel
+	tableJoining        = "joining"         // keyInviter → wireInviter; "chunk" ‖ index (8 bytes) → part of what is handed over
+
+	// The channels between the devices of the book.
+	tableSyncChannels = "sync channels" // device → head of the channel's state
+	tableSyncQueue    = "sync queue"    // device ‖ number (8 bytes) → message of the channel
+	tableSyncPeers    = "sync peers"    // device → state of the exchange of entries
 
 	tableRecipients = "recipients"    // pointer of the party, or key of a row of tableOutbox → id of the contact that the messages are for
 	tableLeft       = "left channels" // pointer that a contact has left → head of the channel with it, without messages

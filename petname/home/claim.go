@@ -37,6 +37,8 @@ var ErrCreating = errors.New("another process creates a home there")
 type creating struct {
 	from, recovery string // absolute paths; "": none
 	head           string // recoveryHead of the new recovery file
+
+	joining bool // of FinishJoin: the folder has a joiningDir, which stays. Not in the file
 }
 
 const (
@@ -74,7 +76,7 @@ func (h Home) readCreating() (c creating, err error) {
 		text, _ := strconv.Unquote(quoted)
 		return text
 	}
-	return creating{field(1, fromField), field(2, recoveryField), field(3, headField)}, nil
+	return creating{from: field(1, fromField), recovery: field(2, recoveryField), head: field(3, headField)}, nil
 }
 
 // claim is the right to create a home in a folder: creatingFile, locked.
@@ -108,7 +110,7 @@ func (h Home) tryClaim(content creating) (*claim, error) {
 	_, err := os.Lstat(marker)
 	found := err == nil
 	if !found {
-		if c.made, err = h.claimDir(); err == nil {
+		if c.made, err = h.claimDir(content.joining); err == nil {
 			err = durable.Create(h.files, marker, content.format())
 		}
 		_, merr := os.Lstat(marker)
@@ -132,7 +134,7 @@ func (h Home) tryClaim(content creating) (*claim, error) {
 	if !found {
 		c.made = append(c.made, marker)
 	}
-	if err := h.clearUnfinished(); err != nil {
+	if err := h.clearUnfinished(content.joining); err != nil {
 		c.undo()
 		return nil, err
 	}
@@ -177,11 +179,12 @@ func (h Home) lockCreating() (*os.File, error) {
 }
 
 // clearUnfinished removes what an interrupted creation left, under the lock.
-func (h Home) clearUnfinished() error {
+func (h Home) clearUnfinished(joining bool) error {
 	if _, err := os.Lstat(h.path(identityFile)); err == nil {
 		return fmt.Errorf("%w at %q", ErrExists, h.Dir)
 	}
 	c, err := h.readCreating()
+	c.joining = joining
 	if err == nil {
 		err = h.removeUnfinished(c)
 	}
@@ -202,13 +205,13 @@ func (h Home) removeUnfinished(c creating) error {
 	for _, e := range entries {
 		name := e.Name()
 		switch {
-		case name == creatingFile || name == "lost+found":
+		case name == creatingFile || name == "lost+found" || name == joiningDir && c.joining:
 		case name == recordsDir && e.IsDir():
 			if records, err := os.ReadDir(h.path(recordsDir)); err != nil || len(records) > 0 {
 				return errors.Join(h.notEmpty(recordsDir), err)
 			}
 			remove = append(remove, name)
-		case e.Type().IsRegular() && isOfCreate(name):
+		case e.Type().IsRegular() && (isOfCreate(name) || name == configFile && c.joining):
 			remove = append(remove, name)
 		default:
 			return h.notEmpty(name)

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/ledger/durable"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/pointer"
@@ -51,6 +50,7 @@ type newHome struct {
 	succession           []pointer.Succession // to current; nil: it is the first key
 	last                 []byte               // the last record of the key before current; nil: none
 	former               []pointer.Record     // the last records of all keys before current that are known
+	device               *pointer.Key         // nil: a new one
 	from                 string               // the recovery file that it comes from, as an absolute path; "": none
 }
 
@@ -86,9 +86,12 @@ func (o newHome) fill(h Home, c *claim) error {
 			return err
 		}
 	}
-	device, err := pointer.NewKey(nil)
-	if err != nil {
-		return err
+	device := o.device
+	if device == nil {
+		var err error
+		if device, err = pointer.NewKey(nil); err != nil {
+			return err
+		}
 	}
 	peer, err := newPeerKey()
 	if err != nil {
@@ -119,15 +122,8 @@ func (o newHome) fill(h Home, c *claim) error {
 	if o.Nickname != "" {
 		err = book.SetNickname(o.Nickname)
 	}
-	if err == nil && len(o.former) > 0 {
-		err = book.Update(func(_ *petname.Book, local *ledger.View) error {
-			for _, r := range o.former {
-				if err := PutLastRecord(local, r); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
+	if err == nil {
+		err = putLastRecords(book, o.former)
 	}
 	if err = errors.Join(err, book.Close()); err != nil {
 		return err
@@ -197,9 +193,10 @@ func checkNoFile(name string) error {
 	return nil
 }
 
-// claimDir creates the folder, or checks that it is empty. It returns the folders
+// claimDir creates the folder, or checks that it is empty, but for a joiningDir if joining is
+// set. It returns the folders
 // that it created. The folder has no creatingFile.
-func (h Home) claimDir() (made []string, err error) {
+func (h Home) claimDir(joining bool) (made []string, err error) {
 	entries, err := os.ReadDir(h.Dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -223,7 +220,7 @@ func (h Home) claimDir() (made []string, err error) {
 		return nil, incomplete
 	}
 	for _, e := range entries {
-		if e.Name() != "lost+found" { // in the root of a file system
+		if e.Name() != "lost+found" && !(joining && e.Name() == joiningDir) { // the first is in the root of a file system
 			return nil, h.notEmpty(e.Name())
 		}
 	}

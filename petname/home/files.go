@@ -77,6 +77,7 @@ func table() []file {
 		{name: peersFile, check: func(h Home) error { _, err := h.KnownPeers(); return err }},
 		{name: socketFile, kind: fs.ModeSocket},
 		{name: creatingFile},
+		{name: joiningDir, kind: fs.ModeDir},
 		{name: journalFile, check: func(h Home) error { _, err := h.readJournal(); return err }},
 		{name: oldMessagesFile, check: func(h Home) error { _, err := h.oldMessagesState(); return err }},
 		{name: damagedMessagesFile},
@@ -275,6 +276,9 @@ func (h Home) sweep() error {
 	}
 	if err == nil {
 		err = h.removeCreating()
+	}
+	if err == nil {
+		err = h.removeJoining()
 	}
 	if err != nil && !durable.ReadOnly(err) {
 		return fmt.Errorf("home %q: %w", h.Dir, err)

@@ -185,6 +185,15 @@ func (h Home) PeerKey() (ed25519.PrivateKey, error) {
 	return key, h.damaged(peerFile, err)
 }
 
+// DeviceKey reads the key of this device, which signs the entries of the ledger.
+func (h Home) DeviceKey() (ed25519.PrivateKey, error) {
+	key, err := h.deviceKey()
+	if err != nil {
+		return nil, err
+	}
+	return key.Ed25519(), nil
+}
+
 func (h Home) deviceKey() (*pointer.Key, error) {
 	key, err := readKey(h.path(deviceFile))
 	return key, h.damaged(deviceFile, err)

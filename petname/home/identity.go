@@ -3,6 +3,7 @@ package home
 import (
 	"bytes"
 	"cmp"
+	"crypto"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -28,6 +29,11 @@ import (
 //	PETNAME-SECRET-KEY-1…
 //	PETNAME-SECRET-KEY-1…  with "elsewhere" instead: # next: k…, as above
 //
+// A device without the identity key has the same header, of version 2 and with
+// "elsewhere", and one line in the place of the keys:
+//
+//	# key: elsewhere …     base64, the signature of the identity key over all lines before
+//
 // The header can be read without the passphrase. [Identity.Key], and [Home.Identity] of
 // an identity that is not locked, check each line of it against the keys, and fail with
 // a [*HeaderError] when one does not match.
@@ -36,6 +42,7 @@ type Identity struct {
 	Next          pointer.Commitment
 	NextElsewhere bool                 // the next key is not in this home
 	Locked        bool                 // the keys need a passphrase
+	KeyElsewhere  bool                 // the current key is on other devices alone
 	Succession    []pointer.Succession // from the first key to the current one; empty: it is the first
 	Last          []byte               // the last record of the previous key; nil: none. Not verified
 
@@ -47,6 +54,9 @@ type Identity struct {
 
 const (
 	identityMagic = "# petname identity 1"
+	keylessMagic  = "# petname identity 2" // of a device without the key
+	keylessField  = "# key: elsewhere "
+	keylessDomain = "petnames/home/identity/v2\x00"
 	maxKeyFile    = 64 << 10 // bytes
 )
 
@@ -74,7 +84,7 @@ func (h Home) Identity() (Identity, error) {
 		return Identity{}, h.damaged(identityFile, fmt.Errorf("identity key %q: %w", name, err))
 	}
 	id.file = name
-	if !id.Locked {
+	if !id.Locked && !id.KeyElsewhere {
 		if _, _, err := id.keys(""); errors.As(err, new(*HeaderError)) {
 			return Identity{}, err
 		} // a damaged secret key is reported by Key
@@ -91,7 +101,7 @@ func (h Home) Identity() (Identity, error) {
 // the malformed line should be.
 func parseIdentity(b []byte) (Identity, error) {
 	lines := strings.SplitN(string(b), "\n", 5)
-	if len(lines) < 5 || lines[0] != identityMagic {
+	if len(lines) < 5 || lines[0] != identityMagic && lines[0] != keylessMagic {
 		return Identity{}, errors.New("is not an identity key of this version, or damaged")
 	}
 	var id Identity
@@ -138,6 +148,9 @@ func parseIdentity(b []byte) (Identity, error) {
 		body = rest
 		id.lastLine = line
 	}
+	if lines[0] == keylessMagic {
+		return id, id.parseKeyless(string(b), body)
+	}
 	if strings.HasPrefix(body, "# ") {
 		fail(line, "is no line of a header")
 	}
@@ -147,6 +160,24 @@ func parseIdentity(b []byte) (Identity, error) {
 		return id, id.badHeader
 	}
 	return id, nil
+}
+
+// parseKeyless verifies the line in the place of the keys of a whole file.
+func (id *Identity) parseKeyless(file, line string) error {
+	id.KeyElsewhere = true
+	if id.badHeader != nil {
+		return id.badHeader
+	}
+	encoded, ok := strings.CutPrefix(strings.TrimSuffix(line, "\n"), keylessField)
+	signature, err := base64.StdEncoding.Strict().DecodeString(encoded)
+	if !ok || err != nil || !id.NextElsewhere {
+		return errors.New("is damaged: its last line is no signature of the identity key")
+	}
+	signed := strings.TrimSuffix(file, line)
+	if err := id.Pointer.Verify([]byte(keylessDomain+signed), signature); err != nil {
+		return errors.New("is damaged: the identity key has not signed these lines")
+	}
+	return nil
 }
 
 const (
@@ -201,8 +232,8 @@ func (id Identity) Key(passphrase string) (*pointer.Key, error) {
 // Unlock returns the current key. proven reports that what is stored beside the key
 // proves the commitment to the next key in the header; in a file of an older version, whose
 // next key is elsewhere, nothing does. The passphrase is ignored when the key is not
-// locked. Unlock fails with [ErrLocked] when the key is locked and passphrase is
-// empty, and with [ErrPassphrase] when passphrase is wrong.
+// locked. Unlock fails with [ErrKeyElsewhere] when this device does not have the key, with
+// [ErrLocked] when it is locked and passphrase is empty, and with [ErrPassphrase] when passphrase is wrong.
 func (id Identity) Unlock(passphrase string) (current *pointer.Key, proven bool, err error) {
 	s, err := id.secretLines(passphrase)
 	if err != nil {
@@ -222,6 +253,9 @@ func (id Identity) keys(passphrase string) (current, next *pointer.Key, err erro
 // secretLines decrypts the lines below the header, and checks the header by them.
 func (id Identity) secretLines(passphrase string) (secretLines, error) {
 	body := id.body
+	if id.KeyElsewhere {
+		return secretLines{}, ErrKeyElsewhere
+	}
 	if id.Locked {
 		if passphrase == "" {
 			return secretLines{}, ErrLocked
@@ -253,26 +287,35 @@ func (id Identity) damaged(err error) error {
 
 // secrets are the contents of a new identity.key.
 type secrets struct {
-	current, next *pointer.Key
-	nextElsewhere bool // the next key is to be kept out of it
+	current, next *pointer.Key       // next: nil if committed is set
+	committed     pointer.Commitment // to the next key
+	nextElsewhere bool               // the next key is to be kept out of it
 	succession    []pointer.Succession
 	last          []byte // record; nil: none
 	passphrase    string // empty: not locked
 	workFactor    int    // scrypt's work factor, log2; 0: age's own
+	keyless       bool   // the file of a device without the key; nextElsewhere is set
 }
 
 // format returns the content of identity.key.
 func (s secrets) format() ([]byte, error) {
-	commitment, err := pointer.Commit(s.next.Public())
-	if err != nil {
-		return nil, err
+	commitment := s.committed
+	if s.next != nil {
+		var err error
+		if commitment, err = pointer.Commit(s.next.Public()); err != nil {
+			return nil, err
+		}
 	}
 	recovery, secret := "home", s.current.Secret()+"\n"+s.next.Secret()+"\n"
 	if s.nextElsewhere {
 		recovery, secret = "elsewhere", s.current.Secret()+"\n"+bodyNext+commitment.String()+"\n"
 	}
+	magic := identityMagic
+	if s.keyless {
+		magic = keylessMagic
+	}
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "%s\n# pointer: %s\n# next: %s\n# recovery: %s\n", identityMagic, s.current.Pointer(), commitment, recovery)
+	fmt.Fprintf(&b, "%s\n# pointer: %s\n# next: %s\n# recovery: %s\n", magic, s.current.Pointer(), commitment, recovery)
 	if len(s.succession) > 0 {
 		chain, err := pointer.EncodeSuccession(s.succession)
 		if err != nil {
@@ -282,6 +325,14 @@ func (s secrets) format() ([]byte, error) {
 	}
 	if s.last != nil {
 		fmt.Fprintf(&b, "%s%s\n", lastField, base64.StdEncoding.EncodeToString(s.last))
+	}
+	if s.keyless {
+		signature, err := s.current.Sign(nil, append([]byte(keylessDomain), b.Bytes()...), crypto.Hash(0))
+		if err != nil {
+			return nil, err
+		}
+		fmt.Fprintf(&b, "%s%s\n", keylessField, base64.StdEncoding.EncodeToString(signature))
+		return b.Bytes(), nil
 	}
 	passphrase, work := s.passphrase, s.workFactor
 	if passphrase == "" {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -24,6 +25,21 @@ func LastRecord(local *ledger.View, p pointer.Pointer, now time.Time) (r pointer
 		return pointer.Record{}, false, err
 	}
 	return pointer.OpenExpired(p, b, now)
+}
+
+// putLastRecords stores the last records of former pointers in a book.
+func putLastRecords(book *petname.Book, all []pointer.Record) error {
+	if len(all) == 0 {
+		return nil
+	}
+	return book.Update(func(_ *petname.Book, local *ledger.View) error {
+		for _, r := range all {
+			if err := PutLastRecord(local, r); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // PutLastRecord stores the last record of a former pointer in the book. The caller has

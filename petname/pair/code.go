@@ -16,17 +16,23 @@ import (
 // nameplate, which is public: both sides derive their mailboxes from it. The last two
 // words, 22 bits, are the secret; only [Code.Secret] returns it.
 //
+// A code of a device is "device-742-tunnel-orbit-candy": see [Code.ForDevice].
+//
 // Code is comparable; the zero value is invalid. fmt prints the nameplate alone.
 type Code struct {
 	number uint16 // 1 to 999
 	first  uint16
 	secret [2]uint16
+	device bool
 }
 
 const (
 	maxNumber   = 999
 	codeLength  = 4   // parts
 	maxCodeText = 256 // bytes
+
+	// deviceWord begins the code of a device.
+	deviceWord = "device"
 )
 
 // NewCode returns a code that is drawn from random; nil means crypto/rand.
@@ -77,8 +83,22 @@ func (c Code) MarshalText() ([]byte, error) {
 
 // nameplate returns the public half of a code, "742-tunnel".
 func (c Code) nameplate() string {
-	return strconv.Itoa(int(c.number)) + "-" + pointer.Word(int(c.first))
+	prefix := ""
+	if c.device {
+		prefix = deviceWord + "-"
+	}
+	return prefix + strconv.Itoa(int(c.number)) + "-" + pointer.Word(int(c.first))
 }
+
+// ForDevice returns the code with the same number and words that admits a device: its
+// mailboxes are others. [Self].Device is true at both sides of it.
+func (c Code) ForDevice() Code {
+	c.device = !c.IsZero()
+	return c
+}
+
+// IsForDevice reports whether the code admits a device.
+func (c Code) IsForDevice() bool { return c.device }
 
 // password returns the password-related string of CPace.
 func (c Code) password() []byte {

@@ -39,6 +39,9 @@ func newCodeSide(self Self, code Code, markUsed MarkUsed) (codeSide, error) {
 	if code.IsZero() {
 		return codeSide{}, errors.New("pairing: there is no code")
 	}
+	if code.device != self.Device {
+		return codeSide{}, fmt.Errorf("pairing: %w", errPurpose(code.device))
+	}
 	if markUsed == nil {
 		return codeSide{}, errors.New("pairing by code needs a MarkUsed")
 	}

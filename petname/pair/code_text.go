@@ -65,6 +65,9 @@ func codeWithin(s string) (Code, error) {
 	}
 	parts := codeParts(paste.Words(listNumber().ReplaceAllString(s, " ")))
 	before := max(0, len(parts)-codeLength)
+	if before > 0 && parts[before-1] == deviceWord {
+		before--
+	}
 	if strings.ContainsAny(strings.Join(parts[:before], ""), "0123456789") {
 		return Code{}, errors.New("has more than one number")
 	}
@@ -90,6 +93,10 @@ var numberSign = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompil
 
 // codeOf returns the code with the given parts.
 func codeOf(parts []string) (Code, error) {
+	device := len(parts) == codeLength+1 && parts[0] == deviceWord
+	if device {
+		parts = parts[1:]
+	}
 	if len(parts) > 0 && strings.Trim(strings.Join(parts, ""), "0123456789") == "" {
 		return Code{}, errors.New("is a number without its three words")
 	}
@@ -114,5 +121,5 @@ func codeOf(parts []string) (Code, error) {
 		}
 		words[i] = uint16(n)
 	}
-	return Code{uint16(number), words[0], [2]uint16{words[1], words[2]}}, nil
+	return Code{uint16(number), words[0], [2]uint16{words[1], words[2]}, device}, nil
 }

@@ -14,16 +14,17 @@ import (
 // The compact form has only characters that a QR code encodes in its alphanumeric
 // mode (ISO/IEC 18004):
 //
-//	"PETNAME:I." ‖ base36, in upper case, of the big-endian number of the bytes
+//	"PETNAME:I." (of a device: "PETNAME:D.") ‖ base36, in upper case, of the big-endian number of the bytes
 //	  1 ‖ Ed25519 key (32) ‖ secret (16) ‖ address
 //
 // The address may be empty. If it ends with the ID of a libp2p peer with an Ed25519 key,
 // the 32 bytes of the key replace that ID, and the address starts with a zero byte, as no
 // multiaddr does.
 const (
-	compactPrefix  = "PETNAME:I."
-	compactVersion = 1
-	compactFixed   = 1 + ed25519.PublicKeySize + secretSize
+	compactPrefix       = "PETNAME:I."
+	compactDevicePrefix = "PETNAME:D." // of Invitation.Device
+	compactVersion      = 1
+	compactFixed        = 1 + ed25519.PublicKeySize + secretSize
 
 	// maxCompact is the capacity of a QR code of version 5 at its lowest level of error
 	// correction: the largest that fits a terminal of 80×24.
@@ -54,19 +55,27 @@ func (i Invitation) Compact() string {
 		if unpacked, err := unpackAddress(packed); err != nil || !bytes.Equal(unpacked, address) {
 			continue // not a multiaddr
 		}
-		if s := compactText(key, i.secret, packed); len(s) <= maxCompact {
+		if s := i.compactText(key, packed); len(s) <= maxCompact {
 			return s
 		}
 	}
-	return compactText(key, i.secret, nil)
+	return i.compactText(key, nil)
+}
+
+func (i Invitation) compactText(key, address []byte) string {
+	prefix := compactPrefix
+	if i.Device {
+		prefix = compactDevicePrefix
+	}
+	return compactText(prefix, key, i.secret, address)
 }
 
 // compactText returns the text of a compact form; address is packed.
-func compactText(key []byte, secret [secretSize]byte, address []byte) string {
+func compactText(prefix string, key []byte, secret [secretSize]byte, address []byte) string {
 	b := append([]byte{compactVersion}, key...)
 	b = append(b, secret[:]...)
 	b = append(b, address...)
-	return compactPrefix + strings.ToUpper(new(big.Int).SetBytes(b).Text(36))
+	return prefix + strings.ToUpper(new(big.Int).SetBytes(b).Text(36))
 }
 
 // packAddress returns the short form of an address, or the address itself if it has none.
@@ -97,7 +106,8 @@ func parseCompact(s string) (Ticket, error) {
 	if len(s) > maxCompact {
 		return Ticket{}, fmt.Errorf("is %d bytes long, over %d", len(s), maxCompact)
 	}
-	digits := strings.TrimPrefix(s, compactPrefix)
+	prefix := s[:len(compactPrefix)] // both have this length
+	digits := s[len(prefix):]
 	if strings.Trim(digits, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
 		return Ticket{}, errors.New("is mistyped or truncated: scan it again")
 	}
@@ -114,7 +124,7 @@ func parseCompact(s string) (Ticket, error) {
 	if err != nil {
 		return Ticket{}, err
 	}
-	t := Ticket{Inviter: p, secret: [secretSize]byte(rest[:secretSize])}
+	t := Ticket{Inviter: p, Device: prefix == compactDevicePrefix, secret: [secretSize]byte(rest[:secretSize])}
 	packed := rest[secretSize:]
 	if len(packed) > 0 {
 		address, err := unpackAddress(packed)
@@ -131,7 +141,7 @@ func parseCompact(s string) (Ticket, error) {
 	if len(t.Addresses) > 0 {
 		address = packAddress(t.Addresses[0])
 	}
-	if compactText(key, t.secret, address) != s {
+	if compactText(prefix, key, t.secret, address) != s {
 		return Ticket{}, errors.New("is not in its canonical form: scan it again")
 	}
 	return t, nil

@@ -111,6 +111,10 @@ type Self struct {
 	Key crypto.Signer
 	// Identity is sent to the peer.
 	Identity Identity
+	// Device is true at both sides of an admission of a device, and false at those of a
+	// pairing with a contact: codes, invitations and states of the other kind are refused
+	// with [ErrDevice] or [ErrNoDevice].
+	Device bool
 	// Random is the source of secrets; nil means crypto/rand.
 	Random io.Reader
 	// Direct returns the store of the peer at these addresses. Messages to a known peer

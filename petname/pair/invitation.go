@@ -25,6 +25,8 @@ type Invitation struct {
 	Uses      int                // 1 to MaxUses
 	Purpose   string             // ≤ MaxPurpose bytes; untrusted text
 	For       pointer.Pointer    // the recipient; zero: any holder
+	Device    bool               // admits a device of the inviter, and no contact
+	Networks  []string           // of a Device: the networks of the inviter, as agents join them; not checked
 
 	secret [secretSize]byte
 	key    []byte // X25519 public key of this invitation
@@ -40,8 +42,13 @@ const (
 
 	secretSize    = 16 // 128 bits
 	linkPrefix    = "petname-invite:"
+	devicePrefix  = "petname-device:"
 	maxInvitation = 4 << 10 // bytes
 	maxExpires    = 1 << 40 // seconds since 1970
+
+	// maxNetworks bounds Invitation.Networks, and maxNetwork each of them, in bytes.
+	maxNetworks = 8
+	maxNetwork  = 256
 
 	domainInvite = "petnames/pair/invitation/v1\x00"
 )
@@ -58,6 +65,8 @@ type wireInvitation struct {
 	Uses      int      `cbor:"8,keyasint"`
 	Purpose   string   `cbor:"9,keyasint,omitempty"`
 	For       []byte   `cbor:"10,keyasint,omitempty"`
+	Device    bool     `cbor:"11,keyasint,omitempty"`
+	Networks  []string `cbor:"12,keyasint,omitempty"` // with Device alone
 }
 
 // wireSigned is a signed invitation.
@@ -86,6 +95,9 @@ type Terms struct {
 	Uses    int             // 0 means 1
 	Purpose string          // ≤ MaxPurpose bytes
 	For     pointer.Pointer // the recipient; zero: any holder
+
+	Device   bool     // the invitation admits a device of the inviter
+	Networks []string // of a Device: see Invitation; those that do not fit are left out
 }
 
 // invite returns a new signed invitation and the private half of its key.
@@ -95,6 +107,9 @@ func (s Self) invite(t Terms) (Invitation, *ecdh.PrivateKey, error) {
 	}
 	if _, err := s.encodeIdentity(); err != nil {
 		return fail(err)
+	}
+	if s.Device != t.Device {
+		return fail(errPurpose(t.Device))
 	}
 	random := randomOr(s.Random)
 	var secret [secretSize]byte
@@ -111,7 +126,10 @@ func (s Self) invite(t Terms) (Invitation, *ecdh.PrivateKey, error) {
 	body := wireInvitation{
 		Version: 1, Inviter: s.Identity.Pointer.Bytes(), Next: s.Identity.Next.Bytes(), Addresses: s.Identity.Addresses,
 		Secret: secret[:], Key: private.PublicKey().Bytes(),
-		Expires: t.Expires.Unix(), Uses: t.Uses, Purpose: t.Purpose, For: t.For.Bytes(),
+		Expires: t.Expires.Unix(), Uses: t.Uses, Purpose: t.Purpose, For: t.For.Bytes(), Device: t.Device,
+	}
+	if t.Device {
+		body.Networks = fittingNetworks(t.Networks)
 	}
 	if _, err := body.check(); err != nil {
 		return fail(err)
@@ -158,7 +176,7 @@ func openInvitation(b []byte) (Invitation, error) {
 func (w wireInvitation) check() (Invitation, error) {
 	inv := Invitation{
 		Addresses: cloneAddresses(w.Addresses), Expires: time.Unix(w.Expires, 0).UTC(), Uses: w.Uses, Purpose: w.Purpose,
-		key: bytes.Clone(w.Key),
+		Device: w.Device, Networks: slices.Clone(w.Networks), key: bytes.Clone(w.Key),
 	}
 	if w.Version != 1 {
 		return Invitation{}, fmt.Errorf("has version %d, not 1", w.Version)
@@ -189,16 +207,35 @@ func (w wireInvitation) check() (Invitation, error) {
 		return Invitation{}, fmt.Errorf("its end, %d, is out of range", w.Expires)
 	case w.Uses < 1 || w.Uses > MaxUses:
 		return Invitation{}, fmt.Errorf("has %d uses, not 1 to %d", w.Uses, MaxUses)
+	case len(w.Networks) > 0 && (!w.Device || len(fittingNetworks(w.Networks)) != len(w.Networks)):
+		return Invitation{}, errors.New("its networks are too many or too long, or of no device")
 	case len(w.Purpose) > MaxPurpose || !utf8.ValidString(w.Purpose):
 		return Invitation{}, fmt.Errorf("its purpose is over %d bytes long, or not UTF-8", MaxPurpose)
 	}
 	return inv, checkAddresses(w.Addresses)
 }
 
-// Link returns the invitation as text, "petname-invite:…". Any holder of the text can
-// accept the invitation.
+// fittingNetworks returns the networks that an invitation has room for.
+func fittingNetworks(all []string) (fitting []string) {
+	for _, n := range all {
+		if n != "" && len(n) <= maxNetwork && utf8.ValidString(n) && len(fitting) < maxNetworks {
+			fitting = append(fitting, n)
+		}
+	}
+	return fitting
+}
+
+// Link returns the invitation as text, "petname-invite:…", or "petname-device:…" for one
+// of a Device. Any holder of the text can accept the invitation.
 func (i Invitation) Link() string {
-	return linkPrefix + base64.RawURLEncoding.EncodeToString(i.signed)
+	return i.linkPrefix() + base64.RawURLEncoding.EncodeToString(i.signed)
+}
+
+func (i Invitation) linkPrefix() string {
+	if i.Device {
+		return devicePrefix
+	}
+	return linkPrefix
 }
 
 // ID returns the hash of the signed invitation. It identifies the invitation without
@@ -225,7 +262,7 @@ func (i Invitation) MarshalText() ([]byte, error) {
 
 // clone returns a deep copy.
 func (i Invitation) clone() Invitation {
-	i.Addresses = cloneAddresses(i.Addresses)
+	i.Addresses, i.Networks = cloneAddresses(i.Addresses), slices.Clone(i.Networks)
 	i.key, i.signed = bytes.Clone(i.key), bytes.Clone(i.signed)
 	return i
 }
@@ -236,6 +273,7 @@ type Ticket struct {
 	Inviter    pointer.Pointer
 	Addresses  [][]byte    // of the inviter; not checked, and in a compact form not signed
 	Invitation *Invitation // nil: not yet fetched
+	Device     bool        // see Invitation
 
 	secret [secretSize]byte
 }

@@ -40,6 +40,9 @@ func AcceptTicket(self Self, ticket Ticket) (*Invitee, error) {
 	if ticket.Inviter.IsZero() {
 		return nil, errors.New("pairing: there is no invitation")
 	}
+	if ticket.Device != self.Device {
+		return nil, fmt.Errorf("pairing: %w", errPurpose(ticket.Device))
+	}
 	if ticket.Inviter == self.Identity.Pointer {
 		return nil, ErrSelf
 	}
@@ -135,7 +138,7 @@ func openSealedInvitation(t Ticket, sealed []byte) (Invitation, error) {
 	if err != nil {
 		return Invitation{}, err
 	}
-	if inv.Inviter != t.Inviter || inv.secret != t.secret {
+	if inv.Inviter != t.Inviter || inv.secret != t.secret || inv.Device != t.Device {
 		return Invitation{}, errors.New("is another invitation")
 	}
 	return inv, nil

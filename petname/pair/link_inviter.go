@@ -84,6 +84,9 @@ func newInviter(self Self, inv Invitation, private *ecdh.PrivateKey, save SaveSt
 	if self.Identity.Pointer != inv.Inviter {
 		return nil, fmt.Errorf("the invitation is of %s, not of %s", inv.Inviter, self.Identity.Pointer)
 	}
+	if self.Device != inv.Device {
+		return nil, errPurpose(inv.Device)
+	}
 	self.Identity = self.Identity.clone()
 	return &Inviter{
 		self: self, identity: identity, save: save, invitation: inv, private: private,

@@ -103,11 +103,8 @@ func parseState(b []byte) (inviterState, error) {
 	return s, nil
 }
 
-// InvitationID returns the ID of the invitation in an inviter's state.
-func InvitationID(state []byte) ([32]byte, error) {
+// InvitationOf returns the invitation in an inviter's state.
+func InvitationOf(state []byte) (Invitation, error) {
 	s, err := parseState(state)
-	if err != nil {
-		return [32]byte{}, err
-	}
-	return s.invitation.ID(), nil
+	return s.invitation, err
 }

@@ -69,10 +69,24 @@ var (
 	// ErrSelf is returned when the peer has the pointer of this side.
 	ErrSelf = errors.New("this is your own code or invitation")
 
+	// ErrDevice is returned for a code or invitation that admits a device of its owner,
+	// where one of a contact is wanted, and ErrNoDevice for the reverse.
+	ErrDevice   = errors.New("this admits a new device of its owner, and no contact")
+	ErrNoDevice = errors.New("this is for a pairing with a contact, and admits no device")
+
 	// ErrExpired is returned when the invitation has expired. An [*ExpiredError]
 	// wraps it.
 	ErrExpired = errors.New("the invitation has expired: ask for a new one")
 )
+
+// errPurpose returns the error for a code or invitation that is of a device, or not, where
+// the other is wanted.
+func errPurpose(device bool) error {
+	if device {
+		return ErrDevice
+	}
+	return ErrNoDevice
+}
 
 // RefusedError is returned when the inviter refused an acceptance. The refusal is signed
 // by its key.

@@ -13,7 +13,8 @@ import (
 
 var errTwoInvitations = errors.New("has more than one invitation: paste the one that is meant, alone")
 
-// ParseTicket parses a link, "petname-invite:…", or a compact form, "PETNAME:I.…".
+// ParseTicket parses a link, "petname-invite:…", or a compact form, "PETNAME:I.…", and
+// those of devices, "petname-device:…" and "PETNAME:D.…": see [Self].Device.
 // What other programs add to it is ignored: see package paste. It may be within another
 // text, such as a mail or a command, and more than once; two that differ are refused. A
 // link is verified; for an expired one the error is an [*ExpiredError]. A compact form
@@ -39,19 +40,26 @@ func parseTicket(s string) (Ticket, error) {
 		s = token
 	}
 	var found []Ticket
-	for _, rest := range paste.After(s, linkPrefix) {
-		t, err := atStart(rest, isBase64URL, parseLink)
-		if err != nil {
-			return Ticket{}, err
+	for _, prefix := range []string{linkPrefix, devicePrefix} {
+		for _, rest := range paste.After(s, prefix) {
+			t, err := atStart(rest, isBase64URL, func(text string) (Ticket, error) { return parseLink(text, prefix) })
+			if err != nil {
+				return Ticket{}, err
+			}
+			found = append(found, t)
 		}
-		found = append(found, t)
 	}
 	for _, rest := range paste.After(s, "petname:") {
+		prefix := compactPrefix
 		digits, ok := strings.CutPrefix(strings.TrimSpace(rest), "I")
+		if !ok {
+			digits, ok = strings.CutPrefix(digits, "D")
+			prefix = compactDevicePrefix
+		}
 		if digits, ok = strings.CutPrefix(strings.TrimSpace(digits), "."); !ok {
 			continue // the link of a contact
 		}
-		t, err := atStart(digits, isBase36, func(digits string) (Ticket, error) { return parseCompact(compactPrefix + digits) })
+		t, err := atStart(digits, isBase36, func(digits string) (Ticket, error) { return parseCompact(prefix + digits) })
 		if err != nil {
 			return Ticket{}, err
 		}
@@ -70,7 +78,7 @@ func parseTicket(s string) (Ticket, error) {
 
 // hasInvitation reports whether a text has the start of an invitation.
 func hasInvitation(s string) bool {
-	return len(paste.After(s, linkPrefix))+len(paste.After(s, "petname:")) > 0
+	return len(paste.After(s, linkPrefix))+len(paste.After(s, devicePrefix))+len(paste.After(s, "petname:")) > 0
 }
 
 // maxTicketText bounds the text around an invitation, in bytes.
@@ -141,7 +149,7 @@ func isBase36(r rune) bool {
 }
 
 // parseLink parses and verifies a link without its prefix. It does not check the time.
-func parseLink(text string) (Ticket, error) {
+func parseLink(text, prefix string) (Ticket, error) {
 	if len(text) > base64.RawURLEncoding.EncodedLen(maxInvitation) {
 		return Ticket{}, fmt.Errorf("is %d bytes long", len(text))
 	}
@@ -153,5 +161,8 @@ func parseLink(text string) (Ticket, error) {
 	if err != nil {
 		return Ticket{}, err
 	}
-	return Ticket{Inviter: inv.Inviter, Addresses: cloneAddresses(inv.Addresses), Invitation: &inv, secret: inv.secret}, nil
+	if inv.linkPrefix() != prefix {
+		return Ticket{}, fmt.Errorf("does not begin with %s: paste it as it was", inv.linkPrefix())
+	}
+	return Ticket{Inviter: inv.Inviter, Addresses: cloneAddresses(inv.Addresses), Invitation: &inv, Device: inv.Device, secret: inv.secret}, nil
 }

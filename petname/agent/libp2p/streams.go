@@ -236,12 +236,7 @@ func (s *store) ask(ctx context.Context, request []byte) (status byte, record []
 }
 
 func exchange(ctx context.Context, h host.Host, info peer.AddrInfo, request []byte) (byte, []byte, error) {
-	dialing, cancel := context.WithTimeout(ctx, dialTime)
-	defer cancel()
-	if err := h.Connect(dialing, info); err != nil {
-		return 0, nil, err
-	}
-	s, err := h.NewStream(dialing, info.ID, recordsProtocol)
+	s, err := openStream(ctx, h, info, recordsProtocol)
 	if err != nil {
 		return 0, nil, err
 	}

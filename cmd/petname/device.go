@@ -1,0 +1,264 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/petnames-go/petnames/petname/agent"
+	"github.com/petnames-go/petnames/petname/name"
+)
+
+func (a *app) deviceVerb() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:        "device",
+		SuggestFor: []string{"devices"},
+		Short:      "Use your book on several devices",
+		Long: `Your book can be on several devices. Each can change it, also offline, and none
+loses what another one wrote. A device joins with a code or a link that a device
+with your identity key makes.`,
+		Example: `  petname device add
+  petname device join device-742-tunnel-orbit-candy --join ipfs
+  petname device list`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(a.deviceAddVerb(), a.deviceJoinVerb(), a.deviceListVerb(), a.deviceRenameVerb(), a.deviceRmVerb())
+	return cmd
+}
+
+// device is a device of the owner.
+type device struct {
+	ID          string     `json:"id"`
+	Name        string     `json:"name"` // cleaned
+	This        bool       `json:"this"`
+	IdentityKey bool       `json:"identity_key"`
+	Admitted    *time.Time `json:"admitted"`
+	Removed     *time.Time `json:"removed"` // null: it was not
+	Seen        *time.Time `json:"seen"`    // the date of its last entry in this book; null: there is none
+}
+
+func asDevice(d agent.Device) device {
+	return device{ID: d.ID.String(), Name: name.Clean(d.Name), This: d.This, IdentityKey: d.IdentityKey,
+		Admitted: timeOrNull(d.Admitted), Removed: timeOrNull(d.RemovedAt), Seen: timeOrNull(d.At)}
+}
+
+func printDevice(w *bufio.Writer, s name.Style, d device) {
+	title := s.Text(d.Name)
+	switch {
+	case d.This:
+		title += " (this device)"
+	case d.Removed != nil:
+		title += " (REMOVED)"
+	}
+	fmt.Fprintln(w, title)
+	printCopied(w, "id", d.ID)
+	held := "no"
+	if d.IdentityKey {
+		held = "yes"
+	}
+	printField(w, "identity key", held)
+	for _, t := range []struct {
+		label string
+		at    *time.Time
+	}{{"admitted", d.Admitted}, {"last entry", d.Seen}, {"removed", d.Removed}} {
+		if t.at != nil {
+			printField(w, t.label, t.at.Local().Format(time.DateTime))
+		}
+	}
+}
+
+func (a *app) deviceListVerb() *cobra.Command {
+	return &cobra.Command{
+		Use:   "list",
+		Short: "List your devices",
+		Long: `List the devices of your book, also those that were removed. The dates are by
+the clocks of the devices.`,
+		Example: `  petname device list
+  petname device list --json`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			var out deviceList
+			err := a.call("devices", noArgs{}, &out)
+			return a.printResult(out, err, out.Devices != nil, func(w *bufio.Writer) {
+				for _, d := range out.Devices {
+					if a.quiet {
+						fmt.Fprintln(w, d.ID)
+						continue
+					}
+					printDevice(w, a.style(), d)
+				}
+			})
+		},
+	}
+}
+
+type deviceList struct {
+	Devices []device `json:"devices"`
+}
+
+func (v *verbs) devices(context.Context, noArgs) (*deviceList, error) {
+	all, err := v.agent.Devices()
+	if err != nil {
+		return nil, err
+	}
+	out := &deviceList{Devices: []device{}}
+	for _, d := range all {
+		out.Devices = append(out.Devices, asDevice(d))
+	}
+	return out, nil
+}
+
+func (a *app) deviceRenameVerb() *cobra.Command {
+	return &cobra.Command{
+		Use:   "rename DEVICE NEW",
+		Short: "Change the name of a device",
+		Long: `Change the name of a device, on all devices. DEVICE is its name, or the first
+letters of its id. It needs no passphrase.`,
+		Example: `  petname device rename phone 'old phone'`,
+		Args:    cobra.ExactArgs(2),
+		RunE: func(_ *cobra.Command, args []string) error {
+			var out device
+			err := a.call("device-rename", deviceArgs{Device: args[0], New: args[1]}, &out)
+			return a.printResult(out, err, out.ID != "", func(w *bufio.Writer) { printDevice(w, a.style(), out) })
+		},
+		ValidArgsFunction: a.completeDevices,
+	}
+}
+
+// deviceArgs are the arguments of the verbs about one device.
+type deviceArgs struct {
+	Device     string `json:"device"`
+	New        string `json:"new,omitempty"`
+	Passphrase string `json:"passphrase,omitempty"`
+}
+
+// deviceBy returns the device that a text names: by its name, or by the first letters of its
+// id. Removed devices are named by their id.
+func (v *verbs) deviceBy(text string) (agent.Device, error) {
+	all, err := v.agent.Devices()
+	if err != nil {
+		return agent.Device{}, err
+	}
+	var found []agent.Device
+	clean := name.Clean(text)
+	for _, d := range all {
+		byID := len(clean) >= 4 && strings.HasPrefix(d.ID.String(), strings.ToLower(clean))
+		if byID || !d.Removed && strings.EqualFold(name.Clean(d.Name), clean) && clean != "" {
+			found = append(found, d)
+		}
+	}
+	switch {
+	case len(found) == 1:
+		return found[0], nil
+	case len(found) == 0:
+		return agent.Device{}, &failure{Code: "not_found", Exit: exitNotFound, Message: fmt.Sprintf("no device of yours is %s", name.Quote(text)), Next: "petname device list"}
+	}
+	next := "one of these:"
+	for _, d := range found {
+		next += "\n" + d.ID.String()
+	}
+	return agent.Device{}, &failure{Code: "ambiguous", Exit: exitChoose, Message: fmt.Sprintf("%d devices of yours are %s", len(found), name.Quote(text)), Next: next}
+}
+
+func (v *verbs) renameDevice(_ context.Context, a deviceArgs) (*device, error) {
+	d, err := v.deviceBy(a.Device)
+	if err != nil {
+		return nil, err
+	}
+	d, err = v.agent.RenameDevice(d.ID, a.New)
+	if err != nil {
+		return nil, err
+	}
+	out := asDevice(d)
+	return &out, nil
+}
+
+func (a *app) deviceRmVerb() *cobra.Command {
+	return &cobra.Command{
+		Use:   "rm DEVICE",
+		Short: "Remove a device, such as a lost one, for ever",
+		Long: `Remove a device from your book, on all devices and for ever: what it writes from
+then on does not count. DEVICE is its name, or the first letters of its id.
+
+What the device has, it keeps: the book until then, the keys that open messages
+to you, and your identity key if it has that. The keys for messages are replaced
+at once, and published with the next publish. If it has the identity key, rotate
+to the next one, which no device receives: petname key rotate.`,
+		Example: `  petname device rm phone`,
+		Args:    cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			passphrase, err := a.passphrase()
+			if err != nil {
+				return err
+			}
+			var out removedDevice
+			err = a.call("device-rm", deviceArgs{Device: args[0], Passphrase: passphrase}, &out)
+			err = a.printResult(out, err, out.ID != "", func(w *bufio.Writer) {
+				fmt.Fprintf(w, "removed %s\n", a.style().Text(out.Name))
+				printCopied(w, "id", out.ID)
+				holds := "the book until now, the keys that open messages"
+				if out.IdentityKey {
+					holds += ", the identity key"
+				}
+				printField(w, "it still has", holds)
+			})
+			switch {
+			case err != nil:
+			case out.IdentityKey:
+				a.warn("it can publish in your name until you rotate the key, which changes your pointer:\n  petname key rotate\n  petname publish")
+			default:
+				a.hint("to publish the new keys for messages:\n  petname publish")
+			}
+			return err
+		},
+		ValidArgsFunction: a.completeDevices,
+	}
+}
+
+// removedDevice is the result of device rm.
+type removedDevice struct {
+	device
+	Holds []string `json:"holds"` // "book", "sealing_keys", "identity_key"
+}
+
+func (v *verbs) rmDevice(_ context.Context, a deviceArgs) (*removedDevice, error) {
+	d, err := v.deviceBy(a.Device)
+	if err != nil {
+		return nil, err
+	}
+	if d.Removed {
+		return nil, &failure{Code: "removed", Exit: exitConflict, Message: fmt.Sprintf("device %s was removed before", name.Quote(a.Device)), Next: "petname device list"}
+	}
+	if d.This {
+		return nil, &failure{Code: "usage", Exit: exitUsage, Message: fmt.Sprintf("device %s is this one", name.Quote(a.Device)), Next: "remove it on another device of yours"}
+	}
+	d, err = v.agentWith(a.Passphrase).RemoveDevice(d.ID)
+	if err != nil {
+		return nil, err
+	}
+	out := &removedDevice{device: asDevice(d), Holds: []string{"book", "sealing_keys"}}
+	if d.IdentityKey {
+		out.Holds = append(out.Holds, "identity_key")
+	}
+	return out, nil
+}
+
+// completeDevices completes the name of a device that was not removed.
+func (a *app) completeDevices(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	var out deviceList
+	if len(args) > 0 || a.call("devices", noArgs{}, &out) != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var names []string
+	for _, d := range out.Devices {
+		if d.Removed == nil && name.Scrub(d.Name, false) == d.Name {
+			names = append(names, d.Name)
+		}
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}

@@ -1,0 +1,253 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/petnames-go/petnames/petname/agent"
+	"github.com/petnames-go/petnames/petname/agent/libp2p"
+	"github.com/petnames-go/petnames/petname/home"
+	"github.com/petnames-go/petnames/petname/pair"
+)
+
+func (a *app) deviceAddVerb() *cobra.Command {
+	var request deviceAddArgs
+	var noKey, qr, noWait bool
+	var file string
+	cmd := &cobra.Command{
+		Use:   "add",
+		Short: "Admit another device of yours",
+		Long: `Make a code and a link that admit one more device of yours, and wait for it.
+petname device join, with one of them, makes the home there.
+
+Whoever uses the code or the link first becomes a device of yours: it receives
+your book, the keys that open messages to you, and your identity key, unless
+--no-key is given. A device without the key names and resolves, and cannot
+publish, introduce or pair. The next key is never handed over.
+
+A code is valid for ten minutes; it is made while this command waits, or if a
+node runs. When this command has ended, a running node, or petname inbox,
+answers until the link expires.`,
+		Example: `  petname device add
+  petname device add --no-key --name phone --qr`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) (err error) {
+			if err := checkNewFile(file); err != nil {
+				return err
+			}
+			if file == "-" {
+				return usage("-o %q: a picture goes to a file", file)
+			}
+			if request.Passphrase, err = a.passphrase(); err != nil {
+				return err
+			}
+			request.WithKey, request.Wait = !noKey, !noWait
+			return a.withOpenHome(func(do func(verb string, args, result any) error) error {
+				return a.addDevice(do, request, qr, noWait, file)
+			})
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVar(&noKey, "no-key", false, "do not hand over the identity key")
+	f.StringVar(&request.Name, "name", "", "the `name` of the device (default: what it calls itself)")
+	durationFlag(f, &request.Expires, "expires", pair.CodeLife, "how long the link is valid, at most an hour")
+	f.BoolVar(&qr, "qr", false, "show a QR code")
+	f.StringVarP(&file, "output", "o", "", "write the QR code as a PNG to a `file`")
+	f.BoolVar(&noWait, "no-wait", false, "do not wait for the device")
+	return cmd
+}
+
+// deviceAddArgs are the arguments of device add.
+type deviceAddArgs struct {
+	Name       string        `json:"name"`
+	WithKey    bool          `json:"with_key"`
+	Expires    time.Duration `json:"expires"`
+	Wait       bool          `json:"wait"`
+	Passphrase string        `json:"passphrase,omitempty"`
+}
+
+// deviceInvited is the result of device add.
+type deviceInvited struct {
+	Link     string    `json:"link"`
+	Code     string    `json:"code"` // empty: none
+	Expires  time.Time `json:"expires"`
+	ID       string    `json:"id"`
+	Networks []string  `json:"networks"` // which the code needs: see device join --join
+	Compact  string    `json:"compact,omitempty"`
+	File     string    `json:"file,omitempty"`
+}
+
+func (v *verbs) inviteDevice(ctx context.Context, a deviceAddArgs) (*deviceInvited, error) {
+	if a.Expires < time.Minute || a.Expires > agent.MaxDeviceLifetime {
+		return nil, usage("--expires %s: must be at least a minute and at most %s", a.Expires, agent.MaxDeviceLifetime)
+	}
+	i, err := v.agentWith(a.Passphrase).InviteDevice(ctx, agent.DeviceTerms{Name: a.Name, WithKey: a.WithKey, Lifetime: a.Expires, Awaited: a.Wait})
+	if err != nil {
+		return nil, deviceFailure(err)
+	}
+	return &deviceInvited{Link: i.Link, Code: i.Code, Expires: i.Expires, ID: i.ID, Networks: i.Networks, Compact: i.Compact}, nil
+}
+
+// awaitDeviceArgs are the arguments of the operation that waits for a device.
+type awaitDeviceArgs struct {
+	ID         string `json:"id"`
+	Passphrase string `json:"passphrase,omitempty"`
+}
+
+func (v *verbs) awaitDevice(ctx context.Context, a awaitDeviceArgs) (*device, error) {
+	d, err := v.agentWith(a.Passphrase).AwaitDevice(ctx, a.ID)
+	if err != nil {
+		return nil, deviceFailure(err)
+	}
+	out := asDevice(d)
+	return &out, nil
+}
+
+// deviceFailure returns the failure of a pairing of devices, with its own next step.
+func deviceFailure(err error) error {
+	f := *classify(err)
+	f.Next = strings.ReplaceAll(f.Next, "petname invite", "petname device add")
+	return &f
+}
+
+func (a *app) addDevice(do func(verb string, args, result any) error, request deviceAddArgs, qr, noWait bool, file string) error {
+	var out deviceInvited
+	if err := do("device-invite", request, &out); err != nil {
+		return a.printResult(out, err, false, nil)
+	}
+	unwritten := writePicture(&out.File, file, out.Link)
+	err := a.printResult(out, unwritten, true, func(w *bufio.Writer) { printDeviceInvitation(w, out) })
+	if err == nil && !noWait {
+		a.hint("waiting for the device until %s; after ^C, petname inbox answers", out.Expires.Local().Format(time.TimeOnly))
+	}
+	if err == nil && qr {
+		err = a.drawQR(out.Compact)
+	}
+	if err != nil || noWait {
+		return err
+	}
+	var d device
+	for {
+		err := do("device-await", awaitDeviceArgs{ID: out.ID, Passphrase: request.Passphrase}, &d)
+		if e := (*failure)(nil); errors.As(err, &e) && e.Code == "timeout" && a.clock().Before(out.Expires) {
+			continue // the code has expired, but not the link
+		}
+		if err != nil {
+			return err
+		}
+		break
+	}
+	if a.json {
+		return nil // stdout has its one object
+	}
+	return a.printResult(d, nil, true, func(w *bufio.Writer) {
+		fmt.Fprintf(w, "%s has joined, and has your book\n", a.style().Text(d.Name))
+		printDevice(w, a.style(), d)
+	})
+}
+
+// printDeviceInvitation prints what to type on the other device.
+func printDeviceInvitation(w *bufio.Writer, out deviceInvited) {
+	fmt.Fprintln(w, "on the other device, type one of")
+	if out.Code != "" {
+		code := "petname device join " + out.Code
+		for _, n := range out.Networks {
+			code += " --join " + shellWord(n)
+		}
+		fmt.Fprintf(w, "  %s\n", code)
+	}
+	fmt.Fprintf(w, "  petname device join %s\n", shellWord(out.Link))
+	printField(w, "valid until", out.Expires.Local().Format(time.DateTime))
+	if out.File != "" {
+		printField(w, "QR code", filepath.Clean(out.File))
+	}
+}
+
+func (a *app) deviceJoinVerb() *cobra.Command {
+	var j agent.DeviceJoin
+	var qr string
+	cmd := &cobra.Command{
+		Use:   "join CODE|LINK|--qr FILE",
+		Short: "Make a home here, for a book that you have elsewhere",
+		Long: `Make a home on this device for the book of another device of yours, with the
+code or the link that petname device add made there. The other device has to be
+online meanwhile.
+
+A link says which network to join; with a code, --join names it, as device add
+prints it. An interrupted join is continued by the same command.`,
+		Example: `  petname device join petname-device:…
+  petname device join device-742-tunnel-orbit-candy --join ipfs --name phone`,
+		Args: cobra.ArbitraryArgs,
+		RunE: func(_ *cobra.Command, args []string) error {
+			dir, err := a.dir()
+			if err != nil {
+				return err
+			}
+			if j.Invitation, err = a.invitationText(args, qr); err != nil {
+				return err
+			}
+			out, err := a.joinBook(dir, j)
+			return a.printResult(out, err, out.Device != "", func(w *bufio.Writer) { printJoined(w, out) })
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&qr, "qr", "", "read the QR code from a picture `file`, PNG or JPEG")
+	f.StringArrayVar(&j.Networks, "join", nil, "a `network` to join, as for the verb join; may be repeated")
+	f.StringVar(&j.Name, "name", "", "the `name` of this device (default: that of the machine)")
+	return cmd
+}
+
+// joinedBook is the result of device join.
+type joinedBook struct {
+	Device      string `json:"device"`
+	Pointer     string `json:"pointer"`
+	IdentityKey bool   `json:"identity_key"`
+	Contacts    int    `json:"contacts"`
+}
+
+func (a *app) joinBook(dir string, j agent.DeviceJoin) (out joinedBook, err error) {
+	a.hint("waiting for the other device")
+	paired := false
+	j.Progress = func(now bool, _ int64) {
+		if now && !paired {
+			a.hint("the other device answers; receiving the book")
+		}
+		paired = now
+	}
+	o := agent.Options{Transport: libp2p.New(libp2p.Options{Timeout: a.timeout}), Now: a.now}
+	ag, joined, err := agent.JoinBook(a.ctx, dir, j, o)
+	if ag != nil {
+		err = errors.Join(err, ag.Close())
+	}
+	switch {
+	case errors.Is(err, agent.ErrMalformed):
+		f := *classify(err)
+		f.Next = "petname device join --help"
+		return out, &f
+	case errors.Is(err, home.ErrNotEmpty), errors.Is(err, home.ErrExists):
+		return out, classify(err)
+	case err != nil:
+		f := *classify(err)
+		f.Next = strings.ReplaceAll(f.Next, "petname invite", "make a new code on the device that has your book, with petname device add")
+		return out, &f
+	}
+	return joinedBook{joined.Device.String(), joined.Pointer.String(), joined.WithKey, joined.Names}, nil
+}
+
+func printJoined(w *bufio.Writer, out joinedBook) {
+	fmt.Fprintf(w, "this device has joined the book of\n  %s\n", out.Pointer)
+	printCopied(w, "device", out.Device)
+	printField(w, "contacts", fmt.Sprint(out.Contacts))
+	if out.IdentityKey {
+		printField(w, "identity key", "yes: this device can publish")
+	} else {
+		printField(w, "identity key", "no: this device names and resolves, and cannot publish")
+	}
+}

@@ -1,0 +1,175 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/petname/agent"
+	"github.com/petnames-go/petnames/petname/name"
+)
+
+// syncPause is the pause between two exchanges of sync --watch.
+const syncPause = 30 * time.Second
+
+func (a *app) syncVerb() *cobra.Command {
+	var request syncArgs
+	var watch bool
+	cmd := &cobra.Command{
+		Use:   "sync",
+		Short: "Exchange changes with your other devices",
+		Long: `Exchange what your devices wrote, so that each has the whole book: directly with
+those that are online, and in sealed messages that the network stores with the
+others. An interrupted exchange is continued by the next one.
+
+With --dir, the exchange goes through a folder that something else carries: a
+memory stick, a network disk, Syncthing, or the folder of a cloud service. Its
+files are sealed for your devices.
+
+A running node does this by itself. Changes to different things merge; changes
+to the same name are shown as a conflict until you decide.`,
+		Example: `  petname sync
+  petname sync --with phone
+  petname sync --dir /media/stick/petnames`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			if request.Dir != "" {
+				dir, err := filepath.Abs(request.Dir) // the node may run elsewhere
+				if err != nil {
+					return classify(err)
+				}
+				request.Dir = dir
+			}
+			if watch && a.json {
+				return usage("--watch does not end, and --json prints one object: use one of them")
+			}
+			for {
+				var out synced
+				err := a.call("sync", request, &out)
+				err = a.printResult(out, err, out.With != nil, func(w *bufio.Writer) { printSynced(w, a.style(), out) })
+				if !watch {
+					return err
+				}
+				if f := (*failure)(nil); err != nil && !(errors.As(err, &f) && f.Exit == exitNetwork) {
+					return err
+				}
+				select {
+				case <-a.ctx.Done():
+					return classify(context.Canceled)
+				case <-time.After(syncPause):
+				}
+			}
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&request.With, "with", "", "only with this `device`: its name, or the first letters of its id")
+	f.StringVar(&request.Dir, "dir", "", "through a `folder`")
+	f.BoolVar(&watch, "watch", false, "repeat until interrupted")
+	completeFlag(cmd, "with", a.completeDevices)
+	return cmd
+}
+
+// syncArgs are the arguments of sync.
+type syncArgs struct {
+	With string `json:"with"`
+	Dir  string `json:"dir"` // an absolute path
+}
+
+// synced is the result of sync.
+type synced struct {
+	With      []syncedWith `json:"with"`
+	Received  int          `json:"received"` // entries that are new here
+	Sent      int          `json:"sent"`
+	Conflicts int          `json:"conflicts"` // contacts in conflict
+	Problem   *string      `json:"problem"`   // null: nothing is left to do
+}
+
+// syncedWith is the exchange with one device, or through the folder.
+type syncedWith struct {
+	ID       string  `json:"id"`   // empty: the folder
+	Name     string  `json:"name"` // cleaned
+	By       string  `json:"by"`   // stream, drop or folder
+	Received int     `json:"received"`
+	Sent     int     `json:"sent"`
+	Waiting  int     `json:"waiting"` // messages that the device has not received, or entries that wait for others
+	Problem  *string `json:"problem"`
+}
+
+func (v *verbs) sync(ctx context.Context, a syncArgs) (*synced, error) {
+	o := agent.SyncOptions{Dir: a.Dir}
+	if a.With != "" {
+		d, err := v.deviceBy(a.With)
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case d.This:
+			return nil, usage("--with %s: is this device", name.Quote(a.With)).With("petname device list")
+		case d.Removed:
+			return nil, &failure{Code: "removed", Exit: exitConflict, Message: fmt.Sprintf("--with %s: was removed", name.Quote(a.With)), Next: "petname device list"}
+		}
+		o.With = d.ID
+	}
+	s, err := v.agent.Sync(ctx, o)
+	out := &synced{With: []syncedWith{}, Received: s.Received, Sent: s.Sent, Conflicts: s.Conflicts}
+	for _, one := range s.With {
+		w := syncedWith{Name: name.Clean(one.Name), By: one.By, Received: one.Received, Sent: one.Sent, Waiting: one.Waiting, Problem: problemText(one.Problem)}
+		if one.Device != (ledger.DeviceID{}) {
+			w.ID = one.Device.String()
+		}
+		out.With = append(out.With, w)
+	}
+	if err != nil {
+		out.Problem = problemText(err)
+		return out, err
+	}
+	for _, w := range out.With {
+		if w.Problem != nil && out.Problem == nil {
+			out.Problem = w.Problem
+		}
+	}
+	return out, nil
+}
+
+// problemText returns the text of an error for people, in lines; null for none.
+func problemText(err error) *string {
+	if err == nil {
+		return nil
+	}
+	text := name.Scrub(withoutTraces(err.Error()), true)
+	return &text
+}
+
+func printSynced(w *bufio.Writer, s name.Style, out synced) {
+	for _, one := range out.With {
+		how := map[string]string{agent.ByStream: "directly", agent.ByDrop: "in messages that the network stores", agent.ByFolder: "through the folder"}[one.By]
+		title := "the folder"
+		if one.ID != "" {
+			title = s.Text(one.Name)
+		} else {
+			how = ""
+		}
+		fmt.Fprintln(w, strings.TrimSpace(title+"  "+how))
+		printField(w, "received", countText(one.Received, "change"))
+		printField(w, "sent", countText(one.Sent, "change"))
+		switch {
+		case one.Waiting > 0 && one.By == agent.ByDrop:
+			printField(w, "waiting", countText(one.Waiting, "message")+" until the device is online")
+		case one.Waiting > 0:
+			printField(w, "waiting", countText(one.Waiting, "change")+" for others that are not here yet")
+		}
+		if one.Problem != nil {
+			printField(w, "PROBLEM", *one.Problem)
+		}
+	}
+	if out.Conflicts > 0 {
+		printField(w, "CONFLICTS", countText(out.Conflicts, "contact")+": see petname list")
+	}
+}

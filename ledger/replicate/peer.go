@@ -1,0 +1,139 @@
+package replicate
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"slices"
+
+	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/pointer/canonical"
+)
+
+const (
+	channelDomain = "petnames/sync/messages/v1\x00"
+
+	maxMessage = 8192            // bytes: the bound of a message of dht/drop
+	maxData    = maxMessage - 48 // bytes of the stream in one message
+	roundSize  = 448 << 10       // bytes of entries after which a round ends
+	groupSize  = 4 << 10         // bytes of entries of one item
+	maxKnown   = 2 * maxHeads    // heads of a list in a Peer
+
+	roundIDSize = 8
+)
+
+// Peer is what a device stores of the exchange of messages with another one. Each side
+// sends rounds: its heads, and the entries that the other one lacks as far as is known. A
+// round is sent when the peer lacks something, when the side data has changed, and when
+// either side does not know the other one's heads; and not while an earlier one is not
+// acknowledged. When both have everything, neither sends.
+//
+// Rounds may be lost or repeated, and either device may return to an earlier state, as from
+// a backup: the next round that arrives shows what is missing, and the devices converge. A
+// device that returned to an earlier state converges when either of the two writes.
+//
+// Messages are hostile until verified, as over a connection: a message, and an item that
+// has partly arrived, have the bounds of the package. A Peer is for one goroutine.
+type Peer struct {
+	// Result is what the calls of Outgoing and Incoming did since the Peer was made or
+	// decoded. Equal, More and Bytes are not set. It is not encoded.
+	Result Result
+
+	s peerState
+}
+
+// peerState is the encoded form of a Peer.
+type peerState struct {
+	_      struct{} `cbor:",toarray"`
+	Format uint64
+	Device [32]byte
+
+	Known   []head // that the peer has; of devices that it does not have, none
+	Stated  []head // by its last hello
+	Heard   bool   // it has stated its heads
+	Settled bool   // its last round is over, and had all that it would send
+	Asked   []byte // the hash of Stated and the own heads when it was asked for a round; empty: it was not
+	Owed    bool   // it asked for a round
+
+	Sending      []byte // the round that is not acknowledged; empty: none
+	SendingHeads []head // the last entries of that round; empty if a hello shows what the peer has of them
+	SendingAfter []head // of Known, those that they follow on
+	SendingOffer []byte // the hash of its side data
+
+	Round   []byte // that is partly received; empty: none
+	Next    uint64 // number of its next message
+	Begun   bool   // its hello is processed
+	Stream  []byte // an item of it that is partly received
+	Skipped []byte // one of which the rest is passed over
+
+	Offer   []byte // side data for the peer
+	Offered []byte // the hash of what the peer has of it
+	Side    []byte // of the peer
+}
+
+// stateBounds are the bounds of a peerState.
+var stateBounds = canonical.Bounds{Size: 1 << 20, Elements: 1 << 14, Pairs: 16}
+
+// NewPeer returns the state of an exchange that has not begun.
+func NewPeer(device ledger.DeviceID) *Peer {
+	p := &Peer{Result: Result{Peer: device}}
+	p.s = peerState{Format: version, Device: device, Known: []head{}, Stated: []head{}, Asked: []byte{}, SendingHeads: []head{}, SendingAfter: []head{},
+		Sending: []byte{}, SendingOffer: []byte{}, Round: []byte{}, Stream: []byte{}, Skipped: []byte{},
+		Offer: []byte{}, Offered: []byte{}, Side: []byte{}}
+	return p
+}
+
+// MarshalBinary returns the Peer in canonical CBOR: at most 1 MiB.
+func (p *Peer) MarshalBinary() ([]byte, error) { return canonical.Marshal(p.s) }
+
+// UnmarshalBinary reads the output of MarshalBinary.
+func (p *Peer) UnmarshalBinary(b []byte) error {
+	var s peerState
+	if err := canonical.Unmarshal(b, &s, stateBounds); err != nil {
+		return fmt.Errorf("the state of a peer %w", err)
+	}
+	if s.Format != version {
+		return fmt.Errorf("the state of a peer is of version %d, this program knows %d", s.Format, version)
+	}
+	*p = Peer{Result: Result{Peer: s.Device, Side: s.Side}, s: s}
+	return nil
+}
+
+// Offer sets the side data for the peer: at most 64 KiB. It is sent when it changes.
+func (p *Peer) Offer(side []byte) error {
+	if err := checkOffer(side); err != nil {
+		return err
+	}
+	p.s.Offer = append([]byte{}, side...)
+	return nil
+}
+
+// Side returns the side data that the peer sent last; none if it is empty.
+func (p *Peer) Side() []byte { return bytes.Clone(p.s.Side) }
+
+// offerHash returns the hash of the side data for the peer: empty for none.
+func (p *Peer) offerHash() []byte {
+	if len(p.s.Offer) == 0 {
+		return []byte{}
+	}
+	h := sha256.Sum256(p.s.Offer)
+	return h[:]
+}
+
+// check returns the error for a peer with which nothing is exchanged.
+func (p *Peer) check(l *ledger.Ledger) error {
+	id := ledger.DeviceID(p.s.Device)
+	switch {
+	case id == l.Device():
+		return fmt.Errorf("sync with %v: %w", id, ErrSelf)
+	case !admitted(l, id):
+		return fmt.Errorf("sync with %v: %w", id, ErrNotAdmitted)
+	}
+	return nil
+}
+
+// channel returns the identifier of the messages from a device to another one.
+func channel(book ledger.BookID, from, to ledger.DeviceID) []byte {
+	h := sha256.Sum256(slices.Concat([]byte(channelDomain), book[:], from[:], to[:]))
+	return h[:16]
+}

@@ -1,0 +1,118 @@
+package agent_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/petname/agent"
+	"github.com/petnames-go/petnames/petname/home"
+	"github.com/petnames-go/petnames/petname/pair"
+)
+
+// joinedBy returns the agent of a new device of a's owner.
+func joinedBy(t *testing.T, a *agent.Agent, withKey, byCode bool) (*agent.Agent, agent.JoinedBook) {
+	t.Helper()
+	invited, err := a.InviteDevice(t.Context(), agent.DeviceTerms{WithKey: withKey, Awaited: true})
+	require.NoError(t, err)
+	done := make(chan error, 1)
+	go func() {
+		_, err := a.AwaitDevice(t.Context(), invited.ID)
+		done <- err
+	}()
+	j := agent.DeviceJoin{Invitation: invited.Link, Name: "phone"}
+	if byCode {
+		config, err := agent.HomeOf(a).Config()
+		require.NoError(t, err)
+		j.Invitation, j.Networks = invited.Code, config.Bootstrap
+	}
+	b, joined, err := agent.JoinBook(t.Context(), filepath.Join(t.TempDir(), "phone"), j, agent.Options{Transport: loopback(), JoinTimeout: 2 * patient})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, b.Close()) })
+	require.NoError(t, <-done)
+	return b, joined
+}
+
+// A device that joins by code or link has the book, and with the key it publishes.
+func TestADeviceJoinsTheBookOfItsOwner(t *testing.T) {
+	hub := served(t, nil)
+	for _, withKey := range []bool{true, false} {
+		a := opened(t)
+		join(t, a, addrs(t, hub)...)
+		bob := newKey(t).Pointer()
+		add(t, a, "bob", bob)
+		b, joined := joinedBy(t, a, withKey, withKey)
+		require.Equal(t, agent.JoinedBook{Pointer: a.Pointer(), Device: joined.Device, WithKey: withKey, Names: 1}, joined)
+		require.Equal(t, a.Pointer(), b.Pointer())
+		c, err := b.Lookup("bob")
+		require.NoError(t, err)
+		require.Equal(t, bob, c.Pointer)
+		link, err := a.Link()
+		require.NoError(t, err)
+		theirs, err := b.Link()
+		require.NoError(t, err)
+		require.Equal(t, link, theirs)
+		_, err = b.Rotate(t.Context(), agent.Rotation{})
+		_, perr := b.Publish(t.Context(), func(d *agent.Draft) error { d.Value = "/ipfs/bafkqaaa"; return nil })
+		if withKey {
+			require.ErrorIs(t, err, home.ErrNextElsewhere, "it never has the next key")
+			require.NoError(t, perr)
+		} else {
+			require.ErrorIs(t, err, home.ErrKeyElsewhere)
+			require.ErrorIs(t, perr, home.ErrKeyElsewhere)
+			require.ErrorIs(t, perr, home.ErrLocked)
+			id, err := b.Identity()
+			require.NoError(t, err)
+			require.Equal(t, link.Next, id.Next)
+		}
+		for _, one := range []*agent.Agent{a, b} {
+			devices, err := one.Devices()
+			require.NoError(t, err)
+			require.Len(t, devices, 2)
+			require.Equal(t, "phone", devices[1].Name)
+			require.Equal(t, withKey, devices[1].IdentityKey)
+			require.Equal(t, one == b, devices[1].This)
+		}
+		for _, check := range b.Check(t.Context()) {
+			require.True(t, check.OK, "%s: %s", check.Name, check.Detail)
+		}
+	}
+}
+
+// What does not admit a device leaves nothing behind.
+func TestAJoiningThatFailsLeavesNothing(t *testing.T) {
+	hub := served(t, nil)
+	a := opened(t)
+	join(t, a, addrs(t, hub)...)
+	contact, err := a.Invite(t.Context(), agent.InvitationTerms{Uses: 1, Lifetime: pair.CodeLife})
+	require.NoError(t, err)
+	for _, tt := range []struct {
+		invitation string
+		networks   []string
+		want       error
+	}{
+		{contact.Link, nil, pair.ErrNoDevice},
+		{contact.Link, addrs(t, hub), pair.ErrNoDevice},
+		{"742-tunnel-orbit-candy", nil, agent.ErrNoNetworks},
+		{"nonsense", addrs(t, hub), agent.ErrMalformed},
+		{"petname-device:AAAA", addrs(t, hub), agent.ErrMalformed},
+		{"petname-device:AAAA", nil, agent.ErrMalformed},
+	} {
+		dir := filepath.Join(t.TempDir(), "new")
+		_, _, err := agent.JoinBook(t.Context(), dir, agent.DeviceJoin{Invitation: tt.invitation, Networks: tt.networks}, agent.Options{Transport: loopback()})
+		require.ErrorIs(t, err, tt.want, tt.invitation)
+		require.NoDirExists(t, dir)
+	}
+	full := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(full, "note"), nil, 0o600))
+	_, _, err = agent.JoinBook(t.Context(), full, agent.DeviceJoin{Invitation: "742-tunnel-orbit-candy", Networks: addrs(t, hub)}, agent.Options{Transport: loopback()})
+	require.ErrorIs(t, err, home.ErrNotEmpty)
+	_, _, err = agent.JoinBook(t.Context(), a.Dir(), agent.DeviceJoin{Invitation: "742-tunnel-orbit-candy", Networks: addrs(t, hub)}, agent.Options{Transport: loopback()})
+	require.ErrorIs(t, err, home.ErrExists)
+	_, err = a.InviteDevice(t.Context(), agent.DeviceTerms{Lifetime: 2 * agent.MaxDeviceLifetime})
+	require.ErrorAs(t, err, new(*agent.ArgumentError))
+	_, err = opened(t).InviteDevice(t.Context(), agent.DeviceTerms{})
+	require.ErrorIs(t, err, agent.ErrNotJoined)
+}

@@ -1,0 +1,486 @@
+package agent
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/ledger/folder"
+	"github.com/petnames-go/petnames/ledger/replicate"
+	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/home"
+	"github.com/petnames-go/petnames/pointer/canonical"
+)
+
+// syncProtocol is the protocol of streams between the devices of a book: package replicate.
+const syncProtocol = "/petnames/sync/1"
+
+const (
+	deviceSyncTime  = 2 * time.Minute // of one session over a stream
+	devicePatience  = 3 * time.Second // for another device that may be online, after the last message
+	deviceSyncEvery = 5 * time.Minute // by an agent that runs
+)
+
+// How two devices exchanged entries.
+const (
+	ByStream = "stream" // a connection between them
+	ByDrop   = "drop"   // messages that the network stores
+	ByFolder = "folder" // files
+)
+
+// DeviceSync is how the exchange of entries with one device went, or through one folder. It
+// is a plain value.
+type DeviceSync struct {
+	Device   ledger.DeviceID // zero: through a folder
+	Name     string          // of the device; hostile text
+	By       string
+	Received int   // new entries that count
+	Sent     int   // entries
+	Waiting  int   // messages that the device has not received, or entries that wait for others
+	Problem  error // nil: nothing is left to do
+}
+
+// Synced is the result of [Agent.Sync]. It is a plain value.
+type Synced struct {
+	With           []DeviceSync
+	Received, Sent int
+	Conflicts      int // contacts in conflict, in the book
+}
+
+// SyncOptions are the options of [Agent.Sync].
+type SyncOptions struct {
+	With ledger.DeviceID // zero: all devices
+	Dir  string          // a folder that something carries between the devices; empty: the network
+}
+
+// Sync exchanges entries with the other devices of the owner: over a stream to those that are
+// online, in messages that the network stores with the others, or through a folder. What is
+// merged stays merged after an error; a later Sync continues. It needs no identity key.
+func (a *Agent) Sync(ctx context.Context, o SyncOptions) (out Synced, err error) {
+	a.syncing.Lock()
+	defer a.syncing.Unlock()
+	if o.Dir != "" {
+		var one DeviceSync
+		if one, err = a.syncFolder(ctx, o.Dir); err == nil || one.Received+one.Sent > 0 {
+			out.With = append(out.With, one)
+		}
+	} else {
+		out.With, err = a.syncDevices(ctx, o.With)
+	}
+	for _, one := range out.With {
+		out.Received += one.Received
+		out.Sent += one.Sent
+	}
+	if out.Received > 0 {
+		a.merged()
+	}
+	conflicts, cerr := a.countConflicts()
+	out.Conflicts = conflicts
+	return out, errors.Join(err, cerr)
+}
+
+// merged makes known that entries of other devices changed the book.
+func (s *state) merged() {
+	for _, kind := range []EventKind{BookChanged, InboxChanged} {
+		s.events.publish(Event{Kind: kind})
+	}
+	s.wakeRepublisher()
+	s.syncSoon()
+}
+
+func (a *Agent) countConflicts() (n int, err error) {
+	for c, err := range a.book.Contacts() {
+		if err != nil {
+			return n, err
+		}
+		if c.Conflict != nil {
+			n++
+		}
+	}
+	return n, nil
+}
+
+// syncFolder exchanges entries through a folder.
+func (a *Agent) syncFolder(ctx context.Context, dir string) (DeviceSync, error) {
+	out := DeviceSync{By: ByFolder}
+	key, err := a.home.DeviceKey()
+	if err != nil {
+		return out, err
+	}
+	for ctx.Err() == nil {
+		r, err := folder.Sync(a.book.Ledger(), key, dir, folder.Options{Now: a.now})
+		out.Received += r.Received
+		out.Sent += r.Sent
+		out.Waiting = r.Waiting
+		out.Problem = errors.Join(append(slices.Clone(r.Problems), r.Reported)...)
+		if err != nil || !r.More {
+			return out, err
+		}
+	}
+	return out, ctx.Err()
+}
+
+// ErrNoDevices is returned when the book has no other device.
+var ErrNoDevices = errors.New("the book has no other device")
+
+// others returns the devices of the book besides this one that were not removed.
+func (a *Agent) others() (all []Device, err error) {
+	devices, err := a.book.Devices()
+	for _, d := range devices {
+		if !d.This && !d.Removed {
+			all = append(all, d)
+		}
+	}
+	return all, err
+}
+
+// syncDevices exchanges entries with one device, or with all.
+func (a *Agent) syncDevices(ctx context.Context, with ledger.DeviceID) (all []DeviceSync, err error) {
+	devices, err := a.others()
+	if err != nil {
+		return nil, err
+	}
+	if with != (ledger.DeviceID{}) {
+		devices = slices.DeleteFunc(devices, func(d Device) bool { return d.ID != with })
+	}
+	if len(devices) == 0 {
+		return nil, ErrNoDevices
+	}
+	c, err := a.home.Config()
+	if err != nil {
+		return nil, err
+	}
+	if c.Network == "off" && len(c.Routers) == 0 {
+		return nil, ErrNotJoined
+	}
+	for _, d := range devices {
+		one := a.syncDevice(ctx, d)
+		all = append(all, one)
+		if one.Problem != nil {
+			err = errors.Join(err, fmt.Errorf("device %s: %w", d.Name, one.Problem))
+		}
+	}
+	return all, err
+}
+
+// syncDevice exchanges entries with a device: over a stream, or else in messages.
+func (a *Agent) syncDevice(ctx context.Context, d Device) DeviceSync {
+	out := DeviceSync{Device: d.ID, Name: d.Name, By: ByStream}
+	r, err := a.dialDevice(ctx, d.ID)
+	if err == nil {
+		out.Received, out.Sent, out.Waiting, out.Problem = r.Received, r.Sent, r.Waiting, r.Reported
+		return out
+	}
+	out.By = ByDrop
+	out.Received, out.Sent = r.Received, r.Sent // of a session that broke off
+	ex, err := a.exchange()
+	if err != nil {
+		out.Problem = err
+		return out
+	}
+	s, err := ex.SyncDeviceUntilIdle(ctx, d.ID, a.patience)
+	out.Received += s.Received
+	out.Sent += s.Sent
+	out.Waiting = s.Waiting
+	out.Problem = err
+	if err == nil {
+		out.Problem = s.Reported
+	}
+	return out
+}
+
+// dialDevice exchanges entries with a device over a stream, if its addresses are known.
+func (a *Agent) dialDevice(ctx context.Context, id ledger.DeviceID) (replicate.Result, error) {
+	addresses, err := a.deviceAddresses(id)
+	if err != nil {
+		return replicate.Result{}, err
+	}
+	if len(addresses) == 0 || a.transport == nil {
+		return replicate.Result{}, dht.ErrUnreachable
+	}
+	key, err := a.home.DeviceKey()
+	if err != nil {
+		return replicate.Result{}, err
+	}
+	node, err := a.network(ctx)
+	if err != nil {
+		return replicate.Result{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, deviceSyncTime)
+	defer cancel()
+	conn, err := node.OpenStream(ctx, addresses, syncProtocol)
+	if err != nil {
+		return replicate.Result{}, err
+	}
+	return replicate.Dial(ctx, a.book.Ledger(), key, conn, id, a.replicateOptions())
+}
+
+func (a *Agent) replicateOptions() replicate.Options {
+	return replicate.Options{OfferTo: a.offerDevice, Receive: a.receiveFromDevice}
+}
+
+// serveDevices answers the streams of other devices, while the agent runs.
+func (a *Agent) serveDevices(node Node) {
+	key, err := a.home.DeviceKey()
+	if err != nil {
+		a.log.Warn("no streams of other devices are answered", "error", err)
+		return
+	}
+	a.mu.Lock()
+	running := a.running
+	a.mu.Unlock()
+	node.ServeStreams(syncProtocol, func(conn io.ReadWriteCloser) {
+		ctx, cancel := context.WithTimeout(running, deviceSyncTime)
+		defer cancel()
+		r, err := replicate.Accept(ctx, a.book.Ledger(), key, conn, a.replicateOptions())
+		if r.Received > 0 {
+			a.merged()
+		}
+		if err != nil && running.Err() == nil {
+			a.log.Info("stream of another device", "error", err)
+		}
+	})
+}
+
+// runDevices exchanges entries with the other devices, regularly and soon after a change,
+// while the agent runs.
+func (a *Agent) runDevices() {
+	a.mu.Lock()
+	running := a.running
+	a.mu.Unlock()
+	changed := make(chan struct{}, 1)
+	a.loops.Go(func() {
+		for e := range a.Changes(running) {
+			if e.Kind == BookChanged || e.Kind == InboxChanged || e.Kind == RecordChanged {
+				select {
+				case changed <- struct{}{}:
+				default:
+				}
+			}
+		}
+	})
+	a.loops.Go(func() {
+		look := time.NewTicker(30 * time.Second)
+		defer look.Stop()
+		soon := time.NewTimer(0)
+		defer soon.Stop()
+		var last time.Time // wall time: timers stand still while the machine sleeps
+		for {
+			select {
+			case <-look.C:
+				if a.now().Sub(last).Abs() < deviceSyncEvery {
+					continue
+				}
+			case <-changed:
+				soon.Reset(deviceSyncSoon)
+				continue
+			case <-soon.C:
+			case <-running.Done():
+				return
+			}
+			last = a.now()
+			if _, err := a.Sync(running, SyncOptions{}); err != nil && !errors.Is(err, ErrNoDevices) && !errors.Is(err, ErrNotJoined) && running.Err() == nil {
+				a.log.Info("other devices", "error", err)
+			}
+			for len(changed) > 0 { // by what was merged
+				<-changed
+			}
+		}
+	})
+}
+
+// deviceSyncSoon is how long after a change an agent that runs exchanges entries.
+const deviceSyncSoon = 2 * time.Second
+
+// tableDevices is a device-local table: device → wireDeviceState, as it was received last.
+const tableDevices = "devices"
+
+// wireDeviceState is what a device tells another one beside the entries.
+type wireDeviceState struct {
+	Version   int      `cbor:"1,keyasint"`
+	Addresses [][]byte `cbor:"2,keyasint,omitempty"` // of its node; empty: it has none now
+	Sealing   []byte   `cbor:"3,keyasint,omitempty"` // the file of its sealing keys
+	Identity  []byte   `cbor:"4,keyasint,omitempty"` // of home.Identity.Handover, after a rotation
+}
+
+const maxDeviceState = 64 << 10 // bytes
+
+// offerDevice returns the state of this device for another one.
+func (a *Agent) offerDevice(to ledger.DeviceID) ([]byte, error) {
+	w := wireDeviceState{Version: 1}
+	var err error
+	if w.Addresses, err = a.addresses(); err != nil && !errors.Is(err, ErrNotServing) {
+		return nil, err
+	}
+	if w.Sealing, err = a.home.SealingFile(); err != nil {
+		return nil, err
+	}
+	d, err := a.device(to)
+	if err != nil {
+		return nil, err
+	}
+	if w.Identity, err = a.identityFor(d); err != nil {
+		return nil, err
+	}
+	return canonical.Marshal(w)
+}
+
+// updateLocal changes the device-local tables.
+func (s *state) updateLocal(fn func(local *ledger.View) error) error {
+	return s.book.Update(func(_ *petname.Book, local *ledger.View) error { return fn(local) })
+}
+
+// identityFor returns the identity key for a device, after a rotation; nil if there was none,
+// or if this device has not the form that the other one gets: see [Agent.keepHandovers].
+func (a *Agent) identityFor(d Device) ([]byte, error) {
+	id, err := a.identity()
+	if err != nil || len(id.Succession) == 0 {
+		return nil, err
+	}
+	if !id.Locked && !id.KeyElsewhere {
+		return id.Handover("", d.IdentityKey, 0)
+	}
+	var row []byte
+	err = a.book.Ledger().ReadLocal(func(local *ledger.View) (err error) {
+		row, err = local.Get(tableHandovers, handoverKey(id, d.IdentityKey))
+		row = bytes.Clone(row)
+		return err
+	})
+	if err != nil || row != nil {
+		return row, err
+	}
+	if id.NextElsewhere && (id.KeyElsewhere || d.IdentityKey) {
+		return a.home.IdentityFile() // the form of another device
+	}
+	return nil, nil
+}
+
+// tableHandovers is a device-local table: pointer ‖ 1 with the key, 0 without it → the identity
+// key for other devices, of an identity that is locked.
+const tableHandovers = "handovers"
+
+func handoverKey(id home.Identity, withKey bool) []byte {
+	if withKey {
+		return append(id.Pointer.Bytes(), 1)
+	}
+	return append(id.Pointer.Bytes(), 0)
+}
+
+// keepHandovers stores what other devices receive after a rotation of a locked identity,
+// while the passphrase is known.
+func (a *Agent) keepHandovers(passphrase string) error {
+	id, err := a.identity()
+	if err != nil || !id.Locked {
+		return err
+	}
+	others, err := a.others()
+	if err != nil || len(others) == 0 {
+		return err
+	}
+	forms := map[bool][]byte{}
+	for _, withKey := range []bool{true, false} {
+		if forms[withKey], err = id.Handover(passphrase, withKey, 0); err != nil {
+			return err
+		}
+	}
+	return a.updateLocal(func(local *ledger.View) error {
+		for row, err := range local.Scan(tableHandovers, nil) { // of former keys
+			if err != nil {
+				return err
+			}
+			if err := local.Delete(tableHandovers, row.Key); err != nil {
+				return err
+			}
+		}
+		for withKey, b := range forms {
+			if err := local.Put(tableHandovers, handoverKey(id, withKey), b); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// receiveFromDevice takes over what another device of the owner told. The device is
+// hostile until each part is verified: it may be stolen.
+func (a *Agent) receiveFromDevice(from ledger.DeviceID, side []byte) error {
+	if len(side) == 0 {
+		return nil
+	}
+	var w wireDeviceState
+	if err := canonical.UnmarshalLoose(side, &w, canonical.Bounds{Size: maxDeviceState}); err != nil {
+		return fmt.Errorf("state of device %s: %w", from, err)
+	}
+	var errs []error
+	if len(w.Addresses) > 0 {
+		errs = append(errs, a.setDeviceAddresses(from, w.Addresses))
+	}
+	if len(w.Sealing) > 0 {
+		a.publishing.Lock()
+		_, err := a.home.MergeSealing(w.Sealing, a.now())
+		a.publishing.Unlock()
+		errs = append(errs, err)
+	}
+	if len(w.Identity) > 0 {
+		errs = append(errs, a.adoptIdentity(w.Identity))
+	}
+	return errors.Join(errs...)
+}
+
+// adoptIdentity follows a rotation that another device made.
+func (a *Agent) adoptIdentity(file []byte) error {
+	a.publishing.Lock()
+	defer a.publishing.Unlock()
+	id, changed, err := a.home.AdoptIdentity(file)
+	if errors.Is(err, home.ErrNoSuccessor) && len(id.Succession) > 0 {
+		other, perr := home.ParseHandover(file)
+		if perr == nil && id.Created(other.Pointer) {
+			return nil // the other device does not know of the rotation yet
+		}
+	}
+	if err != nil || !changed {
+		return err
+	}
+	if err := a.book.SetOwnSuccession(id.Succession); err != nil {
+		return err
+	}
+	a.events.publish(Event{Kind: RecordChanged})
+	return nil
+}
+
+// wireDeviceRow is the row of a device.
+type wireDeviceRow struct {
+	_         struct{} `cbor:",toarray"`
+	Addresses [][]byte
+}
+
+func (a *Agent) deviceAddresses(id ledger.DeviceID) ([][]byte, error) {
+	var w wireDeviceRow
+	err := a.book.Ledger().ReadLocal(func(local *ledger.View) error {
+		row, err := local.Get(tableDevices, id[:])
+		if err != nil || row == nil {
+			return err
+		}
+		return canonical.Unmarshal(row, &w, canonical.Bounds{})
+	})
+	return w.Addresses, err
+}
+
+// setDeviceAddresses stores the addresses of a device's node.
+func (a *Agent) setDeviceAddresses(id ledger.DeviceID, addresses [][]byte) error {
+	old, err := a.deviceAddresses(id)
+	if err != nil || slices.EqualFunc(old, addresses, bytes.Equal) {
+		return err
+	}
+	row, err := canonical.Marshal(wireDeviceRow{Addresses: addresses})
+	if err != nil {
+		return err
+	}
+	return a.updateLocal(func(local *ledger.View) error { return local.Put(tableDevices, id[:], row) })
+}

@@ -1,0 +1,127 @@
+package agent_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/petname/agent"
+	"github.com/petnames-go/petnames/petname/home"
+)
+
+func digest(t *testing.T, a *agent.Agent) string {
+	t.Helper()
+	h, err := a.Digest()
+	require.NoError(t, err)
+	return h.String()
+}
+
+// syncAll synchronizes until all devices have the same.
+func syncAll(t *testing.T, o agent.SyncOptions, all ...*agent.Agent) {
+	t.Helper()
+	for _, a := range all {
+		agent.SetPatience(a, 0) // they take turns
+	}
+	for range 50 {
+		same := true
+		for _, a := range all {
+			_, err := a.Sync(t.Context(), o)
+			require.NoError(t, err)
+		}
+		for _, a := range all {
+			same = same && digest(t, a) == digest(t, all[0])
+		}
+		if same {
+			return
+		}
+	}
+	require.Fail(t, "the devices differ")
+}
+
+// Two devices exchange what they wrote: by stream, in stored messages and through a folder.
+func TestDevicesExchangeWhatTheyWrote(t *testing.T) {
+	hub := served(t, nil)
+	a := opened(t)
+	join(t, a, addrs(t, hub)...)
+	b, _ := joinedBy(t, a, true, false)
+	require.Equal(t, digest(t, a), digest(t, b))
+
+	add(t, a, "bob", newKey(t).Pointer())
+	add(t, b, "carol", newKey(t).Pointer())
+	syncAll(t, agent.SyncOptions{}, a, b) // neither runs: in stored messages
+	for _, one := range []*agent.Agent{a, b} {
+		for _, name := range []string{"bob", "carol"} {
+			_, err := one.Lookup(name)
+			require.NoError(t, err)
+		}
+	}
+	s, err := b.Sync(t.Context(), agent.SyncOptions{})
+	require.NoError(t, err)
+	require.Len(t, s.With, 1)
+	require.Equal(t, agent.ByDrop, s.With[0].By)
+
+	require.NoError(t, a.Start(t.Context()))
+	syncAll(t, agent.SyncOptions{}, a, b) // b learns a's addresses
+	add(t, a, "dan", newKey(t).Pointer())
+	add(t, b, "erin", newKey(t).Pointer())
+	s, err = b.Sync(t.Context(), agent.SyncOptions{})
+	require.NoError(t, err)
+	require.Equal(t, agent.ByStream, s.With[0].By)
+	require.Equal(t, digest(t, a), digest(t, b))
+
+	dir := t.TempDir()
+	add(t, a, "frank", newKey(t).Pointer())
+	add(t, b, "grace", newKey(t).Pointer())
+	syncAll(t, agent.SyncOptions{Dir: dir}, a, b)
+	_, err = b.Lookup("frank")
+	require.NoError(t, err)
+}
+
+// A rotation on one device reaches the others: the key to those that hold it, and the
+// header alone to the others.
+func TestARotationReachesTheOtherDevices(t *testing.T) {
+	for _, passphrase := range []string{"", "secret"} {
+		hub := served(t, nil)
+		a := openedWith(t, agent.Options{Transport: loopback(), JoinTimeout: 2 * patient,
+			Create:     &agent.Profile{Passphrase: passphrase, WorkFactor: 10},
+			Passphrase: func() ([]byte, error) { return []byte(passphrase), nil }})
+		join(t, a, addrs(t, hub)...)
+		b, _ := joinedBy(t, a, true, false)
+		c, _ := joinedBy(t, a, false, false)
+		syncAll(t, agent.SyncOptions{}, a, b, c)
+		r, err := a.Rotate(t.Context(), agent.Rotation{WorkFactor: 10})
+		require.NoError(t, err)
+		add(t, a, "bob", newKey(t).Pointer())
+		syncAll(t, agent.SyncOptions{}, a, b, c)
+		for _, one := range []*agent.Agent{b, c} {
+			require.Equal(t, r.Pointer, one.Pointer())
+			link, err := one.Link()
+			require.NoError(t, err)
+			require.Equal(t, r.Next, link.Next)
+		}
+		unlocked := b.WithPassphrase(func() ([]byte, error) { return []byte(passphrase), nil })
+		require.NoError(t, unlocked.Unlock())
+		require.ErrorIs(t, c.Unlock(), home.ErrKeyElsewhere)
+		_, err = unlocked.Publish(t.Context(), func(d *agent.Draft) error { d.Value = "/ipfs/bafkqaaa"; return nil })
+		require.NoError(t, err)
+	}
+}
+
+// A device that was removed is not asked, and receives nothing more.
+func TestARemovedDeviceReceivesNothing(t *testing.T) {
+	hub := served(t, nil)
+	a := opened(t)
+	join(t, a, addrs(t, hub)...)
+	b, joined := joinedBy(t, a, true, false)
+	d, err := a.RemoveDevice(joined.Device)
+	require.NoError(t, err)
+	require.True(t, d.Removed && d.IdentityKey)
+	add(t, a, "bob", newKey(t).Pointer())
+	_, err = a.Sync(t.Context(), agent.SyncOptions{})
+	require.ErrorIs(t, err, agent.ErrNoDevices)
+	require.NoError(t, a.Start(t.Context()))
+	_, err = b.Sync(t.Context(), agent.SyncOptions{})
+	require.NoError(t, err)
+	_, err = b.Lookup("bob")
+	require.Error(t, err)
+}

@@ -1,0 +1,204 @@
+package petname
+
+import (
+	"crypto"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+	"unicode/utf8"
+
+	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/petname/name"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// Device is a device of the book, with what the book states about it.
+type Device struct {
+	ledger.Device      // Name is the one that the owner gave it last
+	This          bool // it is the device of this ledger
+	IdentityKey   bool // it holds the identity key, according to the book
+
+	// By the clocks of the devices that wrote it, which may be wrong; RemovedAt is zero for a
+	// device that was not removed.
+	Admitted, RemovedAt time.Time
+}
+
+// MaxDeviceName is the longest name of a device, in bytes of UTF-8.
+const MaxDeviceName = 64
+
+// Whether a device holds the identity key, in wireDevice.
+const (
+	keyNotStated = iota
+	keyHeld
+	keyNotHeld
+)
+
+// check checks the form of a statement about a device.
+func (d wireDevice) check() error {
+	switch {
+	case len(d.Device) != ed25519.PublicKeySize:
+		return fmt.Errorf("device of %d bytes", len(d.Device))
+	case len(d.Name) > MaxDeviceName || !utf8.ValidString(d.Name):
+		return fmt.Errorf("name of a device of %d bytes", len(d.Name))
+	case d.Key > keyNotHeld || d.Name == "" && d.Key == keyNotStated:
+		return errors.New("states nothing about a device")
+	}
+	return nil
+}
+
+// The rows of a device in tableProfile.
+const (
+	rowDeviceName = "device name "
+	rowDeviceKey  = "device key "
+	textHeld      = "held"
+	textNotHeld   = "elsewhere"
+)
+
+func deviceKey(row string, device []byte) []byte { return append([]byte(row), device...) }
+
+func (f fold) setDevice(v *ledger.View, e ledger.Entry, d wireDevice) error {
+	if d.Name != "" {
+		if err := f.setProfile(v, e, deviceKey(rowDeviceName, d.Device), d.Name); err != nil {
+			return err
+		}
+	}
+	text := textHeld
+	switch d.Key {
+	case keyNotStated:
+		return nil
+	case keyNotHeld:
+		text = textNotHeld
+	}
+	return f.setProfile(v, e, deviceKey(rowDeviceKey, d.Device), text)
+}
+
+// Devices returns the devices of the book, including removed ones, in the order in which
+// this ledger learned of them. A device of which the book does not state it holds the identity
+// key if it is the first one.
+func (b *Book) Devices() (all []Device, err error) {
+	statements, err := b.ledger.Statements()
+	if err != nil {
+		return nil, err
+	}
+	err = b.read(func(v *ledger.View) error {
+		for i, d := range b.ledger.Devices() {
+			out := Device{Device: d, This: d.ID == b.ledger.Device(), IdentityKey: i == 0}
+			for _, s := range statements {
+				at := &out.Admitted
+				if s.Kind == ledger.KindRemove {
+					at = &out.RemovedAt
+				}
+				if s.Device == d.ID && (s.Kind != ledger.KindRemove || d.Removed) && (at.IsZero() || s.Time.Before(*at)) {
+					*at = s.Time
+				}
+			}
+			names, err := getState[profileState](v, tableProfile, deviceKey(rowDeviceName, d.ID[:]))
+			if err != nil {
+				return err
+			}
+			for _, c := range names.Claims {
+				out.Name = c.Name
+			}
+			keys, err := getState[profileState](v, tableProfile, deviceKey(rowDeviceKey, d.ID[:]))
+			if err != nil {
+				return err
+			}
+			for _, c := range keys.Claims {
+				out.IdentityKey = c.Name == textHeld
+			}
+			all = append(all, out)
+		}
+		return nil
+	})
+	return all, err
+}
+
+// AdmitDevice admits a device to the book, with a name, and records whether it holds the
+// identity key. Repeating it changes nothing but these. The identity is the owner's current
+// key. A removed device is refused.
+func (b *Book) AdmitDevice(identity crypto.Signer, device ed25519.PublicKey, text string, holdsKey bool) error {
+	text, err := deviceName(text)
+	if err != nil {
+		return err
+	}
+	if len(device) != ed25519.PublicKeySize {
+		return fmt.Errorf("device key of %d bytes", len(device))
+	}
+	id := ledger.DeviceID(device)
+	all := b.ledger.Devices()
+	if i := slices.IndexFunc(all, func(d ledger.Device) bool { return d.ID == id }); i < 0 {
+		if err := b.ledger.AdmitDevice(identity, device, text, b.ownSteps()...); err != nil {
+			return err
+		}
+	} else if all[i].Removed {
+		return fmt.Errorf("device %s: %w", id, ErrDeviceRemoved)
+	}
+	key := uint8(keyNotHeld)
+	if holdsKey {
+		key = keyHeld
+	}
+	return b.stateDevice(wireDevice{Device: id[:], Name: text, Key: key})
+}
+
+// ErrDeviceRemoved is returned for a device that was removed from the book, which is for
+// ever.
+var ErrDeviceRemoved = errors.New("was removed from the book: it can join with a new device key")
+
+// RenameDevice changes the name of a device. It needs no key of the identity.
+func (b *Book) RenameDevice(id ledger.DeviceID, text string) error {
+	text, err := deviceName(text)
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(b.ledger.Devices(), func(d ledger.Device) bool { return d.ID == id }) {
+		return fmt.Errorf("device %s: %w", id, ErrNotFound)
+	}
+	return b.stateDevice(wireDevice{Device: id[:], Name: text})
+}
+
+// RemoveDevice removes a device from the book for ever. Its entries up to the last one that
+// is in this ledger count, and no later ones.
+func (b *Book) RemoveDevice(identity crypto.Signer, id ledger.DeviceID) error {
+	return b.ledger.RemoveDevice(identity, id, b.ownSteps()...)
+}
+
+// stateDevice appends a statement about a device, unless the book states the same.
+func (b *Book) stateDevice(d wireDevice) error {
+	return b.update(func(tx *ledger.Tx) error {
+		for _, row := range []struct{ key, text string }{{rowDeviceName, d.Name}, {rowDeviceKey, [...]string{"", textHeld, textNotHeld}[d.Key]}} {
+			if row.text == "" {
+				continue
+			}
+			state, err := getState[profileState](tx.View(), tableProfile, deviceKey(row.key, d.Device))
+			if err != nil {
+				return err
+			}
+			if len(state.Claims) != 1 || state.Claims[0].Name != row.text {
+				return appendAct(tx, act{Op: opDevice, Device: &d})
+			}
+		}
+		return nil
+	})
+}
+
+// deviceName returns the normal form of the name of a device.
+func deviceName(text string) (string, error) {
+	clean := name.Clean(text)
+	switch {
+	case clean == "":
+		return "", &name.Error{Text: text, Reason: "is no name of a device: it has nothing to show"}
+	case len(clean) > MaxDeviceName:
+		return "", &name.Error{Text: text, Reason: fmt.Sprintf("is %d bytes long, over %d for a device", len(clean), MaxDeviceName)}
+	}
+	return clean, nil
+}
+
+// ownSteps returns the steps from the identity that created the book to the current one.
+func (b *Book) ownSteps() []pointer.Succession {
+	if steps := b.ownChain.Load(); steps != nil {
+		return *steps
+	}
+	return nil
+}

@@ -1,0 +1,451 @@
+package exchange
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/petnames-go/petnames/dht/drop"
+	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/petname/pair"
+	"github.com/petnames-go/petnames/pointer"
+	"github.com/petnames-go/petnames/pointer/canonical"
+)
+
+// A device joins a book in three steps. It pairs, by the code or the link of an invitation
+// that admits devices, as an identity whose key is its device key: so each side knows the key
+// of the other. Then the device with the identity key admits it, and sends to it, in a drop
+// channel between the identity and the device's key, what its home and its book are made of.
+// An interrupted admission continues with the next Sync of one side, and the next call of
+// JoinBook of the other.
+
+// devicePurpose is the purpose of the channel in which an admitted device receives its book.
+const devicePurpose = "petnames/device/1"
+
+const (
+	// maxChunk bounds the content of a chunk, so that it fits a message.
+	maxChunk = drop.MaxMessage - 64
+
+	// maxChunksQueued bounds the chunks that are under way.
+	maxChunksQueued = 64
+
+	// newcomerLife is how long a device that was admitted can fetch its book.
+	newcomerLife = 30 * 24 * time.Hour
+
+	// maxHanded bounds what a device accepts from another one, in bytes.
+	maxHanded = 1 << 30
+
+	maxHandover = 512 << 10 // bytes, encoded
+)
+
+// DeviceTerms are the terms of an invitation that admits a device of the owner.
+type DeviceTerms struct {
+	Expires  time.Time
+	Made     time.Time // by the clock that Expires was taken from
+	Code     bool      // with a code to speak as well
+	Name     string    // of the device; empty: what it calls itself
+	WithKey  bool      // the device receives the identity key
+	Identity []byte    // the file of the identity key for the device
+	Networks []string  // how the device can reach this one, in the link
+}
+
+// NewDevice is a device that the owner admitted.
+type NewDevice struct {
+	Device  ledger.DeviceID
+	Name    string
+	WithKey bool
+}
+
+// Handover is what an admitted device makes a home of, beside the entries of the book. Its
+// parts are opaque here, but for the book's.
+type Handover struct {
+	Identity  []byte          // the file of the identity key
+	Sealing   []byte          // the file of the sealing keys
+	Creator   pointer.Pointer // the identity that created the book
+	Former    [][]byte        // the last records of former keys, oldest first; empty: not known
+	Inviter   ledger.DeviceID // which handed it over
+	Addresses [][]byte        // of that one
+}
+
+// wireHandover is the encoding of a Handover.
+type wireHandover struct {
+	Version   int      `cbor:"1,keyasint"`
+	Identity  []byte   `cbor:"2,keyasint"`
+	Sealing   []byte   `cbor:"3,keyasint"`
+	Creator   []byte   `cbor:"4,keyasint"`
+	Former    [][]byte `cbor:"5,keyasint,omitempty"`
+	Inviter   []byte   `cbor:"6,keyasint"`
+	Addresses [][]byte `cbor:"7,keyasint,omitempty"`
+}
+
+func (h Handover) encode() ([]byte, error) {
+	return canonical.Marshal(wireHandover{1, h.Identity, h.Sealing, h.Creator.Bytes(), h.Former, h.Inviter[:], h.Addresses})
+}
+
+// ErrNewerHandover is returned for a handover by a newer version of the program.
+var ErrNewerHandover = errors.New("the other device has a newer version of this program: update this one")
+
+func decodeHandover(b []byte) (Handover, error) {
+	var w wireHandover
+	if err := canonical.UnmarshalLoose(b, &w, canonical.Bounds{Size: maxHandover}); err != nil {
+		return Handover{}, fmt.Errorf("handover: %w", err)
+	}
+	if w.Version != 1 {
+		return Handover{}, fmt.Errorf("handover of version %d: %w", w.Version, ErrNewerHandover)
+	}
+	creator, err := pointer.FromBytes(w.Creator)
+	if err != nil || len(w.Inviter) != ed25519.PublicKeySize {
+		return Handover{}, errors.Join(errors.New("handover: it names no creator or no device"), err)
+	}
+	return Handover{w.Identity, w.Sealing, creator, w.Former, ledger.DeviceID(w.Inviter), w.Addresses}, nil
+}
+
+// wireChunk is a message of the channel: a part of the CBOR byte strings of the handover and
+// the entries, in this order. A sender that was restarted begins a new generation, which
+// replaces the earlier ones.
+type wireChunk struct {
+	_          struct{} `cbor:",toarray"`
+	Version    int
+	Generation uint64
+	Index      uint64
+	Last       bool
+	Bytes      []byte
+}
+
+func decodeChunk(b []byte) (wireChunk, error) {
+	var w wireChunk
+	if err := canonical.Unmarshal(b, &w, canonical.Bounds{Size: drop.MaxMessage}); err != nil {
+		return wireChunk{}, fmt.Errorf("handover: %w", err)
+	}
+	if w.Version != 1 {
+		return wireChunk{}, fmt.Errorf("handover of version %d: %w", w.Version, ErrNewerHandover)
+	}
+	return w, nil
+}
+
+// wireAdmission is the row of an invitation that admits a device.
+type wireAdmission struct {
+	_        struct{} `cbor:",toarray"`
+	Name     string
+	WithKey  bool
+	Identity []byte
+}
+
+// wireNewcomer is the row of a device that has paired.
+type wireNewcomer struct {
+	_          struct{} `cbor:",toarray"`
+	Invitation string
+	Name       string
+	WithKey    bool
+	Identity   []byte
+	Sealing    []pointer.SealingKey
+	Addresses  [][]byte
+	Since      int64 // ms since 1970
+	Generation uint64
+	Sent       bool // all chunks of the generation are in the channel
+}
+
+// InviteDevice makes an invitation that admits one device of the owner, by its link or by a
+// code. Any holder of either becomes a device of the owner until it expires. WaitDevice
+// returns the result; without it, Sync admits the device.
+func (e *Exchange) InviteDevice(ctx context.Context, key crypto.Signer, t DeviceTerms) (Invitation, error) {
+	row, err := canonical.Marshal(wireAdmission{Name: t.Name, WithKey: t.WithKey, Identity: t.Identity})
+	if err != nil {
+		return Invitation{}, err
+	}
+	return e.invite(ctx, key, Terms{Code: t.Code, Terms: pair.Terms{Expires: t.Expires, Made: t.Made, Uses: 1, Device: true, Networks: t.Networks}}, row)
+}
+
+// addNewcomer stores the device that accepted an invitation. Repeating it changes nothing.
+func (tx tx) addNewcomer(id string, m pair.Paired, now time.Time) error {
+	device, err := deviceOf(m.Peer.Pointer)
+	if err != nil {
+		return err
+	}
+	if old, err := tx.local.Get(tableNewcomers, device[:]); err != nil || old != nil {
+		return err
+	}
+	row, err := tx.local.Get(tableAdmissions, []byte(id))
+	if err != nil || row == nil {
+		return cmp.Or(err, ErrNoInvitation)
+	}
+	var a wireAdmission
+	if err := canonical.Unmarshal(row, &a, canonical.Bounds{}); err != nil {
+		return fmt.Errorf("admission: %w", err)
+	}
+	b, err := canonical.Marshal(wireNewcomer{Invitation: id, Name: cmp.Or(a.Name, m.Peer.Nickname, "device"), WithKey: a.WithKey, Identity: a.Identity,
+		Sealing: m.Peer.Sealing, Addresses: m.Peer.Addresses, Since: now.UnixMilli()})
+	if err != nil {
+		return err
+	}
+	return errors.Join(tx.local.Put(tableNewcomers, device[:], b), tx.local.Delete(tableAdmissions, []byte(id)))
+}
+
+// admitPaired ends an invitation that a device has accepted: by its link, of which the state
+// stays so that a repeated acceptance is answered, or by its code, which ends the link.
+func (e *Exchange) admitPaired(ctx context.Context, id string, p *pendingInvitation, event pair.Event) error {
+	link := strings.TrimSuffix(id, codeID(""))
+	if event.Paired == nil { // by the link: saveInvitation has stored the device
+		e.removePending(codeID(link))
+		return e.deleteInvitation(codeID(link))
+	}
+	err := e.update(func(tx tx) error { return tx.addNewcomer(link, *event.Paired, e.c.Now()) })
+	p.err = ErrNoInvitation
+	e.removePending(id)
+	if err != nil { // for example of the disk: the step is not repeated
+		e.addOutcome(id, outcome{err: err})
+		return err
+	}
+	_ = e.deleteInvitation(id) // a state that stays is of a pairing that is known
+	if l := e.pending(link); l != nil && l.inviter != nil {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return l.inviter.Withdraw(ctx)
+	}
+	return nil
+}
+
+// deviceOf returns the device whose key a pointer is.
+func deviceOf(p pointer.Pointer) (ledger.DeviceID, error) {
+	public, ok := p.Ed25519()
+	if !ok {
+		return ledger.DeviceID{}, fmt.Errorf("%s is no key of a device", p)
+	}
+	return ledger.DeviceID(public), nil
+}
+
+// newcomers returns the devices that wait for their book.
+func (e *Exchange) newcomers() (all map[ledger.DeviceID]wireNewcomer, err error) {
+	all = make(map[ledger.DeviceID]wireNewcomer)
+	err = e.view(func(local *ledger.View) error {
+		for row, err := range local.Scan(tableNewcomers, nil) {
+			if err != nil {
+				return err
+			}
+			var w wireNewcomer
+			if err := canonical.Unmarshal(row.Value, &w, canonical.Bounds{}); err != nil || len(row.Key) != len(ledger.DeviceID{}) {
+				return fmt.Errorf("device that joins: %w", errors.Join(err, canonical.ErrNotCanonical))
+			}
+			all[ledger.DeviceID(row.Key)] = w
+		}
+		return nil
+	})
+	return all, err
+}
+
+// serveNewcomers admits the devices that have paired, and sends them their book. One that
+// has all of it, or has not fetched it for newcomerLife, is forgotten.
+func (e *Exchange) serveNewcomers(ctx context.Context, key crypto.Signer) error {
+	all, err := e.newcomers()
+	if err != nil || len(all) == 0 || key == nil {
+		return err
+	}
+	e.newcomerLock.Lock()
+	defer e.newcomerLock.Unlock()
+	var errs []error
+	for device, w := range all {
+		done, err := e.serveNewcomer(ctx, key, device, w)
+		if now := e.c.Now(); err == nil && !done && now.Sub(time.UnixMilli(w.Since)) > newcomerLife {
+			done = true
+		}
+		if done {
+			err = e.forgetNewcomer(device)
+			e.addOutcome(w.Invitation, outcome{device: &NewDevice{device, w.Name, w.WithKey}})
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+func (e *Exchange) forgetNewcomer(device ledger.DeviceID) error {
+	delete(e.handovers, device)
+	return e.update(func(tx tx) error {
+		return errors.Join(tx.local.Delete(tableNewcomers, device[:]), deviceRows(device[:]).remove(tx.local))
+	})
+}
+
+// handover is what is being sent to a device: byte strings, of which the last ones are entries
+// of the book.
+type handover struct {
+	generation uint64
+	index      uint64                      // of the next chunk
+	pending    []byte                      // not in a chunk yet
+	heads      map[ledger.Hash]ledger.Head // of the entries that are in a chunk or pending
+	ended      bool                        // the last chunk was returned
+}
+
+// next returns up to n more chunks.
+func (h *handover) next(l *ledger.Ledger, n int) (chunks []wireChunk, err error) {
+	whole := true
+	for b, err := range l.Missing(slices.Collect(maps.Values(h.heads))) {
+		if err != nil {
+			return nil, err
+		}
+		head, prev, err := l.Identify(b)
+		if err == nil {
+			err = h.add(b)
+		}
+		if err != nil {
+			return nil, err
+		}
+		delete(h.heads, prev)
+		h.heads[head.Hash] = head
+		if whole = len(h.pending) < n*maxChunk; !whole {
+			break
+		}
+	}
+	for ; n > 0 && !h.ended && (whole || len(h.pending) >= maxChunk); n-- {
+		size := min(len(h.pending), maxChunk)
+		h.ended = whole && size == len(h.pending)
+		chunks = append(chunks, wireChunk{Version: 1, Generation: h.generation, Index: h.index, Last: h.ended, Bytes: bytes.Clone(h.pending[:size])})
+		h.pending, h.index = h.pending[size:], h.index+1
+	}
+	return chunks, nil
+}
+
+// add appends a byte string.
+func (h *handover) add(b []byte) error {
+	encoded, err := canonical.Marshal(b)
+	h.pending = append(h.pending, encoded...)
+	return err
+}
+
+// serveNewcomer does one step, and reports whether the device has received everything.
+func (e *Exchange) serveNewcomer(ctx context.Context, key crypto.Signer, device ledger.DeviceID, w wireNewcomer) (done bool, err error) {
+	if err := e.c.Book.AdmitDevice(key, device[:], w.Name, w.WithKey); err != nil {
+		return false, err
+	}
+	party, err := pointer.FromPublicKey(ed25519.PublicKey(device[:]))
+	if err != nil {
+		return false, err
+	}
+	c, err := e.openDeviceChannel(key, party, w.Sealing, w.Addresses, deviceRows(device[:]))
+	if err != nil {
+		return false, err
+	}
+	h := e.handovers[device]
+	if h == nil && !w.Sent {
+		if h, err = e.beginHandover(device, w); err != nil {
+			return false, err
+		}
+		e.handovers[device] = h
+	}
+	_, pollErr := c.Poll(ctx, c.store, e.c.Now()) // it has acknowledgements alone
+	err = e.updateChannel(c, func(tx tx) error {
+		if w.Sent {
+			return nil
+		}
+		chunks, err := h.next(e.c.Book.Ledger(), maxChunksQueued-c.Waiting())
+		for _, chunk := range chunks {
+			b, merr := canonical.Marshal(chunk)
+			if err = errors.Join(err, merr); err == nil {
+				err = c.Send(b)
+			}
+		}
+		if err != nil || !h.ended {
+			return err
+		}
+		w.Generation, w.Sent = h.generation, true
+		row, err := canonical.Marshal(w)
+		if err != nil {
+			return err
+		}
+		return tx.local.Put(tableNewcomers, device[:], row)
+	})
+	if err != nil {
+		delete(e.handovers, device) // the next step begins a new generation
+		return false, err
+	}
+	if w.Sent && c.Waiting() == 0 {
+		return true, nil
+	}
+	if c.Due(e.c.Now()) {
+		_, err = e.putRecord(ctx, c)
+	}
+	return false, errors.Join(err, pollErr)
+}
+
+// beginHandover begins a new generation for a device.
+func (e *Exchange) beginHandover(device ledger.DeviceID, w wireNewcomer) (*handover, error) {
+	if e.c.Handover == nil {
+		return nil, errors.New("this program admits no devices")
+	}
+	content, err := e.c.Handover(NewDevice{device, w.Name, w.WithKey})
+	if err != nil {
+		return nil, err
+	}
+	content.Identity = w.Identity
+	content.Creator, content.Inviter = e.c.Book.Ledger().Identity(), e.c.Book.Ledger().Device()
+	first, err := content.encode()
+	if err != nil {
+		return nil, err
+	}
+	w.Generation++
+	row, err := canonical.Marshal(w)
+	if err == nil {
+		err = e.putRow(tableNewcomers, device[:], row)
+	}
+	if err != nil {
+		return nil, err
+	}
+	h := &handover{generation: w.Generation, heads: make(map[ledger.Hash]ledger.Head)}
+	return h, h.add(first)
+}
+
+// deviceRows are the rows of the channel between an identity and a device, in tables of their
+// own.
+func deviceRows(key []byte) channelRows {
+	return channelRows{heads: tableDeviceChannels, queue: tableDeviceQueue, key: key}
+}
+
+// openDeviceChannel opens the channel between the owner of this book and a party, of
+// devicePurpose.
+func (e *Exchange) openDeviceChannel(key crypto.Signer, party pointer.Pointer, sealing []pointer.SealingKey, addresses [][]byte, rows channelRows) (*channel, error) {
+	var state []byte
+	err := e.view(func(local *ledger.View) (err error) {
+		state, err = rows.load(local)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	keys, err := e.c.Sealing()
+	if err != nil {
+		return nil, err
+	}
+	self := drop.Self{Pointer: e.c.Book.Identity(), Signer: key, Sealing: keys, Purpose: devicePurpose}
+	c, err := drop.Open(self, drop.Party{Pointer: party, Sealing: sealing}, state)
+	if err != nil {
+		return nil, err
+	}
+	return &channel{Channel: c, store: e.storeFor(addresses), rows: rows}, nil
+}
+
+// WaitDevice waits until the device that accepts an invitation has its book, and returns it.
+// The errors are those of Wait.
+func (e *Exchange) WaitDevice(ctx context.Context, key crypto.Signer, id string) (NewDevice, error) {
+	o, err := e.wait(ctx, id, func() (bool, error) {
+		if err := e.serveNewcomers(ctx, key); err != nil {
+			return true, err
+		}
+		all, err := e.newcomers()
+		for _, w := range all {
+			if w.Invitation == id {
+				return true, err
+			}
+		}
+		return false, err
+	})
+	if err != nil || o.device == nil {
+		return NewDevice{}, cmp.Or(err, ErrNoInvitation)
+	}
+	return *o.device, nil
+}

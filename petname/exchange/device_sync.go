@@ -1,0 +1,229 @@
+package exchange
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/hpke"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/petnames-go/petnames/dht/drop"
+	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/ledger/replicate"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// syncPurpose is the purpose of the channels between the devices of a book, under the keys of
+// the devices.
+const syncPurpose = "petnames/sync/1"
+
+// DeviceSync is what a step of the exchange with another device of the book did.
+type DeviceSync struct {
+	replicate.Result
+	Waiting int  // messages that the other device has not received
+	Moved   bool // something was received, or acknowledged: another step may do more
+}
+
+// SyncDevice does one step of the exchange of entries with another device of the book, in
+// messages that the network stores: so the two need not be online at the same time. A
+// step receives what is there, and puts one record.
+func (e *Exchange) SyncDevice(ctx context.Context, device ledger.DeviceID) (out DeviceSync, err error) {
+	if e.c.DeviceKey == nil {
+		return out, errors.New("this program exchanges no messages between devices")
+	}
+	unlock, err := e.lockDevice(device)
+	if err != nil {
+		return out, err
+	}
+	defer unlock()
+	c, err := e.openSyncChannel(device)
+	if err != nil {
+		return out, err
+	}
+	peer, err := e.syncPeer(device)
+	if err != nil {
+		return out, err
+	}
+	l := e.c.Book.Ledger()
+	waiting := c.Waiting()
+	polled, pollErr := c.Poll(ctx, c.store, e.c.Now())
+	done := 0
+	var refused error
+	for _, m := range polled.Messages {
+		// The entries are merged in transactions of their own. If the process ends before the
+		// message is marked as processed, it is processed again, which changes nothing.
+		if err := peer.Incoming(l, m.Bytes); err != nil {
+			if !replicate.IsRefused(err) {
+				refused = err
+				break
+			}
+			refused = err
+		}
+		done++
+	}
+	if side := peer.Side(); done > 0 && side != nil && e.c.ReceiveFromDevice != nil {
+		refused = errors.Join(refused, e.c.ReceiveFromDevice(device, side))
+	}
+	out.Moved = done > 0 || c.Waiting() < waiting
+	if e.c.OfferDevice != nil {
+		side, err := e.c.OfferDevice(device)
+		if err == nil {
+			err = peer.Offer(side)
+		}
+		if err != nil {
+			return out, err
+		}
+	}
+	err = e.updateChannel(c, func(tx tx) error {
+		for _, m := range polled.Messages[:done] {
+			if err := c.Done(m); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return out, err
+	}
+	var messages [][]byte
+	if c.Waiting() == 0 {
+		peer.Acknowledged()
+		if messages, err = peer.Outgoing(l); err != nil {
+			return out, err
+		}
+	}
+	state, err := peer.MarshalBinary()
+	if err != nil {
+		return out, err
+	}
+	err = e.updateChannel(c, func(tx tx) error {
+		for _, m := range messages {
+			if err := c.Send(m); err != nil {
+				return err
+			}
+		}
+		return tx.local.Put(tableSyncPeers, device[:], state)
+	})
+	if err != nil {
+		return out, err
+	}
+	if c.Due(e.c.Now()) {
+		_, err = e.putRecord(ctx, c)
+	}
+	out.Result, out.Waiting = peer.Result, c.Waiting()
+	out.Peer = device
+	return out, errors.Join(refused, pollErr, err)
+}
+
+// lockDevice waits for exclusive use of the channel with a device.
+func (e *Exchange) lockDevice(device ledger.DeviceID) (unlock func(), err error) {
+	p, err := devicePointer(device)
+	if err != nil {
+		return nil, err
+	}
+	return e.lockChannel(p), nil
+}
+
+func devicePointer(device ledger.DeviceID) (pointer.Pointer, error) {
+	p, err := pointer.FromPublicKey(ed25519.PublicKey(device[:]))
+	if err != nil {
+		return pointer.Pointer{}, fmt.Errorf("device %s: %w", device, err)
+	}
+	return p, nil
+}
+
+// openSyncChannel opens the channel with another device.
+func (e *Exchange) openSyncChannel(device ledger.DeviceID) (*channel, error) {
+	own, err := devicePointer(e.c.Book.Ledger().Device())
+	if err != nil {
+		return nil, err
+	}
+	party, err := devicePointer(device)
+	if err != nil {
+		return nil, err
+	}
+	private, err := replicate.PrivateKey(e.c.DeviceKey)
+	if err != nil {
+		return nil, err
+	}
+	sealing, err := hpke.NewDHKEMPrivateKey(private)
+	if err != nil {
+		return nil, err
+	}
+	public, err := replicate.PublicKey(device)
+	if err != nil {
+		return nil, err
+	}
+	rows := channelRows{heads: tableSyncChannels, queue: tableSyncQueue, key: device[:]}
+	var state []byte
+	err = e.view(func(local *ledger.View) (err error) {
+		state, err = rows.load(local)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	self := drop.Self{Pointer: own, Signer: e.c.DeviceKey, Sealing: []hpke.PrivateKey{sealing}, Purpose: syncPurpose}
+	c, err := drop.Open(self, drop.Party{Pointer: party, Sealing: []pointer.SealingKey{{KEM: sealing.KEM().ID(), Key: public.Bytes()}}}, state)
+	if err != nil {
+		return nil, err
+	}
+	return &channel{Channel: c, store: e.storeFor(nil), rows: rows}, nil
+}
+
+// syncPeer returns the state of the exchange with a device.
+func (e *Exchange) syncPeer(device ledger.DeviceID) (*replicate.Peer, error) {
+	peer := replicate.NewPeer(device)
+	row, err := e.getRow(tableSyncPeers, device[:])
+	if err != nil || row == nil {
+		return peer, err
+	}
+	if err := peer.UnmarshalBinary(row); err != nil {
+		return nil, fmt.Errorf("exchange with device %s: %w", device, err)
+	}
+	return peer, nil
+}
+
+// ForgetDevice deletes the channel with a device that was removed.
+func (e *Exchange) ForgetDevice(device ledger.DeviceID) error {
+	unlock, err := e.lockDevice(device)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return e.update(func(tx tx) error {
+		rows := channelRows{heads: tableSyncChannels, queue: tableSyncQueue, key: device[:]}
+		return errors.Join(rows.remove(tx.local), tx.local.Delete(tableSyncPeers, device[:]))
+	})
+}
+
+// SyncDeviceUntilIdle repeats SyncDevice while that does something, and for patience after
+// it did: the other device may be online too. It returns the sums.
+func (e *Exchange) SyncDeviceUntilIdle(ctx context.Context, device ledger.DeviceID, patience time.Duration) (sum DeviceSync, err error) {
+	tick := time.NewTicker(e.c.PollInterval)
+	defer tick.Stop()
+	idle := time.Duration(0)
+	for {
+		step, err := e.SyncDevice(ctx, device)
+		sum.Peer, sum.Waiting, sum.Reported = device, step.Waiting, step.Reported
+		sum.Received += step.Received
+		sum.Sent += step.Sent
+		sum.Result.Waiting = step.Result.Waiting
+		sum.Moved = sum.Moved || step.Moved
+		if err != nil {
+			return sum, err
+		}
+		if idle += e.c.PollInterval; step.Moved {
+			idle = 0
+		}
+		if idle >= patience || step.Waiting == 0 && !step.Moved {
+			return sum, nil
+		}
+		select {
+		case <-ctx.Done():
+			return sum, nil // what is left is for the next call
+		case <-tick.C:
+		}
+	}
+}
