@@ -131,7 +131,7 @@ retrying), 8 conflict, 130 interrupted.`,
 	}
 	group("First steps:", a.demoVerb(), a.initVerb(), a.recoverVerb(), a.joinVerb(), a.publishVerb(), a.idVerb())
 	group("Your book:", a.addVerb(), a.resolveVerb(), a.confirmVerb(), a.listVerb(), a.findVerb(), a.showVerb(), a.whoisVerb(), a.whyVerb(),
-		a.renameVerb(), a.rmVerb(), a.undoVerb(), a.logVerb())
+		a.renameVerb(), a.chooseVerb(), a.rmVerb(), a.undoVerb(), a.logVerb())
 	group("Pairing and introductions:", a.inviteVerb(), a.pairVerb(), a.inboxVerb(), a.acceptVerb(), a.declineVerb(), a.introduceVerb(), a.retractVerb(),
 		a.shareVerb(), a.unshareVerb(), a.knockVerb(), a.disputeVerb(), a.denyVerb(), a.evidenceVerb())
 	group("Several devices:", a.deviceVerb(), a.syncVerb())

@@ -216,7 +216,23 @@ func classify(err error) *failure {
 		}
 		return set("conflict", exitConflict, next)
 	case errors.As(err, &conflict):
-		return set("conflict", exitConflict, "for one of the contacts, one of\npetname rename POINTER NEW\npetname rm POINTER")
+		next := "to keep the name for one of the contacts, one of"
+		if len(conflict.Contacts) == 0 {
+			next += "\npetname choose NAME POINTER"
+		}
+		for _, c := range conflict.Contacts[:min(len(conflict.Contacts), 4)] {
+			names := []string{conflict.Name.String()}
+			if conflict.Name.IsZero() && c.Conflict != nil {
+				names = names[:0]
+				for _, n := range c.Conflict.Names {
+					names = append(names, n.String())
+				}
+			}
+			for _, n := range names {
+				next += "\npetname choose " + shellWord(n) + " " + c.ID.String()
+			}
+		}
+		return set("conflict", exitConflict, next+"\n# or, to give one another name:\npetname rename POINTER NEW")
 	case errors.As(err, &duplicity):
 		return set("duplicity", exitUnverified, settleNext)
 	case errors.As(err, &differing):

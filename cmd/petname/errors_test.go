@@ -50,7 +50,7 @@ func TestClassify(t *testing.T) {
 		{&petname.TakenError{Name: bob}, "name_taken", 8, `petname show 'bob'\''s'`},
 		{&petname.LookalikeError{}, "lookalike", 5, "choose another name, or use this one with --allow-lookalike"},
 		{&petname.NamedError{Name: bob}, "already_named", 8, `petname rename 'bob'\''s' NEW`},
-		{&petname.ConflictError{Name: bob}, "conflict", 8, "for one of the contacts, one of\npetname rename POINTER NEW\npetname rm POINTER"},
+		{&petname.ConflictError{Name: bob}, "conflict", 8, "to keep the name for one of the contacts, one of\npetname choose NAME POINTER\n# or, to give one another name:\npetname rename POINTER NEW"},
 		{&petname.DuplicityError{}, "duplicity", 6, settleNext},
 		{&petname.ContradictionError{}, "contradiction", 6, settleNext},
 		{petname.ErrNoCommitment, "usage", 2, "ask the owner for the link"},

@@ -51,6 +51,7 @@ var ops = map[string]func(v *verbs, ctx context.Context, args json.RawMessage) (
 	"whois":   op((*verbs).whois),
 	"why":     op((*verbs).why),
 	"rename":  op((*verbs).rename),
+	"choose":  op((*verbs).choose),
 	"rm":      op((*verbs).rm),
 	"undo":    op((*verbs).undo),
 	"log":     op((*verbs).log),

@@ -87,6 +87,20 @@ func (a *Agent) Rename(old, text string, s petname.Source) (petname.Contact, err
 	return a.book.Rename(c.ID, n, s)
 }
 
+// Choose settles a conflict of concurrent edits on two devices: see [petname.Book.Choose].
+// pointerText is the pointer of the contact that is to have the name, in any form.
+func (a *Agent) Choose(text, pointerText string) (petname.Contact, []petname.Contact, error) {
+	n, err := name.Parse(text)
+	if err != nil {
+		return petname.Contact{}, nil, err
+	}
+	p, err := pointer.Parse(pointerText)
+	if err != nil {
+		return petname.Contact{}, nil, &ArgumentError{"pointer", fmt.Sprintf("pointer %q: %v", pointerText, err)}
+	}
+	return a.book.Choose(n, p)
+}
+
 // Remove removes the petname of the contact that a text means. The facts about the
 // contact stay on record.
 func (a *Agent) Remove(text string) (petname.Contact, error) {
