@@ -157,6 +157,13 @@ func TestClassify(t *testing.T) {
 		{&agent.NoRecordError{Pointer: p}, "not_found", 3, "petname resolve " + p.String()},
 		{&agent.NoNicknameError{Name: bob, To: "to suggest"}, "usage", 2, ""},
 		{agent.ErrSameContact, "usage", 2, ""},
+		{pair.ErrDevice, "usage", 2, "on a new device of yours:\npetname device join CODE"},
+		{pair.ErrNoDevice, "usage", 2, "to pair with a contact:\npetname pair CODE"},
+		{agent.ErrNoNetworks, "usage", 2, "name the network, as petname device add prints it:\npetname device join CODE --join NETWORK"},
+		{agent.ErrNewerDevice, "newer", 1, "install the newest version here"},
+		{agent.ErrNoDevices, "no_devices", 3, "petname device add"},
+		{petname.ErrDeviceRemoved, "removed", 8, "petname device list"},
+		{home.ErrKeyElsewhere, "locked", 4, "use a device of yours that has the identity key:\npetname device list"},
 		{&agent.NoCardError{Name: bob}, "no_card", 3, "ask the contact to publish, or pair with it; an introduction can also be written to a file: -o FILE"},
 	} {
 		for _, err := range []error{test.err, fmt.Errorf("while at it: %w", test.err), errors.Join(errors.New("another"), test.err)} {
