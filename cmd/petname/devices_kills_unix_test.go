@@ -1,0 +1,201 @@
+//go:build unix
+
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/pointer/lawtest"
+)
+
+// firstObject starts a verb that waits, and returns the object that it prints first.
+func firstObject(t testing.TB, home string, into any, args ...string) *exec.Cmd {
+	cmd := process(t, append([]string{"--home", home}, args...)...)
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	require.NoError(t, json.NewDecoder(out).Decode(into))
+	return cmd
+}
+
+func hashOf(t testing.TB, home string) string {
+	r := verb(home, "log", "--hash", "--json")
+	require.Zero(t, r.exit, r.stderr)
+	var out bookHash
+	require.NoError(t, json.Unmarshal([]byte(r.stdout), &out))
+	return out.Hash
+}
+
+// Two devices go on writing, and exchange what they wrote through a folder and in stored
+// messages, while each process is killed at any moment: the joining, the exchanges, a rename
+// and a removal of a device. What a verb has acknowledged is on both devices at the end.
+func TestDevicesSurviveKills(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(20260102, 15))
+	rounds := 12
+	if lawtest.Long() {
+		rounds = 300
+	}
+	hub := newHome(t)
+	serving(t, hub)
+	addr := status(t, hub).Addrs[0]
+	laptop := newHome(t)
+	require.Zero(t, verb(laptop, "join", addr).exit)
+	added := map[string]string{}
+	add := func(home, name string) {
+		p := newPointer(t)
+		r := verb(home, "add", name, p)
+		require.Zero(t, r.exit, r.stderr)
+		added[name] = p
+	}
+	add(laptop, "first")
+
+	// The joining, killed at each moment and repeated.
+	phone := filepath.Join(t.TempDir(), "phone")
+	var invited deviceInvited
+	firstObject(t, laptop, &invited, "device", "add", "--expires", "1h", "--json")
+	kills := 0
+	joins := newKiller(1)
+	for joins.killed(t, phone, "device", "join", invited.Link, "--json").exit != 0 && kills < rounds {
+		kills++
+		joins.within = joins.within * 5 / 4 // to its end at last
+		_, err := os.Stat(filepath.Join(phone, "identity.key"))
+		if err == nil {
+			require.Zero(t, verb(phone, "list").exit, "a home that exists is whole")
+		}
+	}
+	t.Logf("joined after %d kills", kills)
+	if _, err := os.Stat(filepath.Join(phone, "identity.key")); err != nil {
+		r := verb(phone, "device", "join", invited.Link, "--json")
+		require.Zero(t, r.exit, r.stderr)
+	}
+	require.Equal(t, added, names(t, phone))
+
+	stick := t.TempDir()
+	kills = 0
+	exchanges := newKiller(2)
+	for n := range rounds {
+		home := []string{laptop, phone}[random.IntN(2)]
+		add(home, fmt.Sprint("contact", n))
+		for range 2 {
+			args := []string{"sync", "--dir", stick}
+			if random.IntN(3) == 0 {
+				args = []string{"sync"}
+			}
+			if exchanges.killed(t, []string{laptop, phone}[random.IntN(2)], args...).exit < 0 {
+				kills++
+			}
+		}
+	}
+	t.Logf("%d rounds, %d kills", rounds, kills)
+	for range 4 {
+		for _, home := range []string{laptop, phone} {
+			r := verb(home, "sync", "--dir", stick, "--json")
+			require.Zero(t, r.exit, r.stderr)
+		}
+	}
+	require.Equal(t, hashOf(t, laptop), hashOf(t, phone))
+	require.Equal(t, added, names(t, laptop))
+	require.Equal(t, added, names(t, phone))
+	for _, home := range []string{laptop, phone} {
+		r := verb(home, "log", "--verify", "--json")
+		require.Zero(t, r.exit, r.stderr)
+	}
+
+	// The removal, likewise.
+	var all deviceList
+	require.NoError(t, json.Unmarshal([]byte(verb(laptop, "device", "list", "--json").stdout), &all))
+	other := all.Devices[1].ID
+	for removals := newKiller(3); removals.killed(t, laptop, "device", "rm", other).exit < 0; {
+		require.Zero(t, verb(laptop, "list").exit)
+	}
+	require.NoError(t, json.Unmarshal([]byte(verb(laptop, "device", "list", "--json").stdout), &all))
+	require.NotNil(t, all.Devices[1].Removed)
+}
+
+// Five devices go through days of edits, offline in random patterns, and end the same to the
+// byte.
+func TestFiveDevicesEndTheSame(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(20260102, 5))
+	rounds := 40
+	if lawtest.Long() {
+		rounds = 400
+	}
+	hub := newHome(t)
+	serving(t, hub)
+	first := newHome(t)
+	require.Zero(t, verb(first, "join", status(t, hub).Addrs[0]).exit)
+	homes := []string{first}
+	for n := range 4 {
+		home := filepath.Join(t.TempDir(), "home")
+		var invited deviceInvited
+		args := []string{"device", "add", "--json", "--name", fmt.Sprint("device", n)}
+		if n%2 == 0 {
+			args = append(args, "--no-key")
+		}
+		firstObject(t, first, &invited, args...)
+		r := verb(home, "device", "join", invited.Link, "--json")
+		require.Zero(t, r.exit, r.stderr)
+		homes = append(homes, home)
+	}
+	folders := []string{t.TempDir(), t.TempDir()} // two sticks, carried around
+	pointers := make([]string, 6)
+	for i := range pointers {
+		pointers[i] = newPointer(t)
+	}
+	pick := func(all []string) string { return all[random.IntN(len(all))] }
+	letters := []string{"ana", "ben", "cleo", "dan", "eva", "fox"}
+	for range rounds {
+		home := pick(homes)
+		switch random.IntN(8) {
+		case 0, 1:
+			verb(home, "add", pick(letters), pick(pointers), "--allow-lookalike")
+		case 2:
+			verb(home, "rename", pick(letters), pick(letters), "--allow-lookalike")
+		case 3:
+			verb(home, "rm", pick(letters))
+		case 4:
+			verb(home, "choose", pick(letters), pick(pointers))
+		case 5:
+			verb(home, "undo")
+		case 6:
+			r := verb(home, "sync", "--dir", pick(folders), "--json")
+			require.Zero(t, r.exit, r.stderr)
+		case 7:
+			r := verb(home, "share", pick(letters), "--as", pick(letters))
+			_ = r
+		}
+	}
+	same := func() bool {
+		for _, home := range homes {
+			if hashOf(t, home) != hashOf(t, homes[0]) {
+				return false
+			}
+		}
+		return true
+	}
+	for n := 0; !same(); n++ {
+		require.Less(t, n, 5, "the devices differ")
+		for _, home := range homes {
+			r := verb(home, "sync", "--dir", folders[0], "--json")
+			require.Zero(t, r.exit, r.stderr)
+		}
+	}
+	for _, home := range homes {
+		require.Equal(t, verb(homes[0], "list", "--json").stdout, verb(home, "list", "--json").stdout)
+		require.Equal(t, verb(homes[0], "log", "--json").stdout, verb(home, "log", "--json").stdout)
+	}
+}
