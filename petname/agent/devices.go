@@ -1,17 +1,22 @@
 package agent
 
 import (
+	"bufio"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
 	"github.com/multiformats/go-multiaddr"
 
+	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/ledger/replicate"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/exchange"
 	"github.com/petnames-go/petnames/petname/home"
@@ -365,4 +370,56 @@ func (a *Agent) joinBook(ctx context.Context, dir string, j DeviceJoin, paired *
 	device, _ := a.Pointer().Ed25519()
 	made := JoinedBook{Pointer: id.Pointer, Device: ledger.DeviceID(device), WithKey: !id.KeyElsewhere}
 	return madeHome{made, handed.Inviter, handed.Addresses}, nil
+}
+
+// fetchBook fetches the entries of a book over a stream, from the device that handed it over,
+// into a file of the provisional home. What an interrupted call wrote to the file stays.
+func (a *Agent) fetchBook(ctx context.Context, h exchange.Handover) (iter.Seq[[]byte], error) {
+	if len(h.Addresses) == 0 || a.transport == nil {
+		return nil, dht.ErrUnreachable
+	}
+	key, err := a.home.DeviceKey()
+	if err != nil {
+		return nil, err
+	}
+	node, err := a.network(ctx)
+	if err != nil {
+		return nil, err
+	}
+	name := filepath.Join(a.home.Dir, "entries")
+	file, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	for {
+		conn, err := node.OpenStream(ctx, h.Addresses, syncProtocol)
+		if err != nil {
+			return nil, err
+		}
+		one, cancel := context.WithTimeout(ctx, deviceSyncTime)
+		r, err := replicate.Fetch(one, h.Book, key, conn, h.Inviter, file, replicate.Options{})
+		cancel()
+		if err != nil {
+			return nil, err
+		}
+		if !r.More {
+			break
+		}
+	}
+	if err := file.Sync(); err != nil {
+		return nil, err
+	}
+	return func(yield func([]byte) bool) {
+		f, err := os.Open(name)
+		if err != nil {
+			return // the ledger refuses a book without entries
+		}
+		defer f.Close()
+		for b, err := range replicate.Read(bufio.NewReader(f)) {
+			if err != nil || !yield(b) {
+				return
+			}
+		}
+	}, nil
 }

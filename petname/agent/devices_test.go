@@ -1,6 +1,7 @@
 package agent_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -13,7 +14,7 @@ import (
 )
 
 // joinedBy returns the agent of a new device of a's owner.
-func joinedBy(t *testing.T, a *agent.Agent, withKey, byCode bool) (*agent.Agent, agent.JoinedBook) {
+func joinedBy(t *testing.T, a *agent.Agent, withKey, byCode bool, progress ...func(paired bool, bytes int64)) (*agent.Agent, agent.JoinedBook) {
 	t.Helper()
 	invited, err := a.InviteDevice(t.Context(), agent.DeviceTerms{WithKey: withKey, Awaited: true})
 	require.NoError(t, err)
@@ -23,6 +24,9 @@ func joinedBy(t *testing.T, a *agent.Agent, withKey, byCode bool) (*agent.Agent,
 		done <- err
 	}()
 	j := agent.DeviceJoin{Invitation: invited.Link, Name: "phone"}
+	if len(progress) > 0 {
+		j.Progress = progress[0]
+	}
 	if byCode {
 		config, err := agent.HomeOf(a).Config()
 		require.NoError(t, err)
@@ -79,6 +83,23 @@ func TestADeviceJoinsTheBookOfItsOwner(t *testing.T) {
 			require.True(t, check.OK, "%s: %s", check.Name, check.Detail)
 		}
 	}
+}
+
+// A device that can reach the other one fetches the book over a stream.
+func TestADeviceFetchesTheBookDirectly(t *testing.T) {
+	hub := served(t, nil)
+	a := opened(t)
+	join(t, a, addrs(t, hub)...)
+	for i := range 300 {
+		add(t, a, fmt.Sprint("contact", i), newKey(t).Pointer())
+	}
+	require.NoError(t, a.Start(t.Context()))
+	inMessages := int64(0)
+	b, joined := joinedBy(t, a, true, false, func(_ bool, n int64) { inMessages = n })
+	require.Less(t, inMessages, int64(32<<10), "the rest came over the stream")
+	require.Equal(t, 300, joined.Names)
+	require.Equal(t, digest(t, a), digest(t, b))
+	require.NoDirExists(t, filepath.Join(b.Dir(), ".joining"))
 }
 
 // What does not admit a device leaves nothing behind.

@@ -73,6 +73,7 @@ type Handover struct {
 	Former    [][]byte        // the last records of former keys, oldest first; empty: not known
 	Inviter   ledger.DeviceID // which handed it over
 	Addresses [][]byte        // of that one
+	Book      ledger.BookID
 }
 
 // wireHandover is the encoding of a Handover.
@@ -84,10 +85,11 @@ type wireHandover struct {
 	Former    [][]byte `cbor:"5,keyasint,omitempty"`
 	Inviter   []byte   `cbor:"6,keyasint"`
 	Addresses [][]byte `cbor:"7,keyasint,omitempty"`
+	Book      []byte   `cbor:"8,keyasint"`
 }
 
 func (h Handover) encode() ([]byte, error) {
-	return canonical.Marshal(wireHandover{1, h.Identity, h.Sealing, h.Creator.Bytes(), h.Former, h.Inviter[:], h.Addresses})
+	return canonical.Marshal(wireHandover{1, h.Identity, h.Sealing, h.Creator.Bytes(), h.Former, h.Inviter[:], h.Addresses, h.Book[:]})
 }
 
 // ErrNewerHandover is returned for a handover by a newer version of the program.
@@ -102,10 +104,10 @@ func decodeHandover(b []byte) (Handover, error) {
 		return Handover{}, fmt.Errorf("handover of version %d: %w", w.Version, ErrNewerHandover)
 	}
 	creator, err := pointer.FromBytes(w.Creator)
-	if err != nil || len(w.Inviter) != ed25519.PublicKeySize {
-		return Handover{}, errors.Join(errors.New("handover: it names no creator or no device"), err)
+	if err != nil || len(w.Inviter) != ed25519.PublicKeySize || len(w.Book) != len(ledger.BookID{}) {
+		return Handover{}, errors.Join(errors.New("handover: it names no creator, no device or no book"), err)
 	}
-	return Handover{w.Identity, w.Sealing, creator, w.Former, ledger.DeviceID(w.Inviter), w.Addresses}, nil
+	return Handover{w.Identity, w.Sealing, creator, w.Former, ledger.DeviceID(w.Inviter), w.Addresses, ledger.BookID(w.Book)}, nil
 }
 
 // wireChunk is a message of the channel: a part of the CBOR byte strings of the handover and
@@ -338,7 +340,10 @@ func (e *Exchange) serveNewcomer(ctx context.Context, key crypto.Signer, device 
 		}
 		e.handovers[device] = h
 	}
-	_, pollErr := c.Poll(ctx, c.store, e.c.Now()) // it has acknowledgements alone
+	polled, pollErr := c.Poll(ctx, c.store, e.c.Now())
+	if len(polled.Messages) > 0 { // it has received the book over a stream: see JoinBook
+		return true, nil
+	}
 	err = e.updateChannel(c, func(tx tx) error {
 		if w.Sent {
 			return nil
@@ -383,7 +388,8 @@ func (e *Exchange) beginHandover(device ledger.DeviceID, w wireNewcomer) (*hando
 		return nil, err
 	}
 	content.Identity = w.Identity
-	content.Creator, content.Inviter = e.c.Book.Ledger().Identity(), e.c.Book.Ledger().Device()
+	l := e.c.Book.Ledger()
+	content.Creator, content.Inviter, content.Book = l.Identity(), l.Device(), l.Book()
 	first, err := content.encode()
 	if err != nil {
 		return nil, err

@@ -77,6 +77,7 @@ func (e *Exchange) JoinBook(ctx context.Context, key crypto.Signer, text string,
 	}
 	tick := time.NewTicker(e.c.PollInterval)
 	defer tick.Stop()
+	asked := false // the other device was asked for the book over a stream
 	for {
 		w, err = e.receiveChunks(ctx, c, w)
 		if progress != nil {
@@ -84,6 +85,12 @@ func (e *Exchange) JoinBook(ctx context.Context, key crypto.Signer, text string,
 		}
 		if w.Ended && !c.Due(e.c.Now()) {
 			break
+		}
+		if w.Chunks > 0 && !asked && e.c.FetchBook != nil {
+			h, entries, ferr := e.fetchBook(ctx, c, &asked)
+			if ferr == nil && asked {
+				return inviter, h, entries, nil
+			}
 		}
 		if errors.Is(err, ErrNewerHandover) || errors.Is(err, errHandover) {
 			return fail(err)
@@ -103,6 +110,27 @@ func (e *Exchange) JoinBook(ctx context.Context, key crypto.Signer, text string,
 }
 
 var errHandover = errors.New("the other device sent what is no book")
+
+// fetchBook fetches the entries over a stream, once the handover is there: asked is set then.
+// If that succeeds, it tells the other device, which then sends no more.
+func (e *Exchange) fetchBook(ctx context.Context, c *channel, asked *bool) (h Handover, entries iter.Seq[[]byte], err error) {
+	first, _, err := e.handed()
+	if err != nil {
+		return h, nil, nil // it has not arrived completely
+	}
+	*asked = true
+	if h, err = decodeHandover(first); err != nil {
+		return h, nil, err
+	}
+	if entries, err = e.c.FetchBook(ctx, h); err != nil {
+		return h, nil, err
+	}
+	err = e.updateChannel(c, func(tx) error { return c.Send([]byte("received")) })
+	if err == nil {
+		_, err = e.putRecord(ctx, c)
+	}
+	return h, entries, err
+}
 
 // HasInviter reports whether the device has paired with an identity to join its book.
 func (e *Exchange) HasInviter() (bool, error) {

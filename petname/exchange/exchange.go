@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"sync"
 	"time"
 
@@ -33,8 +34,11 @@ type Config struct {
 	Identity func(context.Context) (pair.Identity, error) // what the other party of a pairing receives
 	Sealing  func() ([]hpke.PrivateKey, error)            // the owner's keys, the current ones first
 	// Handover returns what a device that is admitted receives beside the entries of the book:
-	// all but Identity, Creator and Inviter. Nil: no device can be admitted.
+	// all but Identity, Creator, Inviter and Book. Nil: no device can be admitted.
 	Handover func(NewDevice) (Handover, error)
+	// FetchBook returns the entries of the book of a handover, from the device that handed it
+	// over, for one that joins; nil, or with an error, they arrive in messages.
+	FetchBook func(context.Context, Handover) (iter.Seq[[]byte], error)
 	// DeviceKey is the key of this device, for SyncDevice. OfferDevice returns what another
 	// device receives beside the entries, and ReceiveFromDevice receives it; both may be nil.
 	DeviceKey         ed25519.PrivateKey
