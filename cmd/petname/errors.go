@@ -111,6 +111,8 @@ func classify(err error) *failure {
 		return set("unfinished", exitFailure, next)
 	case errors.As(err, &copied) && copied.Successor.IsZero():
 		return set("copied", exitConflict, "to rotate to a key that the other does not have:\npetname key rotate --despite-copy\npetname publish --despite-copy")
+	case errors.As(err, &copied) && copied.Devices:
+		return set("copied", exitConflict, "to receive the key from the other device:\npetname sync\n# if no device has it any more:\npetname key rotate --despite-copy")
 	case errors.As(err, &copied):
 		return set("copied", exitConflict, "use the home of "+copied.Successor.String()+"; if no copy has that key any more:\npetname key rotate --despite-copy")
 	case errors.As(err, &highest):

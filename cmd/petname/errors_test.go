@@ -129,6 +129,7 @@ func TestClassify(t *testing.T) {
 		{&fs.PathError{Op: "open", Path: "x", Err: syscall.ENXIO}, "failure", 1, "start the process that reads the pipe first"},
 		{home.ErrRecovery, "invalid", 6, "take another copy of the recovery file"},
 		{&agent.CopiedError{}, "copied", 8, "to rotate to a key that the other does not have:\npetname key rotate --despite-copy\npetname publish --despite-copy"},
+		{&agent.CopiedError{Successor: p, Devices: true}, "copied", 8, "to receive the key from the other device:\npetname sync\n# if no device has it any more:\npetname key rotate --despite-copy"},
 		{&agent.CopiedError{Successor: p}, "copied", 8, "use the home of " + p.String() + "; if no copy has that key any more:\npetname key rotate --despite-copy"},
 		{errors.New("else"), "failure", 1, ""},
 		{usage("bad"), "usage", 2, ""},

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/petnames-go/petnames/dht"
@@ -17,6 +18,9 @@ import (
 // OtherCopy is evidence that the owner's key signs outside of this home: a record of
 // the owner's pointer with a sequence above all that this home has reserved. It is a
 // plain value.
+//
+// If another device of the owner has the identity key, that alone is no evidence: then only a
+// step to the next key, or another next key, is.
 //
 // Nothing less is evidence. A sequence is reserved durably before a record is signed,
 // so this home signs none above the last reserved one, and only the owner's key signs a
@@ -42,7 +46,7 @@ type OtherCopy struct {
 
 func (c OtherCopy) String() string {
 	if !c.Successor.IsZero() || !c.Next.IsZero() {
-		return (&CopiedError{c.Successor, c.Next}).Error()
+		return (&CopiedError{Successor: c.Successor, Next: c.Next}).Error()
 	}
 	text := "another copy of this home is in use"
 	if c.Times < 2 {
@@ -72,11 +76,15 @@ func (c OtherCopy) String() string {
 type CopiedError struct {
 	Successor pointer.Pointer
 	Next      pointer.Commitment // instead of Successor
+	Devices   bool               // another device of the owner has the identity key, and may have rotated it
 }
 
 func (e *CopiedError) Error() string {
 	if e.Successor.IsZero() {
 		return "another copy of this home is in use, or a thief has its key: there is a record of your pointer with the next key " + e.Next.String() + ", and this home has another one"
+	}
+	if e.Devices {
+		return "another device of yours, or a copy of this home, has rotated this key, and the pointer there is " + e.Successor.String()
 	}
 	return "another copy of this home is in use, or was recovered: it has rotated this key, and the pointer there is " + e.Successor.String()
 }
@@ -181,11 +189,21 @@ func (s *state) noteCopy() (row *copyRow, newest bool, err error) {
 	} else if card, _ := record.Card(); !card.Next.IsZero() && !id.Next.IsZero() && card.Next != id.Next {
 		seen.Next = card.Next.String()
 	}
+	if seen.Successor == "" && seen.Next == "" && s.othersSign() {
+		return row, false, nil // another device of the owner has signed it
+	}
 	s.log.Warn("another copy of this home may be in use", "sequence", seen.Sequence, "signed", seen.Signed, "successor", seen.Successor)
 	if err := s.putCopy(seen); err != nil {
 		s.log.Warn("evidence of another copy not noted", "error", err)
 	}
 	return &seen, true, nil
+}
+
+// othersSign reports whether another device of the owner has the identity key, so that
+// records that this home has not signed prove nothing.
+func (s *state) othersSign() bool {
+	devices, err := s.book.Devices()
+	return err == nil && slices.ContainsFunc(devices, func(d Device) bool { return !d.This && !d.Removed && d.IdentityKey })
 }
 
 // isForeign reports whether a record has the sequence that this device reserved last, and
@@ -278,7 +296,7 @@ func (s *state) checkRotatedElsewhere() (*OtherCopy, error) {
 	}
 	other := row.evidence()
 	if !other.Successor.IsZero() || !other.Next.IsZero() {
-		return other, &CopiedError{other.Successor, other.Next}
+		return other, &CopiedError{other.Successor, other.Next, a.othersSign()}
 	}
 	return other, nil
 }

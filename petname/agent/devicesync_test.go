@@ -5,6 +5,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/petname/agent"
 	"github.com/petnames-go/petnames/petname/home"
 )
@@ -124,4 +125,46 @@ func TestARemovedDeviceReceivesNothing(t *testing.T) {
 	require.NoError(t, err)
 	_, err = b.Lookup("bob")
 	require.Error(t, err)
+}
+
+// Two devices that publish in turn, or at one moment, are no copies of each other: the later
+// record is above the earlier one, and of two at one moment the peers keep one.
+func TestDevicesPublishInTurn(t *testing.T) {
+	hub := served(t, nil)
+	a := opened(t)
+	join(t, a, addrs(t, hub)...)
+	b, _ := joinedBy(t, a, true, false)
+	publish := func(x *agent.Agent, path string) uint64 {
+		p, err := x.PublishDraft(t.Context(), draft(agent.WaitAll, value(path)))
+		require.NoError(t, err)
+		require.Nil(t, p.OtherCopy)
+		return p.Sequence
+	}
+	first := publish(a, "/ipfs/bafkqabtgn5wgizls")
+	second := publish(b, "/ipfs/bafkqablnn53gkza")
+	require.Greater(t, second, first)
+	require.Greater(t, publish(a, "/ipfs/bafkqabtgn5wgizls"), second)
+
+	// At one moment.
+	errs := make(chan error, 2)
+	for _, x := range []*agent.Agent{a, b} {
+		go func() {
+			_, err := x.PublishDraft(t.Context(), draft(agent.WaitAll, value("/ipfs/bafkqaaa")))
+			errs <- err
+		}()
+	}
+	first2 := <-errs
+	second2 := <-errs
+	require.False(t, first2 != nil && second2 != nil, "one of them is stored: %v, %v", first2, second2)
+	syncAll(t, agent.SyncOptions{}, a, b)
+	third := publish(b, "/ipfs/bafkqablnn53gkza")
+	for _, x := range []*agent.Agent{a, b} {
+		r, err := x.Resolve(t.Context(), "me", dht.LevelFresh)
+		require.NoError(t, err)
+		require.Equal(t, third, r.Sequence)
+		require.Equal(t, "/ipfs/bafkqablnn53gkza", r.Value)
+		c, err := x.OtherCopy(t.Context(), true)
+		require.NoError(t, err)
+		require.Nil(t, c)
+	}
 }
