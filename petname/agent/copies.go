@@ -296,7 +296,7 @@ func (s *state) checkRotatedElsewhere() (*OtherCopy, error) {
 	}
 	other := row.evidence()
 	if !other.Successor.IsZero() || !other.Next.IsZero() {
-		return other, &CopiedError{other.Successor, other.Next, a.othersSign()}
+		return other, &CopiedError{other.Successor, other.Next, s.othersSign()}
 	}
 	return other, nil
 }
