@@ -190,7 +190,7 @@ prints it. An interrupted join is continued by the same command.`,
 			if err != nil {
 				return err
 			}
-			if j.Invitation, err = a.invitationText(args, qr); err != nil {
+			if j.Invitation, err = a.invitationText(args, qr, "petname device join"); err != nil {
 				return err
 			}
 			out, err := a.joinBook(dir, j)

@@ -193,7 +193,7 @@ With - the code or link is read from standard input.`,
   petname pair --qr photo.png`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(_ *cobra.Command, args []string) (err error) {
-			if request.Text, err = a.invitationText(args, qr); err != nil {
+			if request.Text, err = a.invitationText(args, qr, "petname pair"); err != nil {
 				return err
 			}
 			if request.Passphrase, err = a.passphrase(); err != nil {
@@ -236,10 +236,10 @@ With - the code or link is read from standard input.`,
 const maxPicture = 32 << 20
 
 // invitationText returns the code or the link from the arguments of pair.
-func (a *app) invitationText(args []string, qr string) (string, error) {
+func (a *app) invitationText(args []string, qr, verb string) (string, error) {
 	switch {
 	case qr != "" && len(args) > 0, qr == "" && len(args) == 0:
-		return "", usage("one of a code, a link and --qr FILE is needed").With("petname pair CODE")
+		return "", usage("one of a code, a link and --qr FILE is needed").With(verb + " CODE")
 	case qr != "":
 		b, err := a.readUpTo(qr, maxPicture+1)
 		if err != nil {
