@@ -18,24 +18,42 @@ func DeviceTag(id ledger.DeviceID) (tag pointer.DeviceTag) {
 	return tag
 }
 
-// DeviceTags returns what the owner's card lists: the tags of the devices that hold the identity
-// key and were not removed, in ascending order, without that of the first device of the book,
-// which contacts know without a tag. Of more than [pointer.MaxDevices] it returns the first ones.
+// Sender is a device of the owner that can sign: it holds the identity key, and was not removed.
+type Sender struct {
+	Device ledger.DeviceID
+	Tag    pointer.DeviceTag
+	First  bool // it is the first device of the book, which contacts know without a tag
+}
+
+// Senders returns the devices of the owner that can sign. The first device of the book is that
+// of its genesis, on every device.
+func (b *Book) Senders() (all []Sender, err error) {
+	err = b.read(func(v *ledger.View) error {
+		for i, d := range b.ledger.Devices() {
+			holds, err := holdsIdentityKey(v, d.ID, i == 0)
+			if err != nil {
+				return err
+			}
+			if holds && !d.Removed {
+				all = append(all, Sender{d.ID, DeviceTag(d.ID), i == 0})
+			}
+		}
+		return nil
+	})
+	return all, err
+}
+
+// DeviceTags returns what the owner's card lists: the tags of the [Book.Senders] without the
+// first device of the book, in ascending order. Of more than [pointer.MaxDevices] it returns the
+// first ones.
 func (b *Book) DeviceTags() ([]pointer.DeviceTag, error) {
-	if len(b.ledger.Devices()) == 1 { // usually
-		return nil, nil
-	}
-	all, err := b.Devices()
-	if err != nil {
-		return nil, err
-	}
+	all, err := b.Senders()
 	var tags []pointer.DeviceTag
-	for _, d := range all[1:] { // the first one is that of the genesis, on every device
-		if tag := DeviceTag(d.ID); d.IdentityKey && !d.Removed && tag != (pointer.DeviceTag{}) {
-			tags = append(tags, tag)
+	for _, s := range all {
+		if !s.First {
+			tags = append(tags, s.Tag)
 		}
 	}
 	slices.SortFunc(tags, func(a, b pointer.DeviceTag) int { return bytes.Compare(a[:], b[:]) })
-	tags = slices.Compact(tags)
-	return tags[:min(len(tags), pointer.MaxDevices)], nil
+	return tags[:min(len(tags), pointer.MaxDevices)], err
 }
