@@ -63,6 +63,12 @@ func (e *Exchange) Sync(ctx context.Context, key crypto.Signer) (Report, error) 
 	if err := e.expireSessions(&report); err != nil {
 		return report, err
 	}
+	if err := e.leaveAnswered(&report); err != nil {
+		return report, err
+	}
+	if err := e.receiveRelayed(&report); err != nil {
+		return report, err
+	}
 	parties, err := e.partiesToPoll(&report)
 	if err != nil {
 		return report, err
@@ -95,6 +101,9 @@ func (e *Exchange) Sync(ctx context.Context, key crypto.Signer) (Report, error) 
 	}
 	wg.Wait()
 	e.putAcknowledgements(ctx, &report)
+	if err := e.receiveRelayed(&report); err != nil {
+		return report, err
+	}
 	accepted, err := e.StepInvitations(ctx, key)
 	report.Fresh = append(report.Fresh, accepted...)
 	if err != nil {
