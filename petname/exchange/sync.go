@@ -33,7 +33,7 @@ type Report struct {
 	InDoubt  []pointer.Pointer       // contacts that were not polled, since their next keys contradict each other
 	Refused  []Refusal               // messages that were received and not accepted
 	Waiting  map[pointer.Pointer]int // sent messages that are not acknowledged, by recipient
-	Lost     uint64                  // messages that can no longer be received: see [drop.PollResult]; not counted while the owner has other devices, which may have received them
+	Lost     uint64                  // messages that can no longer be received: see [drop.PollResult]; not counted in a book of several devices, where another one may have received them
 	Requests int                     // contact requests of the owner that are sent again
 	Mutual   []Mutual                // mutual introductions that changed
 	Errs     []error                 // errors of single channels, sessions and requests: the others were processed
@@ -375,7 +375,7 @@ func (e *Exchange) poll(ctx context.Context, party pointer.Pointer, c *channel, 
 	if err != nil {
 		report.Errs = append(report.Errs, err) // some messages may be there nevertheless
 	}
-	if !c.role.several {
+	if len(c.role.own) <= 1 { // else another device may have received them
 		report.Lost += polled.Lost
 	}
 	for _, m := range polled.Messages {
