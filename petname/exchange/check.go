@@ -46,7 +46,7 @@ func Check(book *petname.Book) (problems []error) {
 	err := book.Ledger().ReadLocal(func(local *ledger.View) error {
 		for _, table := range []string{tableChannels, tableQueue, tableRotation, tableIntroductions, tableInvitations, tableUsedCodes, tableKnown, tableInvitees,
 			tableIntroducers, tableOutbox, tableShared, tableRequests, tableDenials, tableMessageCounts, tableAdmissions, tableNewcomers,
-			tableDeviceChannels, tableJoining, tableSyncChannels, tableSyncPeers, tableFormer, tableFormerQueue, tableIncoming, tableRelayed, tableRecipients, tableLeft} {
+			tableDeviceChannels, tableJoining, tableSyncChannels, tableSyncPeers, tableFormer, tableFormerQueue, tableIncoming, tableHandled, tableRecipients, tableLeft} {
 			for row, err := range local.Scan(table, nil) {
 				if err != nil {
 					return err
@@ -131,7 +131,7 @@ func checkRow(table string, key, value []byte) error {
 		}
 		_, err := drop.Owner(value)
 		return err
-	case tableRelayed:
+	case tableHandled:
 		return belongs(len(key) == len(petname.RelayID{}) && len(value) == 0, nil)
 	case tableIncoming:
 		if len(value) < 8 {

@@ -63,7 +63,7 @@ func (e *Exchange) receiveRelayed(report *Report) error {
 		delete(handled, m.ID)
 	}
 	for id := range handled { // the book has dropped the message
-		if err := e.deleteRow(tableRelayed, id[:]); err != nil {
+		if err := e.deleteRow(tableHandled, id[:]); err != nil {
 			return err
 		}
 	}
@@ -88,7 +88,7 @@ func (e *Exchange) receiveRelayed(report *Report) error {
 func (e *Exchange) handledRelayed() (ids map[petname.RelayID]bool, err error) {
 	ids = make(map[petname.RelayID]bool)
 	err = e.view(func(local *ledger.View) error {
-		for row, err := range local.Scan(tableRelayed, nil) {
+		for row, err := range local.Scan(tableHandled, nil) {
 			if err != nil {
 				return err
 			}
@@ -122,7 +122,7 @@ func (e *Exchange) receiveRelayedOne(m petname.Relayed, report *Report) (done bo
 		if stop, refused = e.handleMutual(tx, m.By, m.Body, &messageReport); stop {
 			return refused
 		}
-		return tx.local.Put(tableRelayed, m.ID[:], []byte{})
+		return tx.local.Put(tableHandled, m.ID[:], []byte{})
 	})
 	if err != nil {
 		report.refuse(m.By, err)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/mutual"
+	"github.com/petnames-go/petnames/pointer/canonical"
 	"github.com/petnames-go/petnames/pointer/lawtest"
 )
 
@@ -264,7 +265,7 @@ func TestARelayedMessageIsHandledOnce(t *testing.T) {
 	require.Equal(t, 2, relayed, "the answers of both")
 	syncDevices(t, alice[:]...)
 	require.NotEmpty(t, alice[0].fetch(t).Mutual)
-	require.Len(t, alice[0].rows(t, tableRelayed, nil), 2)
+	require.Len(t, alice[0].rows(t, tableHandled, nil), 2)
 	before := alice[0].rows(t, tableIntroducers, nil)
 	var report Report
 	require.NoError(t, alice[0].receiveRelayed(&report))
@@ -276,7 +277,7 @@ func TestARelayedMessageIsHandledOnce(t *testing.T) {
 	require.NoError(t, err)
 	require.Positive(t, n)
 	require.NoError(t, alice[0].receiveRelayed(&report))
-	require.Empty(t, alice[0].rows(t, tableRelayed, nil))
+	require.Empty(t, alice[0].rows(t, tableHandled, nil))
 }
 
 // In a book of one device a message of no session is refused, and nothing is relayed.
@@ -336,4 +337,40 @@ func TestRelayedMessagesOfAContactAreBounded(t *testing.T) {
 	require.Equal(t, 400-256, refused)
 	bob.introducesOne(t, "alice", "dave")
 	require.Len(t, alice.fetch(t).Fresh, 1)
+}
+
+// Attack: a stolen device of the owner relays messages that no contact sent. They can end a
+// session, and complete none.
+func TestForgedRelayedMessagesCompleteNoSession(t *testing.T) {
+	c := newClock()
+	alice, bob, carol := introducerAndParties(t, newLossy(c), c)
+	started := alice[0].introduceBoth(t)
+	rounds(t, 1, bob, carol)
+	offer := bob[0].suggested(t, petname.Mutual)[0].ID
+	_, _, err := bob[0].AcceptMutual(t.Context(), bob[0].key, offer)
+	require.NoError(t, err)
+	syncDevices(t, bob[:]...)
+	rounds(t, 1, alice)
+	zeros := func(n int) []byte { return make([]byte, n) }
+	for _, fields := range []map[int]any{
+		{1: int(mutual.KindReveal), 2: started.Session[:], 15: zeros(32), 16: pointerOf("mallory").Bytes(), 17: zeros(100)},
+		{1: int(mutual.KindAuth), 2: started.Session[:], 3: 2, 18: zeros(200)},
+		{1: int(mutual.KindActivate), 2: started.Session[:], 3: 2, 19: zeros(32)},
+	} {
+		_, err := bob[1].book.Relay(pointerOf("alice"), canonical.MustMarshal(fields))
+		require.NoError(t, err)
+		_, err = bob[1].book.Relay(pointerOf("mallory"), canonical.MustMarshal(fields))
+		require.NoError(t, err)
+	}
+	syncDevices(t, bob[:]...)
+	report, err := bob[0].Sync(t.Context(), bob[0].key)
+	require.NoError(t, err)
+	require.Len(t, report.Refused, 1, "the false pointer")
+	rounds(t, 4, alice, bob, carol)
+	for _, p := range slices.Concat(bob[:], carol[:]) {
+		require.Empty(t, p.suggested(t, petname.Acquainted))
+	}
+	m := must(bob[0].Mutuals())
+	require.Len(t, m, 1)
+	require.Equal(t, mutual.Ended, m[0].Phase)
 }

@@ -45,7 +45,7 @@ const (
 	tableSyncPeers    = "sync peers"    // device → state of the exchange of entries
 
 	tableIncoming   = "incoming"      // party ‖ tag of its device (8 bytes; zeros: the first one) ‖ pointer of the owner → time until which it is read (8 bytes, ms since 1970; zeros: it is current) ‖ head of the channel's state
-	tableRelayed    = "relayed"       // id of a relayed message that a session of this device has handled → empty
+	tableHandled    = "handled"       // id of a relayed message that a session of this device has handled → empty
 	tableRecipients = "recipients"    // pointer of the party, or key of a row of tableOutbox → id of the contact that the messages are for
 	tableLeft       = "left channels" // pointer that a contact has left → head of the channel with it, without messages
 
