@@ -13,7 +13,7 @@ import (
 //	act = {
 //	  1: op                       name, remove, learn, share, unshare, undo, profile, publish,
 //	                              advance, keep,
-//	                              suggest, decide, hear, pin, device
+//	                              suggest, decide, hear, pin, device, relay
 //	  ? 2: contact                pointer: the contact's id, its first known pointer
 //	  ? 3: name                   text, as typed: a petname; the nickname for profile
 //	  ? 4: [kind, by, channel, nickname, commitment or null]   the fact that the act records
@@ -51,6 +51,7 @@ import (
 //	  ? 24: true                  learn: the card names the successor of its pointer as well
 //	  ? 25: [device, name or "", 0, 1 or 2]   device: its name; whether it holds the identity
 //	                              key: not stated, yes, no
+//	  ? 26: [sender, message]     relay: a message of a mutual introduction for another device
 //	}
 //
 // An act is read strictly: in another encoding, or with a field that its op
@@ -90,6 +91,8 @@ type act struct {
 	NamesSuccessor bool `cbor:"24,keyasint,omitempty"`
 
 	Device *wireDevice `cbor:"25,keyasint,omitempty"`
+
+	Relay *wireRelay `cbor:"26,keyasint,omitempty"`
 }
 
 type op uint8
@@ -110,12 +113,13 @@ const (
 	opStatement
 	opPin
 	opDevice
+	opRelay
 )
 
 var opTexts = map[op]string{
 	opName: "name", opRemove: "remove", opLearn: "learn", opShare: "share",
 	opUnshare: "unshare", opUndo: "undo", opProfile: "profile", opPublish: "publish", opAdvance: "advance",
-	opKeep: "keep", opSuggest: "suggest", opDecide: "decide", opStatement: "hear", opPin: "pin", opDevice: "device",
+	opKeep: "keep", opSuggest: "suggest", opDecide: "decide", opStatement: "hear", opPin: "pin", opDevice: "device", opRelay: "relay",
 }
 
 func (o op) String() string { return opTexts[o] }

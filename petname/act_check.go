@@ -26,6 +26,7 @@ var shapes = map[op]struct{ must, may field }{
 	opStatement: {has(17) | has(20), 0},
 	opPin:       {has(2) | has(4) | has(22), has(11) | has(23)},
 	opDevice:    {has(25), 0},
+	opRelay:     {has(26), 0},
 }
 
 // field is a set of an act's keys.
@@ -40,7 +41,7 @@ func (a act) fields() (f field) {
 		11: a.Of != nil, 12: a.Chain != nil, 13: a.Keep != 0, 14: a.Suggestion != nil, 15: a.Item != nil,
 		16: a.Verdict != 0, 17: a.Statement != nil, 18: a.Audience != nil, 19: a.Private != nil, 20: a.Channel != "", 21: a.Replaced != nil,
 		22: a.Pin != nil, 23: a.Joined, 24: a.NamesSuccessor,
-		25: a.Device != nil,
+		25: a.Device != nil, 26: a.Relay != nil,
 	} {
 		if present {
 			f |= has(key)
@@ -97,6 +98,11 @@ func (a act) check() error {
 	}
 	if a.Device != nil {
 		if err := a.Device.check(); err != nil {
+			return err
+		}
+	}
+	if a.Relay != nil {
+		if err := a.Relay.check(); err != nil {
 			return err
 		}
 	}

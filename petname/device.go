@@ -84,7 +84,7 @@ func (b *Book) Devices() (all []Device, err error) {
 	}
 	err = b.read(func(v *ledger.View) error {
 		for i, d := range b.ledger.Devices() {
-			out := Device{Device: d, This: d.ID == b.ledger.Device(), IdentityKey: i == 0}
+			out := Device{Device: d, This: d.ID == b.ledger.Device()}
 			for _, s := range statements {
 				at := &out.Admitted
 				if s.Kind == ledger.KindRemove {
@@ -101,18 +101,25 @@ func (b *Book) Devices() (all []Device, err error) {
 			for _, c := range names.Claims {
 				out.Name = c.Name
 			}
-			keys, err := getState[profileState](v, tableProfile, deviceKey(rowDeviceKey, d.ID[:]))
-			if err != nil {
+			if out.IdentityKey, err = holdsIdentityKey(v, d.ID, i == 0); err != nil {
 				return err
-			}
-			for _, c := range keys.Claims {
-				out.IdentityKey = c.Name == textHeld
 			}
 			all = append(all, out)
 		}
 		return nil
 	})
 	return all, err
+}
+
+// holdsIdentityKey reports whether a device holds the identity key, according to the book. first
+// is the result for a device of which the book states neither.
+func holdsIdentityKey(v *ledger.View, id ledger.DeviceID, first bool) (holds bool, err error) {
+	state, err := getState[profileState](v, tableProfile, deviceKey(rowDeviceKey, id[:]))
+	holds = first
+	for _, c := range state.Claims {
+		holds = c.Name == textHeld
+	}
+	return holds, err
 }
 
 // AdmitDevice admits a device to the book, with a name, and records whether it holds the

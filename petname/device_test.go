@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/pointer"
 )
 
 // The names of devices, and whether they hold the identity key, are the same on every
@@ -50,4 +51,50 @@ func TestDevicesAreNamedAndKnown(t *testing.T) {
 	all, err = a.Devices()
 	require.NoError(t, err)
 	require.True(t, slices.ContainsFunc(all, func(d Device) bool { return d.ID == phone && d.Removed && !d.RemovedAt.IsZero() }))
+}
+
+// A card lists the devices that can sign, without the first one, and the same on every device.
+func TestTagsOfDevicesAreThoseThatCanSign(t *testing.T) {
+	books := testDevices(t, 4)
+	tags := func() (tags []pointer.DeviceTag) {
+		syncBooks(t, books...)
+		tags, err := books[0].DeviceTags()
+		require.NoError(t, err)
+		for _, b := range books[1:] {
+			same, err := b.DeviceTags()
+			require.NoError(t, err)
+			require.Equal(t, tags, same)
+		}
+		_, err = pointer.Card{Devices: tags}.Encode()
+		require.NoError(t, err)
+		return tags
+	}
+	require.Empty(t, tags(), "none of them holds the key")
+	all := books[0].Ledger().Devices()
+	for _, d := range all[1:3] {
+		require.NoError(t, books[0].AdmitDevice(testKey("me"), ed25519.PublicKey(d.ID[:]), "phone", true))
+	}
+	require.ElementsMatch(t, []pointer.DeviceTag{DeviceTag(all[1].ID), DeviceTag(all[2].ID)}, tags())
+	require.NoError(t, books[0].RemoveDevice(testKey("me"), all[1].ID))
+	require.Equal(t, []pointer.DeviceTag{DeviceTag(all[2].ID)}, tags())
+	require.NoError(t, books[2].RemoveDevice(testKey("me"), all[0].ID))
+	require.Equal(t, []pointer.DeviceTag{DeviceTag(all[2].ID)}, tags(), "the other one is not the first device now")
+	senders, err := books[2].Senders()
+	require.NoError(t, err)
+	require.Equal(t, []Sender{{all[2].ID, DeviceTag(all[2].ID), false}}, senders)
+	require.Equal(t, "28dda4af5efe0633", DeviceTag(ledger.DeviceID{1, 2, 3}).String(), "contacts poll what it leads to: it does not change")
+}
+
+// No card lists more devices than contacts poll.
+func TestTagsOfManyDevicesAreBounded(t *testing.T) {
+	b := newTestBook(t)
+	for i := range pointer.MaxDevices + 3 {
+		key := testKey("device " + string(rune('a'+i)))
+		require.NoError(t, b.AdmitDevice(testKey("me"), key.Public().(ed25519.PublicKey), "device", true))
+	}
+	tags, err := b.DeviceTags()
+	require.NoError(t, err)
+	_, err = pointer.Card{Devices: tags}.Encode()
+	require.NoError(t, err)
+	require.Len(t, tags, pointer.MaxDevices)
 }

@@ -17,7 +17,8 @@ import (
 //     of a contact;
 //   - successions of contacts: "advance";
 //   - received suggestions and statements, and decisions on them: "suggest", "hear", "decide";
-//   - devices: "genesis", "admit", "retire";
+//   - devices: "genesis", "admit", "retire", "device";
+//   - messages of mutual introductions, for other devices of the owner: "relay";
 //   - an entry that this version cannot read, or one without its body: "unknown".
 type Event struct {
 	ID      ledger.ID
@@ -42,7 +43,7 @@ type Event struct {
 	Item     SuggestionID
 	Received SuggestionID    // suggest
 	Kind     SuggestionKind  // suggest
-	By       pointer.Pointer // suggest, hear: the signer; zero: no statement was signed
+	By       pointer.Pointer // suggest, hear: the signer; zero: no statement was signed; relay: the sender
 	// suggest: the subject, zero if it is not known yet; hear: the key that a denial is about
 	About    pointer.Pointer
 	Decision Decision // decide
@@ -123,6 +124,9 @@ func event(e ledger.Entry, a act) Event {
 		ev.Value, ev.Sequence = a.Published.Value, a.Published.Sequence
 	}
 	ev.Decision = decisions[a.Verdict]
+	if a.Relay != nil {
+		ev.By = optionalPointer(a.Relay.By)
+	}
 	if s := a.Suggestion; s != nil {
 		ev.Kind, ev.Received = SuggestionKind(s.Kind), s.id()
 		ev.By, ev.About = optionalPointer(s.By), optionalPointer(s.About)

@@ -58,7 +58,7 @@ type fold struct {
 // Version names the rules and the Unicode tables of the comparison keys. The
 // ledger rebuilds the view when either changes.
 func (fold) Version() string {
-	return "petname/16 unicode/" + name.UnicodeVersion + " categories/" + unicode.Version + " confusables/" + name.ConfusablesVersion + " emoji/" + name.EmojiVersion
+	return "petname/17 unicode/" + name.UnicodeVersion + " categories/" + unicode.Version + " confusables/" + name.ConfusablesVersion + " emoji/" + name.EmojiVersion
 }
 
 func (f fold) Apply(v *ledger.View, e ledger.Entry, body []byte) error {
@@ -120,6 +120,8 @@ func (f fold) Apply(v *ledger.View, e ledger.Entry, body []byte) error {
 		return f.decide(v, a)
 	case opDevice:
 		return f.setDevice(v, e, *a.Device)
+	case opRelay:
+		return f.relay(v, e, *a.Relay)
 	case opStatement:
 		return f.storeReceived(v, e, a, statement)
 	}

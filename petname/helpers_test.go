@@ -210,7 +210,7 @@ func syncBooks(t tb, books ...*Book) {
 }
 
 var allTables = []string{tableContacts, tableSuccessors, tableKept, tableNames, tableRivals, tableEdges, tableUndo, tableProfile, tablePublished, tableLooks,
-	tableInbox, tablePending, tableEnds, tableAbout, tableMuted, tableRetracted, tablePrivateEdges, tableReplaced}
+	tableInbox, tablePending, tableEnds, tableAbout, tableMuted, tableRetracted, tablePrivateEdges, tableReplaced, tableRelayed, tableRelayedEnds}
 
 // dump is the whole view.
 func dump(t tb, b *Book) string {

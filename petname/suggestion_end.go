@@ -80,8 +80,8 @@ func indexEnds(v *ledger.View, row []byte, before, after suggestionState) error 
 }
 
 // DropExpired drops the bodies of entries with suggestions that ended before a time
-// without an acceptance, some at a time, and returns how many bodies it dropped. Such a
-// suggestion is then not found any more, as if it had not been received. Its statement
+// without an acceptance, and those of messages that were relayed long before it, some at a
+// time, and returns how many bodies it dropped. Such a suggestion is then not found any more, as if it had not been received. Its statement
 // has expired, so it is refused if it is received again. An expired suggestion is not
 // pending before that either.
 //
@@ -92,22 +92,19 @@ func (b *Book) DropExpired(before time.Time) (dropped int, err error) {
 			if err != nil {
 				return nil, err
 			}
-			if len(kv.Key) < 8 || binary.BigEndian.Uint64(kv.Key) >= uint64(max(0, before.UnixMilli())) || len(ids) >= maxDropped {
+			if !endsBefore(kv.Key, before) || len(ids) >= maxDropped {
 				break
 			}
 			state, err := getState[suggestionState](v, tableInbox, kv.Key[8:])
 			if err != nil {
 				return nil, err
 			}
-			for _, key := range state.Entries {
-				id, ok := entryOf(key)
-				if !ok {
-					return nil, errRow
-				}
-				ids = append(ids, id)
+			if ids, err = appendEntries(ids, state.Entries); err != nil {
+				return nil, err
 			}
 		}
-		return ids, nil
+		relayed, err := expiredRelayed(v, before, maxDropped-len(ids))
+		return append(ids, relayed...), err
 	}
 	if b.tx != nil {
 		return 0, errors.New("petname: DropExpired in an Update")
@@ -139,11 +136,35 @@ func entryOf(key []byte) (id ledger.ID, ok bool) {
 	return ledger.ID{Device: ledger.DeviceID(key[:len(id.Device)]), Number: binary.BigEndian.Uint64(key[len(id.Device):])}, true
 }
 
-// Drop implements [ledger.Dropper] for suggestions all of whose entries are dropped.
+// endsBefore reports whether a key of endKey has an end before a time.
+func endsBefore(key []byte, before time.Time) bool {
+	return len(key) >= 8 && binary.BigEndian.Uint64(key) < uint64(max(0, before.UnixMilli()))
+}
+
+// appendEntries appends the entries of keys: see undoKey.
+func appendEntries(ids []ledger.ID, keys [][]byte) ([]ledger.ID, error) {
+	for _, key := range keys {
+		id, ok := entryOf(key)
+		if !ok {
+			return nil, errRow
+		}
+		ids = append(ids, id)
+	}
+	return ids, nil
+}
+
+// Drop implements [ledger.Dropper] for suggestions and relayed messages all of whose entries
+// are dropped.
 func (f fold) Drop(v *ledger.View, dropped []ledger.EntryBody) (done bool, err error) {
 	left := map[SuggestionID]suggestionState{}
+	relayed := map[string][][]byte{}
 	for _, d := range dropped {
 		a, err := decodeAct(d.Body)
+		if err == nil && a.Op == opRelay {
+			row := string(a.Relay.row())
+			relayed[row] = append(relayed[row], undoKey(d.ID()))
+			continue
+		}
 		if err != nil || a.Op != opSuggest {
 			return false, nil
 		}
@@ -159,6 +180,9 @@ func (f fold) Drop(v *ledger.View, dropped []ledger.EntryBody) (done bool, err e
 		}
 		state.Entries = withoutKey(state.Entries, undoKey(d.ID()))
 		left[id] = state
+	}
+	if done, err := f.dropRelayed(v, relayed); !done || err != nil {
+		return false, err
 	}
 	for id, state := range left {
 		if state.Content == nil || len(state.Entries) > 0 || slices.Contains(state.Verdicts, verdictNever) {

@@ -2,6 +2,7 @@ package pointer
 
 import (
 	"bytes"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
@@ -25,6 +26,7 @@ import (
 //	  8: [+ [old pointer, new key, commitment or null,
 //	         signature by new, signature by old or null]]  succession
 //	  9: pointer                                      successor
+//	  12: [1*16 bytes .size 8]                        tags of devices, in ascending order
 //	}
 //
 // Everything but the version is optional. An empty value is absent, so that a
@@ -40,9 +42,20 @@ type Card struct {
 	Links      []CardLink
 	Succession []Succession
 	Successor  Pointer
+	Devices    []DeviceTag // of the owner's devices that send on channels of their own, in ascending order
 
 	unknown map[int64]canonical.Raw
 }
+
+// DeviceTag identifies a device of the owner to the owner's contacts, without the key of the
+// device. Package petname derives it. The zero value is no tag.
+type DeviceTag [8]byte
+
+// String returns the tag as 16 hexadecimal digits.
+func (t DeviceTag) String() string { return hex.EncodeToString(t[:]) }
+
+// MaxDevices bounds the tags of a card.
+const MaxDevices = 16
 
 // SealingKey is a public key for messages to the owner, with the id of its HPKE
 // KEM (RFC 9180, §7.1).
@@ -87,6 +100,9 @@ const (
 	keyLinks
 	keySuccession
 	keySuccessor
+	_
+	_
+	keyDevices
 )
 
 // wireEdge is the encoding of an Edge.
@@ -137,6 +153,9 @@ func (c Card) Encode() ([]byte, error) {
 	}
 	if !c.Successor.IsZero() {
 		m[keySuccessor] = c.Successor.Bytes()
+	}
+	if len(c.Devices) > 0 {
+		m[keyDevices] = c.Devices
 	}
 	for key, raw := range c.unknown {
 		m[key] = raw
@@ -192,7 +211,25 @@ func (c Card) check() error {
 			}
 		}
 	}
+	if err := checkDevices(c.Devices); err != nil {
+		return err
+	}
 	return checkSuccession(c.Succession, maxSuccession)
+}
+
+// checkDevices checks the number and the order of the tags of devices.
+func checkDevices(tags []DeviceTag) error {
+	if len(tags) > MaxDevices {
+		return fmt.Errorf("%d tags of devices, over %d", len(tags), MaxDevices)
+	}
+	previous := DeviceTag{}
+	for _, tag := range tags {
+		if bytes.Compare(tag[:], previous[:]) <= 0 {
+			return errors.New("the tags of devices are not in ascending order, or one is zero")
+		}
+		previous = tag
+	}
+	return nil
 }
 
 // checkNickname checks the bounds of a nickname.
@@ -248,6 +285,7 @@ func parseCard(b []byte) (Card, error) {
 	}{
 		{keyNickname, &c.Nickname}, {keyNext, &next}, {keySealing, &c.Sealing}, {keyNodes, &c.Nodes},
 		{keyEdges, &edges}, {keyLinks, &c.Links}, {keySuccession, &succession}, {keySuccessor, &successor},
+		{keyDevices, &c.Devices},
 	} {
 		if err := decodeField(fields, field.key, field.into); err != nil {
 			return Card{}, err
@@ -327,6 +365,7 @@ func (c Card) clone() Card {
 		s := &c.Succession[i]
 		s.New, s.NewSignature, s.OldSignature = bytes.Clone(s.New), bytes.Clone(s.NewSignature), bytes.Clone(s.OldSignature)
 	}
+	c.Devices = slices.Clone(c.Devices)
 	c.unknown = maps.Clone(c.unknown)
 	return c
 }

@@ -93,6 +93,9 @@ func drawCard(t *rapid.T) Card {
 	if rapid.Bool().Draw(t, "successor") {
 		c.Successor = pointer.Draw(t, "successor")
 	}
+	for i := range rapid.ByteRange(0, MaxDevices).Draw(t, "devices") {
+		c.Devices = append(c.Devices, DeviceTag{i, 1})
+	}
 	if len(c.Nodes) == 0 {
 		c.Nodes = nil
 	}

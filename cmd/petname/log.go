@@ -121,6 +121,8 @@ func entryText(s name.Style, e entry) string {
 		return "created the book"
 	case "device":
 		return "recorded the name of a device, or where the identity key is"
+	case "relay":
+		return "received a message of a mutual introduction, for your other devices"
 	case "admit":
 		return "admitted a device"
 	case "retire":

@@ -29,6 +29,13 @@
 // that opens a channel with the keys of a home uses a purpose of its own; one that has an
 // agent sends messages by the agent.
 //
+// Several devices with the keys of one party may read the messages of a channel, each with
+// a state of its own. One of them sends, or none: two senders would replace each other's
+// records. If none sends, each may put records, which acknowledge alone: the sender's
+// position moves forward, in whatever order they arrive. A message that one device
+// acknowledged is [PollResult.Lost] to the others, so the devices exchange what they
+// received by other means, before the acknowledgement: see [Channel.Acknowledges].
+//
 // # The record
 //
 // Each direction has one IPNS record in each [Epoch], under a key of its own

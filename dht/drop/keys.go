@@ -44,7 +44,8 @@ type Self struct {
 	// have to use the same one, of at most [MaxPurpose] bytes. The empty purpose belongs
 	// to package petname/exchange, and so to every agent and to the command. A second
 	// user of a purpose with the same keys would poll and acknowledge what is for the
-	// first: messages would be lost on both sides.
+	// first: messages would be lost on both sides, unless the two exchange what they
+	// receive.
 	Purpose string
 }
 

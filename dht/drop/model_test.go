@@ -61,10 +61,17 @@ func newModel(t tb) *model {
 }
 
 // step does one operation. Only one side is online in it.
-func (m *model) step(t *rapid.T) {
+func (m *model) step(t *rapid.T) { m.stepOf(t, nil) }
+
+// stepOf is step. Of the two sides the sender alone sends messages; nil: both do.
+func (m *model) stepOf(t *rapid.T, sender *side) {
 	m.now = m.now.Add(time.Duration(rapid.SampledFrom([]int64{1, 1000, 3600_000, 13 * 3600_000, 50 * 3600_000}).Draw(t, "wait")) * time.Millisecond)
 	s := m.sides[rapid.IntRange(0, 1).Draw(t, "side")]
-	switch rapid.SampledFrom([]string{"send", "poll", "poll", "put", "put", "crash"}).Draw(t, "do") {
+	do := rapid.SampledFrom([]string{"send", "poll", "poll", "put", "put", "crash"}).Draw(t, "do")
+	if do == "send" && sender != nil {
+		s = sender
+	}
+	switch do {
 	case "send":
 		for range rapid.IntRange(1, 4).Draw(t, "count") {
 			m.number++

@@ -120,6 +120,10 @@ func (c *Channel) applyBatch(opened openedBatch, newest bool) (lost uint64) {
 		return lost
 	}
 	c.newest = opened.order
+	if opened.batch.Base == c.processed && c.processed.Counter > c.lastPut.Ack {
+		// The sender shows that it has this acknowledgement: another device of this party put it.
+		c.lastPut.Ack, c.unsaved = c.processed.Counter, true
+	}
 	// A sender that repeats messages which are processed here lacks the acknowledgement.
 	c.ackNeeded = forked || len(opened.batch.Messages) > 0 && opened.batch.Base.Counter < c.processed.Counter
 	c.applyAck(opened.batch.Ack)

@@ -24,7 +24,7 @@ var (
 // not yet in this epoch's record, or were put 12 hours ago; or for an
 // acknowledgement that the other party has not received.
 func (c *Channel) Due(now time.Time) bool {
-	if c.processed.Counter > c.lastPut.Ack || c.ackNeeded && c.lastPut.Answered.before(c.newest) {
+	if c.Acknowledges() || c.ackNeeded && c.lastPut.Answered.before(c.newest) {
 		return true
 	}
 	if len(c.queue) == 0 {
@@ -37,6 +37,11 @@ func (c *Channel) Due(now time.Time) bool {
 	since := now.Sub(time.UnixMilli(c.lastPut.When))
 	return string(c.lastPut.At) != string(key.Pointer().Bytes()) || c.selectMessages().last.Chain != c.lastPut.Last || since >= repeatAfter || since <= -repeatAfter
 }
+
+// Acknowledges reports whether the next record acknowledges messages that no record of this
+// state acknowledged before. A caller whose results are also stored elsewhere, such as on other
+// devices of the party, stores them there first.
+func (c *Channel) Acknowledges() bool { return c.processed.Counter > c.lastPut.Ack }
 
 // selection is the messages of the next record.
 type selection struct {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/petnames-go/petnames/dht"
@@ -25,6 +26,7 @@ const (
 	deviceSyncTime  = 2 * time.Minute // of one session over a stream
 	devicePatience  = 3 * time.Second // for another device that may be online, after the last message
 	deviceSyncEvery = 5 * time.Minute // by an agent that runs
+	replicateTime   = 3 * time.Second // to reach other devices before messages are acknowledged
 )
 
 // How two devices exchanged entries.
@@ -221,6 +223,30 @@ func (a *Agent) dialDevice(ctx context.Context, id ledger.DeviceID) (replicate.R
 	return replicate.Dial(ctx, a.book.Ledger(), key, conn, id, a.replicateOptions())
 }
 
+// replicateNow exchanges entries with the other devices that can be reached over a stream, within
+// replicateTime. A message that this device acknowledges afterwards does not depend on it alone.
+func (a *Agent) replicateNow(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, replicateTime)
+	defer cancel()
+	devices, err := a.others()
+	if err != nil {
+		return // the exchange of messages reports it
+	}
+	var wg sync.WaitGroup
+	for _, d := range devices {
+		wg.Go(func() {
+			r, err := a.dialDevice(ctx, d.ID)
+			if r.Received > 0 {
+				a.merged()
+			}
+			if err != nil {
+				a.log.Debug("entries are not replicated before an acknowledgement", "device", d.ID, "error", err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
 func (a *Agent) replicateOptions() replicate.Options {
 	return replicate.Options{OfferTo: a.offerDevice, Receive: a.receiveFromDevice}
 }
@@ -287,6 +313,9 @@ func (a *Agent) runDevices() {
 			last = a.now()
 			if _, err := a.Sync(running, SyncOptions{}); err != nil && !errors.Is(err, ErrNoDevices) && !errors.Is(err, ErrNotJoined) && running.Err() == nil {
 				a.log.Info("other devices", "error", err)
+			}
+			if err := a.renewForDevices(running); err != nil && running.Err() == nil {
+				a.log.Info("the card does not list the devices that send", "error", err)
 			}
 			for len(changed) > 0 { // by what was merged
 				<-changed

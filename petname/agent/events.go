@@ -133,7 +133,7 @@ func (s *subscriber) take() []Event {
 func (s *state) changed(e petname.Event) {
 	event := Event{BookChanged, e.Contact}
 	switch e.Op {
-	case "suggest", "decide", "hear":
+	case "suggest", "decide", "hear", "relay":
 		event.Kind = InboxChanged
 	case "publish":
 		event.Kind = RecordChanged

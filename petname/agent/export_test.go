@@ -168,3 +168,6 @@ func SendEdges(ctx context.Context, a *Agent, to petname.Contact, undo func() er
 
 // SetPatience sets how long a Sync waits for messages of another device after the last one.
 func SetPatience(a *Agent, d time.Duration) { a.patience = d }
+
+// RenewForDevices is what an agent that runs does after each Sync.
+func RenewForDevices(ctx context.Context, a *Agent) error { return a.renewForDevices(ctx) }

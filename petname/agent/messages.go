@@ -58,8 +58,9 @@ func (a *Agent) exchange() (*exchange.Exchange, error) {
 	}
 	a.messages = exchange.Open(exchange.Config{Book: a.book, Records: &cards{a.state}, Store: &unlinkableStore{a.state}, Identity: a.pairIdentity,
 		Handover: a.handover, FetchBook: a.fetchBook, DeviceKey: key, OfferDevice: a.offerDevice, ReceiveFromDevice: a.receiveFromDevice,
-		Direct: func(addresses [][]byte) dht.Store { return &directStore{a.state, addresses} },
-		Wake:   a.syncSoon, Sealing: a.sealing, UnknownSenders: a.unknownSenders, Now: a.now})
+		Direct:    func(addresses [][]byte) dht.Store { return &directStore{a.state, addresses} },
+		Replicate: a.replicateNow,
+		Wake:      a.syncSoon, Sealing: a.sealing, UnknownSenders: a.unknownSenders, Now: a.now})
 	return a.messages, nil
 }
 

@@ -296,7 +296,11 @@ func (s *state) newCard(id home.Identity, addresses bool) (pointer.Card, error) 
 	if err != nil {
 		return pointer.Card{}, err
 	}
-	card := pointer.Card{Nickname: nickname, Next: id.Next, Edges: edges, Sealing: sealing.PublicKeys(), Succession: home.CardSteps(id.Succession)}
+	tags, err := s.book.DeviceTags()
+	if err != nil {
+		return pointer.Card{}, err
+	}
+	card := pointer.Card{Nickname: nickname, Next: id.Next, Edges: edges, Sealing: sealing.PublicKeys(), Succession: home.CardSteps(id.Succession), Devices: tags}
 	if card.Links, err = s.requestLinks(); err != nil {
 		return pointer.Card{}, err
 	}

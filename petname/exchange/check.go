@@ -46,7 +46,7 @@ func Check(book *petname.Book) (problems []error) {
 	err := book.Ledger().ReadLocal(func(local *ledger.View) error {
 		for _, table := range []string{tableChannels, tableQueue, tableRotation, tableIntroductions, tableInvitations, tableUsedCodes, tableKnown, tableInvitees,
 			tableIntroducers, tableOutbox, tableShared, tableRequests, tableDenials, tableMessageCounts, tableAdmissions, tableNewcomers,
-			tableDeviceChannels, tableJoining, tableSyncChannels, tableSyncPeers, tableFormer, tableFormerQueue, tableRecipients, tableLeft} {
+			tableDeviceChannels, tableJoining, tableSyncChannels, tableSyncPeers, tableFormer, tableFormerQueue, tableIncoming, tableHandled, tableRecipients, tableLeft} {
 			for row, err := range local.Scan(table, nil) {
 				if err != nil {
 					return err
@@ -131,6 +131,21 @@ func checkRow(table string, key, value []byte) error {
 		}
 		_, err := drop.Owner(value)
 		return err
+	case tableHandled:
+		return belongs(len(key) == len(petname.RelayID{}) && len(value) == 0, nil)
+	case tableIncoming:
+		if len(value) < 8 {
+			return fmt.Errorf("%d bytes", len(value))
+		}
+		self, err := drop.Owner(value[8:])
+		if err != nil {
+			return err
+		}
+		party, ok := bytes.CutSuffix(key, self.Bytes())
+		if len(party) < len(pointer.DeviceTag{}) {
+			return errKey
+		}
+		return belongs(ok, isPointer(party[:len(party)-len(pointer.DeviceTag{})]))
 	case tableRecipients:
 		if isPointer(key) != nil && (len(key) < 8 || isPointer(key[:len(key)-8]) != nil) {
 			return errKey

@@ -12,6 +12,7 @@ import (
 	"io"
 	"iter"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/petnames-go/petnames/dht"
@@ -48,9 +49,13 @@ type Config struct {
 	// that stamps must have; nil: never. The peers that store its records learn the IP
 	// address that reads it: see package request.
 	UnknownSenders func() (request.Difficulty, bool)
-	Now            func() time.Time // nil: time.Now
-	Rand           io.Reader        // nil: crypto/rand
-	PollInterval   time.Duration    // of the look-ups of Wait and Pair; 0: one second
+	// Replicate exchanges entries of the book with the owner's other devices, as far as it can
+	// reach them in a short time. Sync calls it once, after new messages are in the book and
+	// before the first record that acknowledges them; nil, or on the only device: not at all.
+	Replicate    func(context.Context)
+	Now          func() time.Time // nil: time.Now
+	Rand         io.Reader        // nil: crypto/rand
+	PollInterval time.Duration    // of the look-ups of Wait and Pair; 0: one second
 }
 
 // Exchange sends and receives the messages of one owner. It is safe for concurrent use.
@@ -63,6 +68,7 @@ type Exchange struct {
 	outcomes     map[string]chan outcome         // by ID: results that no Wait has returned yet
 	mailbox      *mailbox
 	verifier     *request.Verifier
+	syncs        atomic.Uint64 // calls of Sync, from the minute of Open on: the position of the rotation in channelsToRead
 
 	newcomerLock sync.Mutex // guards handovers, and one step of them at a time
 	handovers    map[ledger.DeviceID]*handover
@@ -93,6 +99,7 @@ func Open(c Config) *Exchange {
 	e := &Exchange{c: c, channelLocks: make(map[pointer.Pointer]*sync.Mutex), invitations: make(map[string]*pendingInvitation), outcomes: make(map[string]chan outcome), handovers: make(map[ledger.DeviceID]*handover), mailbox: newMailbox(c.Now),
 		verifier: request.NewVerifier(c.Now)}
 	e.mailbox.wake = c.Wake
+	e.syncs.Store(uint64(max(0, e.c.Now().Unix()) / 60))
 	return e
 }
 
@@ -110,11 +117,20 @@ func (e *Exchange) lockChannel(party pointer.Pointer) (unlock func()) {
 	return lock.Unlock
 }
 
-// openChannel opens the channel with a contact, with the keys and the addresses of its newest
-// card if there is one. The errors are those of contactDetails. The caller holds the lock of the
-// channel.
+// openChannel opens the channel on which this device sends to a contact, with the keys and the
+// addresses of its newest card if there is one. The errors are those of contactDetails. The
+// caller holds the lock of the channel.
 func (e *Exchange) openChannel(ctx context.Context, key crypto.Signer, to pointer.Pointer) (*channel, error) {
-	sealing, addresses, err := e.contactDetails(ctx, to)
+	card, err := e.contactCard(ctx, to)
+	if err != nil {
+		return nil, err
+	}
+	return e.openChannelWith(key, to, card)
+}
+
+// openChannelWith is openChannel with what is known of the contact.
+func (e *Exchange) openChannelWith(key crypto.Signer, to pointer.Pointer, card contactCard) (*channel, error) {
+	r, err := e.role()
 	if err != nil {
 		return nil, err
 	}
@@ -157,11 +173,13 @@ func (e *Exchange) openChannel(ctx context.Context, key crypto.Signer, to pointe
 	if err != nil {
 		return nil, err
 	}
-	c, err := drop.Open(drop.Self{Pointer: self, Signer: key, Sealing: keys}, drop.Party{Pointer: to, Sealing: sealing}, state)
+	c, err := drop.Open(drop.Self{Pointer: self, Signer: key, Sealing: keys, Purpose: purposeOf(r.tag)}, drop.Party{Pointer: to, Sealing: card.sealing}, state)
 	if err != nil {
 		return nil, err
 	}
-	return &channel{c, e.storeFor(addresses), rows, contact}, nil
+	opened := &channel{Channel: c, store: e.storeFor(card.addresses), rows: rows, contact: contact, card: card, role: r, party: to}
+	opened.reopen = func() (*channel, error) { return e.openChannelWith(key, to, card) }
+	return opened, nil
 }
 
 // channel is an open channel, with the store of its records and the rows of its state.
@@ -171,6 +189,13 @@ type channel struct {
 	rows  channelRows
 	// id of the contact that the messages are for; zero: a channel of an earlier key of the owner
 	contact pointer.Pointer
+
+	// Of a channel with a contact; else zero.
+	party    pointer.Pointer
+	card     contactCard
+	role     role
+	reopen   func() (*channel, error) // with the state that is stored; the caller holds the lock of the party's channel
+	isStored bool                     // of one that this device only reads
 }
 
 // updateChannel runs change and stores the state of the channel, in one transaction. After an

@@ -79,6 +79,8 @@ type person struct {
 	chain      []pointer.Succession
 	links      []pointer.CardLink
 	difficulty *request.Difficulty // for contact requests; nil: they are not fetched
+	deviceKey  ed25519.PrivateKey
+	replicate  func(context.Context)
 }
 
 // ignored receives the changes of a book, as every agent does.
@@ -89,7 +91,7 @@ func newPerson(t testing.TB, c *clock, network dht.Store, name string) *person {
 	dir := t.TempDir()
 	book, err := petname.Create(filepath.Join(dir, "ledger.db"), testKey(name), testKey(name+"'s device"), petname.Options{Now: c.Now, OnChange: ignored})
 	require.NoError(t, err)
-	p := &person{name: name, key: testKey(name), book: book, network: network, clock: c, ledger: filepath.Join(dir, "ledger.db")}
+	p := &person{name: name, key: testKey(name), book: book, network: network, clock: c, ledger: filepath.Join(dir, "ledger.db"), deviceKey: testKey(name + "'s device")}
 	t.Cleanup(func() { require.NoError(t, p.book.Close()) })
 	for _, kem := range []hpke.KEM{hpke.DHKEM(ecdh.X25519()), hpke.MLKEM768X25519()} {
 		key, err := kem.GenerateKey()
@@ -103,7 +105,7 @@ func newPerson(t testing.TB, c *clock, network dht.Store, name string) *person {
 
 func (p *person) open() {
 	p.Exchange = Open(Config{Book: p.book, Records: &dht.Resolver{Stores: []dht.Store{p.network}, Now: p.clock.Now}, Store: p.network,
-		Identity: p.identity, Sealing: func() ([]hpke.PrivateKey, error) { return p.sealing, nil }, Now: p.clock.Now,
+		Identity: p.identity, Sealing: func() ([]hpke.PrivateKey, error) { return p.sealing, nil }, Now: p.clock.Now, Replicate: p.replicate,
 		UnknownSenders: func() (request.Difficulty, bool) {
 			if p.difficulty == nil {
 				return request.Difficulty{}, false
@@ -117,7 +119,7 @@ func (p *person) reopen(t testing.TB) {
 	t.Helper()
 	require.NoError(t, p.book.Close())
 	var err error
-	p.book, err = petname.Open(p.ledger, testKey(p.name+"'s device"), petname.Options{Now: p.clock.Now, OnChange: ignored})
+	p.book, err = petname.Open(p.ledger, p.deviceKey, petname.Options{Now: p.clock.Now, OnChange: ignored})
 	require.NoError(t, err)
 	require.NoError(t, p.book.SetOwnSuccession(p.chain))
 	p.open()
@@ -197,7 +199,9 @@ func (p *person) identity(context.Context) (pair.Identity, error) {
 // publish puts a card into the network.
 func (p *person) publish(t testing.TB) {
 	t.Helper()
-	card := pointer.Card{Nickname: p.name, Next: p.next(), Links: p.links}
+	tags, err := p.book.DeviceTags()
+	require.NoError(t, err)
+	card := pointer.Card{Nickname: p.name, Next: p.next(), Links: p.links, Devices: tags}
 	for _, k := range p.sealing {
 		card.Sealing = append(card.Sealing, pointer.SealingKey{KEM: k.KEM().ID(), Key: k.PublicKey().Bytes()})
 	}

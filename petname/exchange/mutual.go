@@ -161,7 +161,8 @@ func (e *Exchange) withdrawSession(session mutual.Session) (*mutual.Introducer, 
 
 // AcceptMutual consents to an offer in the inbox, a suggestion of kind [petname.Mutual]. If
 // the other party consents too, it receives the result of Config.Identity. Accepting again
-// changes nothing.
+// changes nothing, also on another device after the two have exchanged entries. Without that
+// exchange, a second consent by another device ends the session.
 //
 // The offer leaves the inbox. The result of the session is a suggestion of kind
 // [petname.Acquainted], which a later Sync puts into the inbox. No contact is added before
@@ -173,6 +174,11 @@ func (e *Exchange) AcceptMutual(ctx context.Context, key crypto.Signer, offer pe
 	self, err := e.c.Identity(ctx)
 	if err != nil {
 		return Mutual{}, "", err
+	}
+	if s, answered, err := e.offered(offer); err == nil && answered {
+		m := s.mutual()
+		m.Phase = mutual.Accepted // at least: the other device has the session
+		return m, Stored, nil
 	}
 	m, err := e.answerOffer(offer, func(v *mutual.Invitee) ([]mutual.Outgoing, error) {
 		if phase, _ := v.Phase(); phase > mutual.Invited && phase <= mutual.Active {
@@ -212,29 +218,23 @@ func (e *Exchange) DeclineMutual(ctx context.Context, key crypto.Signer, offer p
 func (e *Exchange) answerOffer(offer petname.SuggestionID, change func(*mutual.Invitee) ([]mutual.Outgoing, error), decide func(*petname.Book) error) (Mutual, error) {
 	e.sessionLock.Lock()
 	defer e.sessionLock.Unlock()
-	all, err := e.inviteeSessions()
+	s, _, err := e.offered(offer)
 	if err != nil {
 		return Mutual{}, err
 	}
-	for _, s := range all {
-		if s.offer != offer {
-			continue
-		}
-		out, err := change(s.Invitee)
-		var ended *mutual.EndedError
-		if err != nil && !errors.As(err, &ended) {
-			return Mutual{}, err
-		}
-		return s.mutual(), errors.Join(err, e.update(func(tx tx) error {
-			if ended == nil {
-				if err := decide(tx.book); err != nil {
-					return err
-				}
-			}
-			return tx.putInvitee(s, out)
-		}))
+	out, err := change(s.Invitee)
+	var ended *mutual.EndedError
+	if err != nil && !errors.As(err, &ended) {
+		return Mutual{}, err
 	}
-	return Mutual{}, fmt.Errorf("suggestion %s: no such offer on this device, or it has expired: %w", offer, petname.ErrNotFound)
+	return s.mutual(), errors.Join(err, e.update(func(tx tx) error {
+		if ended == nil {
+			if err := decide(tx.book); err != nil {
+				return err
+			}
+		}
+		return tx.putInvitee(s, out)
+	}))
 }
 
 // Mutuals returns the mutual introductions that are stored, those that the owner started and

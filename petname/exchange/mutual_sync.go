@@ -24,6 +24,10 @@ func (e *Exchange) handleMutual(tx tx, by pointer.Pointer, body []byte, report *
 	if i != nil && kind == mutual.KindRequest {
 		return false, fmt.Errorf("offer by %s with the id of a session that this device started: %w", by, mutual.ErrOtherSession)
 	}
+	several := e.several()
+	if i != nil && several && i.Early(by, body) {
+		return tx.relay(by, body)
+	}
 	if i != nil {
 		before := introducerMutual(i)
 		out, err := i.Handle(e.c.Now(), by, body)
@@ -38,8 +42,17 @@ func (e *Exchange) handleMutual(tx tx, by pointer.Pointer, body []byte, report *
 			return !isRefusal(err) && !errors.As(err, new(*mutual.EndedError)) && !errors.Is(err, ErrTooManySessions), err
 		}
 	}
+	if several && (s == nil || s.Early(body)) {
+		return tx.relay(by, body)
+	}
 	if s == nil {
 		return false, fmt.Errorf("by %s: %w", by, mutual.ErrOtherSession)
+	}
+	if phase, _ := s.Phase(); several && phase == mutual.Invited && kind != mutual.KindRequest {
+		// The owner may have answered on another device, which has to end its session as well.
+		if stop, err := tx.relay(by, body); stop {
+			return stop, err
+		}
 	}
 	before := s.mutual()
 	out, err := s.Handle(e.c.Now(), by, body)

@@ -71,56 +71,73 @@ func isMove(err error) bool {
 // later fails with it.
 func (e *Exchange) currentPointer(ctx context.Context, p pointer.Pointer) (pointer.Pointer, error) {
 	var moved *MovedError
-	if _, _, err := e.contactDetails(ctx, p); errors.As(err, &moved) && moved.Proven {
+	if _, err := e.contactCard(ctx, p); errors.As(err, &moved) && moved.Proven {
 		return moved.Successor, nil
 	}
 	return p, ctx.Err()
 }
 
-// contactDetails returns the sealing keys and the addresses of a contact: those of its newest
-// card, or else the known details. It returns a [*MovedError] for a pointer that a contact has
-// left, also when the card that it fetches is the reason, and for one whose card names a
-// successor.
+// contactCard is what is known of a contact from its newest card or, without one, from a pairing
+// or a mutual introduction.
+type contactCard struct {
+	sealing   []pointer.SealingKey
+	addresses [][]byte
+	tags      []pointer.DeviceTag // of its devices that send on channels of their own
+	found     bool                // there is a card
+}
+
+// contactDetails returns the sealing keys and the addresses of a contact: see contactCard.
 func (e *Exchange) contactDetails(ctx context.Context, contact pointer.Pointer) ([]pointer.SealingKey, [][]byte, error) {
+	c, err := e.contactCard(ctx, contact)
+	return c.sealing, c.addresses, err
+}
+
+// contactCard returns what is known of a contact: its newest card, or else the known details. It
+// returns a [*MovedError] for a pointer that a contact has left, also when the card that it
+// fetches is the reason, and for one whose card names a successor.
+func (e *Exchange) contactCard(ctx context.Context, contact pointer.Pointer) (contactCard, error) {
+	fail := func(err error) (contactCard, error) { return contactCard{}, err }
 	details, err := e.knownDetails(contact)
 	if err != nil {
-		return nil, nil, err
+		return fail(err)
 	}
 	if err := e.checkCurrent(contact); err != nil {
-		return nil, nil, err
+		return fail(err)
 	}
+	known := contactCard{sealing: details.Sealing, addresses: details.Addresses}
 	result, err := e.c.Records.Best(ctx, contact, dht.LevelAny)
 	if err == nil {
 		card, _ := result.Record.Card()
 		if err := e.c.Book.LearnCard(result.Record); err != nil {
-			return nil, nil, err // nothing is sealed to the keys of a card that contradicts the book
+			return fail(err) // nothing is sealed to the keys of a card that contradicts the book
 		}
 		if to := petname.NamedSuccessor(contact, card); !to.IsZero() {
 			// Resolve applies a succession that is proven.
 			_, err := e.c.Book.Resolve(ctx, e.c.Records, contact.String(), dht.LevelAny)
 			if moved := e.checkCurrent(contact); moved != nil {
-				return nil, nil, moved
+				return fail(moved)
 			}
 			if err != nil {
-				return nil, nil, err
+				return fail(err)
 			}
 			_, notFound := e.c.Book.ByPointer(contact)
-			return nil, nil, &MovedError{Pointer: contact, Successor: to, Contact: notFound == nil}
+			return fail(&MovedError{Pointer: contact, Successor: to, Contact: notFound == nil})
 		}
+		known.tags, known.found = card.Devices, true
 		if len(card.Sealing) > 0 {
+			known.sealing = card.Sealing
 			if len(card.Nodes) > 0 {
-				return card.Sealing, card.Nodes, nil
+				known.addresses = card.Nodes
 			}
-			return card.Sealing, details.Addresses, nil
 		}
 	}
 	switch {
-	case len(details.Sealing) > 0:
-		return details.Sealing, details.Addresses, nil
+	case len(known.sealing) > 0:
+		return known, nil
 	case err != nil:
-		return nil, nil, fmt.Errorf("card of %s: %w", contact, err)
+		return fail(fmt.Errorf("card of %s: %w", contact, err))
 	}
-	return nil, nil, fmt.Errorf("%s: %w", contact, ErrNoSealing)
+	return fail(fmt.Errorf("%s: %w", contact, ErrNoSealing))
 }
 
 // checkCurrent returns the error of a contact in contradiction, and a [*MovedError] for a

@@ -107,7 +107,11 @@ func (e *Exchange) syncFormerChannel(ctx context.Context, f formerChannel, repor
 		return err
 	}
 	waiting, expired := len(parts.Queue), e.c.Now().After(f.until)
-	sealing, addresses, err := e.contactDetails(ctx, f.party)
+	r, err := e.role()
+	if err != nil {
+		return err
+	}
+	card, err := e.contactCard(ctx, f.party)
 	var former *channel
 	if !isMove(err) { // nothing of the earlier key of a party is accepted
 		if err != nil {
@@ -117,12 +121,12 @@ func (e *Exchange) syncFormerChannel(ctx context.Context, f formerChannel, repor
 		if err != nil {
 			return err
 		}
-		c, err := drop.Open(drop.Self{Pointer: f.self, Sealing: keys}, drop.Party{Pointer: f.party, Sealing: sealing}, f.state)
+		c, err := drop.Open(drop.Self{Pointer: f.self, Sealing: keys, Purpose: purposeOf(r.tag)}, drop.Party{Pointer: f.party, Sealing: card.sealing}, f.state)
 		if err != nil {
 			return err
 		}
-		former = &channel{Channel: c, store: e.storeFor(addresses), rows: f.rows()}
-		if _, err := e.poll(ctx, f.party, former, report); err != nil {
+		former = &channel{Channel: c, store: e.storeFor(card.addresses), rows: f.rows(), role: r}
+		if _, err := e.pollOwn(ctx, f.party, former, report); err != nil {
 			return err
 		}
 		waiting = former.Waiting()

@@ -6,6 +6,7 @@ import (
 	"crypto"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/petnames-go/petnames/dht"
@@ -27,15 +28,17 @@ var keyLast = []byte("last")
 
 // Report is the result of a Sync.
 type Report struct {
-	Polled   int                     // channels that were polled, and 1 for the request mailbox
+	Polled   int                     // contacts that were polled, and 1 for the request mailbox
 	Fresh    []petname.Suggestion    // suggestions that are new in the inbox
 	InDoubt  []pointer.Pointer       // contacts that were not polled, since their next keys contradict each other
 	Refused  []Refusal               // messages that were received and not accepted
 	Waiting  map[pointer.Pointer]int // sent messages that are not acknowledged, by recipient
-	Lost     uint64                  // messages that can no longer be received: see [drop.PollResult]
+	Lost     uint64                  // messages that can no longer be received: see [drop.PollResult]; not counted in a book of several devices, where another one may have received them
 	Requests int                     // contact requests of the owner that are sent again
 	Mutual   []Mutual                // mutual introductions that changed
 	Errs     []error                 // errors of single channels, sessions and requests: the others were processed
+
+	acknowledgements []*channel // with due records that putDue has left
 }
 
 // Refusal is a message of a verified sender that was not accepted. It is delivered again if
@@ -53,7 +56,17 @@ type Refusal struct {
 // in rotation. Errors of the network are in the report.
 func (e *Exchange) Sync(ctx context.Context, key crypto.Signer) (Report, error) {
 	report := Report{Waiting: make(map[pointer.Pointer]int)}
+	if _, err := e.role(); err != nil {
+		return report, err
+	}
+	e.syncs.Add(1)
 	if err := e.expireSessions(&report); err != nil {
+		return report, err
+	}
+	if err := e.leaveAnswered(&report); err != nil {
+		return report, err
+	}
+	if err := e.receiveRelayed(&report); err != nil {
 		return report, err
 	}
 	parties, err := e.partiesToPoll(&report)
@@ -87,6 +100,10 @@ func (e *Exchange) Sync(ctx context.Context, key crypto.Signer) (Report, error) 
 		}
 	}
 	wg.Wait()
+	e.putAcknowledgements(ctx, &report)
+	if err := e.receiveRelayed(&report); err != nil {
+		return report, err
+	}
 	accepted, err := e.StepInvitations(ctx, key)
 	report.Fresh = append(report.Fresh, accepted...)
 	if err != nil {
@@ -113,6 +130,23 @@ func (e *Exchange) Sync(ctx context.Context, key crypto.Signer) (Report, error) 
 	return report, ctx.Err()
 }
 
+// inParallel calls a function for each value, at most maxParallel at a time, and returns the
+// errors.
+func inParallel[T any](all []T, do func(T) error) []error {
+	errs := make([]error, len(all))
+	slots := make(chan struct{}, maxParallel)
+	var wg sync.WaitGroup
+	for i, one := range all {
+		wg.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			errs[i] = do(one)
+		})
+	}
+	wg.Wait()
+	return errs
+}
+
 // refuse adds the reason why a message was not accepted: to Refused, or to Errs if it is
 // that this home could not store it. A nil err adds nothing.
 func (r *Report) refuse(by pointer.Pointer, err error) {
@@ -134,6 +168,7 @@ func (r *Report) add(o Report) {
 	r.Lost += o.Lost
 	r.Mutual = append(r.Mutual, o.Mutual...)
 	r.Errs = append(r.Errs, o.Errs...)
+	r.acknowledgements = append(r.acknowledgements, o.acknowledgements...)
 	for to, n := range o.Waiting {
 		r.Waiting[to] = n
 	}
@@ -167,6 +202,15 @@ func (e *Exchange) partiesToPoll(report *Report) ([]pointer.Pointer, error) {
 	former, err := e.formerChannels()
 	if err != nil {
 		return nil, err
+	}
+	read, err := e.incomingRows(nil)
+	if err != nil {
+		return nil, err
+	}
+	for _, in := range read {
+		if !slices.Contains(channelParties, in.party) {
+			channelParties = append(channelParties, in.party)
+		}
 	}
 	var parties []pointer.Pointer
 	seen := make(map[pointer.Pointer]bool)
@@ -265,11 +309,23 @@ func (e *Exchange) syncChannel(ctx context.Context, key crypto.Signer, party poi
 // syncOpened polls an open channel, and sends what is due on it.
 func (e *Exchange) syncOpened(ctx context.Context, key crypto.Signer, party pointer.Pointer, c *channel, report *Report) error {
 	report.Polled++
-	polled, err := e.poll(ctx, party, c, report)
+	polled, err := e.pollOwn(ctx, party, c, report)
 	if err != nil {
 		return err
 	}
-	if !polled.Written.IsZero() { // a record of the party was received: it has the owner in its book
+	received := !polled.Written.IsZero()
+	others, err := e.channelsToRead(party, c)
+	if err != nil {
+		return err
+	}
+	for _, in := range others {
+		is, err := e.syncIncoming(ctx, key, in, c, report)
+		if err != nil {
+			report.Errs = append(report.Errs, err) // the other channels are read
+		}
+		received = received || is
+	}
+	if received { // a record of the party was received: it has the owner in its book
 		if err := e.endAnsweredRequest(party); err != nil {
 			return err
 		}
@@ -290,15 +346,27 @@ func (e *Exchange) syncOpened(ctx context.Context, key crypto.Signer, party poin
 			return err
 		}
 	}
-	if key != nil && c.Due(e.c.Now()) {
-		if _, err := e.putRecord(ctx, c); err != nil {
-			report.Errs = append(report.Errs, err)
-		}
-	}
+	e.putDue(ctx, key, c, report)
 	if n := c.Waiting(); n > 0 {
 		report.Waiting[party] += n
 	}
 	return nil
+}
+
+// pollOwn polls the channel on which this device sends. That of another device than the first
+// one returns acknowledgements alone: messages there are not received.
+func (e *Exchange) pollOwn(ctx context.Context, party pointer.Pointer, c *channel, report *Report) (polled drop.PollResult, err error) {
+	if c.role.isFirst() {
+		return e.poll(ctx, party, c, report)
+	}
+	if c.Waiting() == 0 {
+		return drop.PollResult{}, nil
+	}
+	if polled, err = c.Poll(ctx, c.store, e.c.Now()); err != nil {
+		report.Errs = append(report.Errs, err)
+	}
+	polled.Messages = nil
+	return polled, nil
 }
 
 // poll receives the messages of a channel.
@@ -307,7 +375,9 @@ func (e *Exchange) poll(ctx context.Context, party pointer.Pointer, c *channel, 
 	if err != nil {
 		report.Errs = append(report.Errs, err) // some messages may be there nevertheless
 	}
-	report.Lost += polled.Lost
+	if len(c.role.own) <= 1 { // else another device may have received them
+		report.Lost += polled.Lost
+	}
 	for _, m := range polled.Messages {
 		stop, err := e.receiveOne(party, c, m, report)
 		report.refuse(party, err)

@@ -44,6 +44,8 @@ const (
 	tableSyncQueue    = "sync queue"    // device ‖ number (8 bytes) → message of the channel
 	tableSyncPeers    = "sync peers"    // device → state of the exchange of entries
 
+	tableIncoming   = "incoming"      // party ‖ tag of its device (8 bytes; zeros: the first one) ‖ pointer of the owner → time until which it is read (8 bytes, ms since 1970; zeros: it is current) ‖ head of the channel's state
+	tableHandled    = "handled"       // id of a relayed message that a session of this device has handled → empty
 	tableRecipients = "recipients"    // pointer of the party, or key of a row of tableOutbox → id of the contact that the messages are for
 	tableLeft       = "left channels" // pointer that a contact has left → head of the channel with it, without messages
 
@@ -101,7 +103,7 @@ func numbered(prefix []byte, n uint64) []byte {
 }
 
 // channelRows are the rows of a channel: one for its head, whose value begins with the prefix,
-// and one for each message.
+// and one for each message. A channel on which this device sends no messages has no queue.
 type channelRows struct {
 	heads, queue string
 	key, prefix  []byte
@@ -116,6 +118,9 @@ func rowsOf(party pointer.Pointer) channelRows {
 func (r channelRows) store(local *ledger.View, parts drop.Parts) error {
 	if err := local.Put(r.heads, r.key, append(bytes.Clone(r.prefix), parts.Head...)); err != nil {
 		return err
+	}
+	if r.queue == "" {
+		return nil
 	}
 	stored := make([]bool, len(parts.Queue))
 	for row, err := range local.Scan(r.queue, r.key) {
@@ -153,6 +158,9 @@ func (r channelRows) load(local *ledger.View) ([]byte, error) {
 		return nil, fmt.Errorf("channel %x: row of %d bytes", r.key, len(row))
 	}
 	parts := drop.Parts{Head: row[len(r.prefix):]}
+	if r.queue == "" {
+		return parts.Join()
+	}
 	for row, err := range local.Scan(r.queue, r.key) {
 		if err != nil {
 			return nil, err

@@ -137,6 +137,22 @@ func (i *Introducer) Handle(now time.Time, from pointer.Pointer, b []byte) ([]Ou
 	return i.abort(Unexpected, fmt.Errorf("message of kind %d, while %s", m.Kind, i.phase))
 }
 
+// Early is [Invitee.Early] for a message of a party.
+func (i *Introducer) Early(from pointer.Pointer, b []byte) bool {
+	m, err := decode(b)
+	side := i.sideOf(from)
+	if err != nil || side == 0 || i.finished() || i.wasHandled(side, m) {
+		return false
+	}
+	switch m.Kind {
+	case KindAuth:
+		return i.phase < Revealed
+	case KindActivate:
+		return i.auths[1] == nil || i.auths[2] == nil
+	}
+	return false
+}
+
 // sideOf returns the side of a party; 0: it has no part in the session.
 func (i *Introducer) sideOf(p pointer.Pointer) uint8 {
 	for side := uint8(1); side <= 2; side++ {

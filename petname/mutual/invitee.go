@@ -217,6 +217,26 @@ func (v *Invitee) Handle(now time.Time, from pointer.Pointer, b []byte) ([]Outgo
 	return v.abort(Unexpected, fmt.Errorf("message of kind %d, while %s", m.Kind, v.phase))
 }
 
+// Early reports whether a message of the session is one that an honest introducer sends after
+// others which Handle has not received yet. Handle would end the session. A caller whose channel
+// does not preserve the order of messages, such as one that several devices read, handles the
+// message later.
+func (v *Invitee) Early(b []byte) bool {
+	m, err := decode(b)
+	if err != nil || v.finished() || v.wasHandled(m) {
+		return false
+	}
+	switch m.Kind {
+	case KindReveal:
+		return v.phase == Invited
+	case KindAuth:
+		return v.phase < Revealed
+	case KindActivate:
+		return v.phase < Authenticated || v.auths[otherSide(v.request.Side)] == nil
+	}
+	return false
+}
+
 // wasHandled reports whether a message equals one that was handled before.
 func (v *Invitee) wasHandled(m message) bool {
 	for _, handled := range [][]byte{v.request.raw, v.reveal.raw, v.auths[otherSide(v.request.Side)]} {
