@@ -29,6 +29,9 @@ const (
 	HeldRemoved  HeldReason = "removed"  // the contact was removed: they are sent when it is added again
 	HeldUnknown  HeldReason = "unknown"  // the book has no such contact, as after an undo: likewise
 	HeldMistaken HeldReason = "mistaken" // they were signed for a key that is none of the contact's
+	// they are in the channel of an earlier key of the owner, in which nothing is put any more: what
+	// the contact has not received from the network before is lost
+	HeldFormer HeldReason = "former"
 )
 
 // heldRow is a message that is not sent.
@@ -197,6 +200,8 @@ func selectHeld(book *petname.Book, rows []heldRow, addressed addressedFunc) (he
 			r.Pointer = id
 		}
 		switch {
+		case r.table == tableFormerQueue:
+			r.Reason = HeldFormer
 		case !c.Name.IsZero() || c.Conflict != nil:
 			if r.table != tableOutbox {
 				continue

@@ -1,9 +1,15 @@
 package exchange
 
 import (
+	"context"
+	"errors"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/pointer"
 )
 
 // The owner removes a contact that has rotated, and adds its new key under another name: the
@@ -59,6 +65,11 @@ func TestADropWaitsForThePutOfItsMessages(t *testing.T) {
 			_, err := alice.DropHeld(pointerOf("bob"))
 			dropped <- err
 		}()
+		select {
+		case err := <-dropped: // without waiting for the put
+			dropped <- err
+		case <-time.After(200 * time.Millisecond):
+		}
 	}}
 	_, _ = alice.Send(t.Context(), alice.key, pointerOf("bob"), alice.introduces(t, carol, bob))
 	require.NotNil(t, dropped)
@@ -67,4 +78,38 @@ func TestADropWaitsForThePutOfItsMessages(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, held)
 	require.Empty(t, Check(alice.book))
+}
+
+// The messages that were under way when the owner's key was rotated are listed, whether their
+// contact has a name or not: no record of the earlier channel is put any more.
+func TestMessagesOfAnEarlierKeyOfTheOwnerAreListed(t *testing.T) {
+	alice, bob, carol := three(t)
+	network := alice.Exchange.c.Store
+	alice.Exchange.c.Store = failing{network}
+	_, err := alice.Send(t.Context(), alice.key, pointerOf("bob"), alice.introduces(t, carol, bob))
+	require.Error(t, err)
+	alice.rotates(t)
+	alice.Exchange.c.Store = network
+	_, _ = alice.Sync(t.Context(), alice.key)
+	want := []Held{{ID: pointerOf("bob"), Pointer: pointerOf("bob"), Messages: 1, Reason: HeldFormer}}
+	for range 2 {
+		held, err := alice.Held()
+		require.NoError(t, err)
+		require.Equal(t, want, held)
+		if c, err := alice.book.Find("bob"); err == nil && !c.Name.IsZero() {
+			_, err = alice.book.Remove(c.ID)
+			require.NoError(t, err)
+		}
+	}
+	n, err := alice.DropHeld(pointerOf("bob"))
+	require.NoError(t, err)
+	require.Equal(t, 1, n)
+	require.Empty(t, Check(alice.book))
+}
+
+// failing is a store that stores nothing.
+type failing struct{ dht.Store }
+
+func (failing) Put(context.Context, pointer.Pointer, []byte) (dht.Receipt, error) {
+	return dht.Receipt{}, errors.New("no network")
 }
