@@ -35,7 +35,7 @@ func (b *Book) Evidence(p pointer.Pointer) ([]Evidence, error) {
 	}
 	var all []Evidence
 	err := b.read(func(v *ledger.View) error {
-		id, err := contactIDOf(v, p)
+		id, err := signerIDOf(v, p)
 		if err != nil {
 			return err
 		}

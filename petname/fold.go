@@ -15,15 +15,17 @@ import (
 
 // The tables of the view.
 const (
-	tableContacts   = "contacts"  // contact id → contactState; contact id ‖ entry → factState, for each fact
-	tableSuccessors = "heirs"     // later pointer ‖ contact id → empty
-	tableNames      = "names"     // comparison key → row of the name index
-	tableRivals     = "rivals"    // comparison key ‖ contact id → flag
-	tableKept       = "kept"      // contact id → empty, for each kept contact
-	tableEdges      = "edges"     // audience ‖ comparison key of the label → edgeState
-	tableUndo       = "undo"      // entry → empty, for each entry that can be undone
-	tableProfile    = "profile"   // "nickname", or what deviceKey returns → profileState
-	tablePublished  = "published" // "own", or a later pointer of the owner → publishedState
+	tableContacts   = "contacts" // contact id → contactState; contact id ‖ entry → factState, for each fact
+	tableSuccessors = "heirs"    // later pointer ‖ contact id → empty
+	tableNames      = "names"    // comparison key → row of the name index
+	tableRivals     = "rivals"   // comparison key ‖ contact id → flag
+	// contact id ‖ comparison key → empty, for each name of a contact that was removed
+	tableFormerNames = "formernames"
+	tableKept        = "kept"      // contact id → empty, for each kept contact
+	tableEdges       = "edges"     // audience ‖ comparison key of the label → edgeState
+	tableUndo        = "undo"      // entry → empty, for each entry that can be undone
+	tableProfile     = "profile"   // "nickname", or what deviceKey returns → profileState
+	tablePublished   = "published" // "own", or a later pointer of the owner → publishedState
 )
 
 const (
@@ -93,6 +95,14 @@ func (f fold) Apply(v *ledger.View, e ledger.Entry, body []byte) error {
 		}
 		return f.setKeep(v, e, a.Contact, a.Keep)
 	case opRemove:
+		for _, w := range a.Previous {
+			if w.Name == "" {
+				continue
+			}
+			if err := v.Put(tableFormerNames, formerNameKey(a.Contact, name.Recorded(w.Name).Key()), []byte{}); err != nil {
+				return err
+			}
+		}
 		// A removal always ends the keeping. Otherwise the keeping would return
 		// with the name.
 		if err := f.setContact(v, e, a, []claim{newClaim(id, "", true, e.Time().UnixMilli())}); err != nil {

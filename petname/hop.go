@@ -38,12 +38,12 @@ func (b *Book) hop(ctx context.Context, records Records, part string, at start, 
 			// successor. A claim needs the signature of the old key, or the
 			// owner's decision: the step is stored, and shown.
 			hop.Unproven = claimed
-			return hop, b.applySuccession(p, chain, channelRecord)
+			return hop, b.applySteps(at, chain)
 		}
 		if chain == nil {
-			return hop, b.finishHop(p, hop.Card)
+			return hop, b.finishHop(at, hop.Card)
 		}
-		if err := b.applySuccession(p, chain, channelRecord); err != nil {
+		if err := b.applySteps(at, chain); err != nil {
 			return hop, err
 		}
 		if hop.Former = append(hop.Former, p); len(hop.Former) > most {
@@ -60,14 +60,25 @@ func (b *Book) hop(ctx context.Context, records Records, part string, at start, 
 	}
 }
 
+// applySteps records steps from the pointer of a start, unless the contact that is there
+// is not what the start is about.
+func (b *Book) applySteps(at start, chain []pointer.Succession) error {
+	if at.apart {
+		return nil
+	}
+	return b.applySuccession(at.pointer, chain, channelRecord)
+}
+
 // compareCard compares the commitment of a card with the pinned one. A card that
 // agrees confirms the pin, and the book records both.
 func (b *Book) compareCard(at *start, card pointer.Card) error {
 	if at.next.IsZero() || card.Next.IsZero() {
 		return nil
 	}
-	if err := b.learnCard(at.pointer, card); err != nil {
-		return err
+	if !at.apart {
+		if err := b.learnCard(at.pointer, card); err != nil {
+			return err
+		}
 	}
 	switch {
 	case at.next == card.Next:
@@ -156,7 +167,11 @@ func stepsFrom(p pointer.Pointer, chain []pointer.Succession) []pointer.Successi
 
 // finishHop records the last card, and advances contacts to p by the card's
 // succession.
-func (b *Book) finishHop(p pointer.Pointer, card pointer.Card) error {
+func (b *Book) finishHop(at start, card pointer.Card) error {
+	if at.apart {
+		return nil
+	}
+	p := at.pointer
 	if n := len(card.Succession); n == 0 {
 		return b.learnCard(p, card)
 	} else if to, err := card.Succession[n-1].Verify(); err != nil || to != p {

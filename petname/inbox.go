@@ -84,7 +84,7 @@ func checkSignerKnown(v *ledger.View, s Suggestion) error {
 	if !s.Kind.isSigned() {
 		return nil
 	}
-	id, err := contactIDOf(v, s.By)
+	id, err := signerIDOf(v, s.By)
 	if err != nil {
 		return err
 	}
@@ -131,7 +131,7 @@ func retracted(v *ledger.View, introduction []byte) (bool, error) {
 		return false, err
 	}
 	i, _ := s.Introduction()
-	introducer, err := contactIDOf(v, i.By)
+	introducer, err := signerIDOf(v, i.By)
 	if err != nil {
 		return false, err
 	}
@@ -143,7 +143,7 @@ func retracted(v *ledger.View, introduction []byte) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		if retractor, err := contactIDOf(v, by); err != nil || retractor == introducer {
+		if retractor, err := signerIDOf(v, by); err != nil || retractor == introducer {
 			return err == nil, err
 		}
 	}

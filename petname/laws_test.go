@@ -264,7 +264,7 @@ func TestLawNamesAreNotDecoded(t *testing.T) {
 			}
 		}
 	}
-	require.Equal(t, []string{"Accept", "Add", "Lookup", "Rename", "SharePublic", "ShareWith", "Unshare", "UnshareWith"}, takers)
+	require.Equal(t, []string{"Accept", "Add", "Choose", "Lookup", "Rename", "SharePublic", "ShareWith", "Unshare", "UnshareWith"}, takers)
 }
 
 // holds reports whether a value of a type can hold one of another.

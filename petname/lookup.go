@@ -9,7 +9,7 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// readByPointer reads the contact that has or had a pointer.
+// readByPointer reads the contact that a pointer means: see contactIDOf.
 func readByPointer(v *ledger.View, p pointer.Pointer) (Contact, error) {
 	id, err := contactIDOf(v, p)
 	if err != nil {
@@ -19,8 +19,8 @@ func readByPointer(v *ledger.View, p pointer.Pointer) (Contact, error) {
 	return c, err
 }
 
-// readNamed reads the contact that has or had a pointer, and has a name or is
-// in conflict over one.
+// readNamed reads the contact that a pointer means, if it has a name or is in conflict
+// over one.
 func readNamed(v *ledger.View, p pointer.Pointer) (Contact, error) {
 	id, err := contactIDOf(v, p)
 	if err != nil {
@@ -113,9 +113,12 @@ func (b *Book) byName(n name.Name) (Contact, error) {
 	return c, err
 }
 
-// ByPointer returns the contact that has or had pointer p, including removed
-// contacts and those in conflict. The error is [ErrNotFound] if the book does
-// not know p.
+// ByPointer returns the contact that pointer p means, including those in conflict: the
+// contact with the id p if it has a name, or else one with a name that came to p by its
+// trail, or else the contact with the id p, which was removed or never had a name. A
+// removed contact is not found by a later pointer, because the key of p may have
+// signed a step of another contact: see [Book.ByID]. The error is [ErrNotFound] if there
+// is none.
 func (b *Book) ByPointer(p pointer.Pointer) (Contact, error) {
 	var c Contact
 	err := b.read(func(v *ledger.View) error {
@@ -152,10 +155,7 @@ func (b *Book) ByID(id pointer.Pointer) (Contact, error) {
 // link. No name reads as a pointer or a link, so a text has one meaning. The commitment
 // of a link is not compared with what the book has: see [Contact.Pinned].
 func (b *Book) Find(text string) (Contact, error) {
-	if p, err := pointer.Parse(text); err == nil {
-		return b.ByPointer(p)
-	}
-	if link, ok := name.LinkIn(text); ok {
+	if link, ok := linkIn(text); ok {
 		return b.ByPointer(link.Pointer)
 	}
 	n, err := name.ParseKnown(name.Unisolated(text))
@@ -163,6 +163,14 @@ func (b *Book) Find(text string) (Contact, error) {
 		return Contact{}, err
 	}
 	return b.byName(n)
+}
+
+// linkIn parses a text that is a pointer, in any of its forms, or a link.
+func linkIn(text string) (pointer.Link, bool) {
+	if p, err := pointer.Parse(text); err == nil {
+		return pointer.Link{Pointer: p}, true
+	}
+	return name.LinkIn(text)
 }
 
 // readContact reads a contact by its id; false if the book has no information

@@ -115,12 +115,20 @@ func (b *Book) accept(tx *ledger.Tx, n name.Name, l pointer.Link, s Source, item
 	}
 	v := tx.View()
 	id, err := contactIDOf(v, l.Pointer)
+	if err == nil && id == l.Pointer {
+		id, err = removedContactAt(v, n, l)
+	}
 	if err != nil {
 		return err
 	}
 	c, found, err := readContact(v, id)
 	if err != nil {
 		return err
+	}
+	if !c.Name.IsZero() && c.Name.Key() != n.Key() {
+		if err := checkSameParty(v, c, l); err != nil {
+			return err
+		}
 	}
 	pl, unsigned, err := placeIn(v, c, l.Pointer)
 	if err != nil {
@@ -190,6 +198,17 @@ func (b *Book) accept(tx *ledger.Tx, n name.Name, l pointer.Link, s Source, item
 		return err
 	}
 	return b.replacePin(tx, c, l, fact, true)
+}
+
+// checkSameParty returns an error for a link that names another party than the contact
+// that came to its pointer: to rename that contact would be wrong.
+func checkSameParty(v *ledger.View, c Contact, l pointer.Link) error {
+	_, apart, err := contactOfLink(v, l)
+	if err != nil || !apart {
+		return err
+	}
+	return fmt.Errorf("your contact %q moved to %s, and the link has another next key for it; if the link is of another party, remove %q: %w",
+		c.Name, l.Pointer, c.Name, &ConflictError{Contacts: []Contact{c}, Pointer: l.Pointer})
 }
 
 // replacePin records that the owner decided for the commitment of a link,

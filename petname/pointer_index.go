@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -66,18 +67,132 @@ func namedContactsByPointer(v *ledger.View, p pointer.Pointer) iter.Seq2[pointer
 	}
 }
 
-// contactIDOf returns the id of the contact that has or had a pointer: a named
-// contact before others, and the one with that id before others. It returns p
-// if there is none.
+// contactIDOf returns the id of the contact that a pointer means.
+//
+// Several trails can pass through one pointer: the holder of any key can commit to a
+// key of another party, whose public half is known, and with that key, stolen perhaps
+// after its retirement, sign a step to it and a step from it. So a trail that reaches
+// a pointer proves that the key of that pointer agreed once, and not that the contact
+// is the one that another source means by the pointer. A pointer means, in this order:
+//
+//   - the named contact with that id, which is its first pointer;
+//   - the named contact that is at the pointer by its trail, or else one that was:
+//     the owner believes the trail of a contact with a name;
+//   - the pointer itself, which is the id of a contact without a name, or of none.
+//
+// A contact without a name is therefore found by its id alone. Three uses differ:
+//
+//   - a link or an edge with a commitment can contradict the trail: [contactOfLink];
+//   - an addition under the name that a removed contact had continues that contact:
+//     [removedContactAt];
+//   - a statement that was received of a contact stays its own after the removal:
+//     [signerIDOf].
 func contactIDOf(v *ledger.View, p pointer.Pointer) (pointer.Pointer, error) {
+	var left pointer.Pointer
 	for id, err := range namedContactsByPointer(v, p) {
+		if err != nil || id == p {
+			return id, err
+		}
+		state, err := getState[contactState](v, tableContacts, id.Bytes())
+		if err != nil || bytes.Equal(state.current(id.Bytes()), p.Bytes()) {
+			return id, err
+		}
+		if left.IsZero() {
+			left = id
+		}
+	}
+	if !left.IsZero() {
+		return left, nil
+	}
+	return p, nil
+}
+
+// contactOfLink returns the id of the contact that a link or an edge means. A named
+// contact that came to the pointer later is meant only if the commitment of the link, if
+// it has one, agrees with the contact's pin there, and if no other named contact has left
+// the pointer, too; otherwise the id is the pointer, and apart is set: what is received of
+// the pointer is not about that contact.
+func contactOfLink(v *ledger.View, l pointer.Link) (id pointer.Pointer, apart bool, err error) {
+	if id, err = contactIDOf(v, l.Pointer); err != nil || id == l.Pointer {
+		return id, false, err
+	}
+	c, _, err := readContact(v, id)
+	if err != nil {
+		return id, false, err
+	}
+	if have := c.step(l.Pointer).Next; !l.Next.IsZero() && !have.IsZero() && have != l.Next {
+		return l.Pointer, true, nil
+	}
+	if c.Pointer != l.Pointer {
+		for other, err := range namedContactsByPointer(v, l.Pointer) {
+			if err != nil {
+				return id, false, err
+			}
+			if other != id {
+				return l.Pointer, true, nil
+			}
+		}
+	}
+	return id, false, nil
+}
+
+// removedContactAt returns the id of the removed contact that an addition continues, with
+// its pins: the only one without a name that is at the pointer by its trail, and that had
+// the name when the owner removed it. The commitment of the link, if it has one, agrees
+// with the contact's. It returns the pointer if there is none, or if the book has a
+// contact with that id.
+func removedContactAt(v *ledger.View, n name.Name, l pointer.Link) (pointer.Pointer, error) {
+	p := l.Pointer
+	if _, found, err := readContact(v, p); err != nil || found {
+		return p, err
+	}
+	removed := p
+	for id, err := range contactsByLaterPointer(v, p) {
+		if err != nil {
+			return p, err
+		}
+		had, err := v.Get(tableFormerNames, formerNameKey(id.Bytes(), n.Key()))
+		if err != nil {
+			return p, err
+		}
+		if had == nil {
+			continue
+		}
+		c, _, err := readContact(v, id)
+		if err != nil {
+			return p, err
+		}
+		if c.Pointer != p || c.Removed.IsZero() || !l.Next.IsZero() && !c.Next.IsZero() && c.Next != l.Next {
+			continue
+		}
+		if removed != p {
+			return p, nil // two of them
+		}
+		removed = id
+	}
+	return removed, nil
+}
+
+// signerIDOf returns the id of the contact whose statements a pointer signed: that of
+// contactIDOf or, if the book has no such contact, the first without a name whose trail
+// has the pointer.
+func signerIDOf(v *ledger.View, p pointer.Pointer) (pointer.Pointer, error) {
+	id, err := contactIDOf(v, p)
+	if err != nil || id != p {
 		return id, err
+	}
+	if _, found, err := readContact(v, p); err != nil || found {
+		return p, err
 	}
 	for id, err := range contactsByLaterPointer(v, p) {
 		return id, err
 	}
 	return p, nil
 }
+
+// formerNameKey returns the key of a row of the names that contacts had when they were
+// removed.
+func formerNameKey(contact []byte, key string) []byte { return append(slices.Clone(contact), key...) }
 
 // namedContactsAt returns the named contacts with a current pointer, up to
 // limit. Several are in conflict.

@@ -139,7 +139,7 @@ func (b *Book) receiveRetraction(s introduce.Statement, r introduce.Retraction, 
 			}
 			i, _ := stored.Introduction()
 			// The introducer's key may have been rotated since.
-			if introducer, err := contactIDOf(v, i.By); err != nil || introducer != by.ID || i.ID != r.ID {
+			if introducer, err := signerIDOf(v, i.By); err != nil || introducer != by.ID || i.ID != r.ID {
 				if err != nil {
 					return err
 				}

@@ -124,7 +124,7 @@ func lazily(expression string) func() *regexp.Regexp {
 // mention returns the mention of a pointer, and reports whether it is by a
 // petname.
 func (b *Book) mention(l pointer.Link, rest string) (string, bool, error) {
-	c, err := b.ByPointer(l.Pointer)
+	c, _, err := b.byLink(l)
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return "", false, err
 	}

@@ -89,7 +89,7 @@ func (b *Book) Resolve(ctx context.Context, records Records, path string, level 
 		}
 		seen[at.pointer] = true
 		hop, err := b.hop(ctx, records, part, at, level)
-		if err == nil && hop.Unproven.IsZero() {
+		if err == nil && hop.Unproven.IsZero() && !at.apart {
 			hop.Unproven = b.unprovenSuccessor(hop.Pointer)
 		}
 		if hop.Result.Record.Pointer() == hop.Pointer {
@@ -97,7 +97,7 @@ func (b *Book) Resolve(ctx context.Context, records Records, path string, level 
 		}
 		if errors.Is(err, dht.ErrNotFound) && i < len(parts)-1 {
 			// Private edges do not need a published record.
-			if _, private, perr := b.privateEdge(hop.Pointer, parts[i+1]); perr == nil && private {
+			if _, private, perr := b.privateEdge(at, hop.Pointer, parts[i+1]); perr == nil && private {
 				res.Hops, err = append(res.Hops, hop), nil
 			}
 		}
@@ -107,7 +107,7 @@ func (b *Book) Resolve(ctx context.Context, records Records, path string, level 
 		if i == len(parts)-1 {
 			break
 		}
-		edge, private, err := b.privateEdge(hop.Pointer, parts[i+1])
+		edge, private, err := b.privateEdge(at, hop.Pointer, parts[i+1])
 		if err != nil {
 			return res, &PathError{path, parts[i+1], err}
 		}
@@ -192,6 +192,7 @@ type start struct {
 	rank     rank               // of next
 	unsigned bool               // cards pin nothing there
 	known    bool               // a contact is there
+	apart    bool               // a contact is there, and the start is not about it: see contactOfLink
 }
 
 // startAt returns the start at the current pointer of a contact.
@@ -213,37 +214,61 @@ const ownName = "me"
 
 // startOfPath returns the start of a path with a first part.
 func (b *Book) startOfPath(part string) (start, error) {
-	c, err := b.Find(part)
-	if errors.Is(err, ErrNotFound) {
-		if part == ownName {
-			return start{pointer: b.Identity()}, nil
+	link, isLink := linkIn(part)
+	var c Contact
+	var apart bool
+	var err error
+	if isLink {
+		if c, apart, err = b.byLink(link); errors.Is(err, ErrNotFound) { // it needs no petname
+			return start{pointer: link.Pointer, next: link.Next, rank: reported, apart: apart}, nil
 		}
-		if link, perr := pointer.ParseLink(part); perr == nil { // it needs no petname
-			return start{pointer: link.Pointer, next: link.Next, rank: reported}, nil
-		}
+	} else if c, err = b.Find(part); errors.Is(err, ErrNotFound) && part == ownName {
+		return start{pointer: b.Identity()}, nil
 	}
 	if err == nil {
 		err = c.Pinned(c.Pointer, pointer.Commitment{})
 	}
-	if link, ok := name.LinkIn(part); ok && err == nil {
+	if err == nil && isLink {
 		err = c.Pinned(link.Pointer, link.Next)
 	}
 	if err != nil {
 		return start{}, err
 	}
-	return b.startAt(c)
+	at, err := b.startAt(c)
+	at.apart = apart
+	return at, err
+}
+
+// byLink returns the contact that a link or an edge means, including removed contacts.
+// The error is [ErrNotFound] if there is none. apart is that of contactOfLink.
+func (b *Book) byLink(l pointer.Link) (c Contact, apart bool, err error) {
+	err = b.read(func(v *ledger.View) error {
+		id, passed, err := contactOfLink(v, l)
+		if err != nil {
+			return err
+		}
+		apart = passed
+		var found bool
+		if c, found, err = readContact(v, id); err == nil && !found {
+			return fmt.Errorf("%s: %w", l.Pointer, ErrNotFound)
+		}
+		return err
+	})
+	return c, apart, err
 }
 
 // pinnedEdge returns the target of an edge, and the commitment pinned there. If
 // the target is a contact, the contact's current pointer and its commitment are
-// used: the record of the old key may have expired, or be a thief's. A
+// used: the record of the old key may have expired, or be a thief's. A contact that
+// came to the target later is the target only if the commitments agree: see
+// contactOfLink. A
 // commitment of the edge is a claim of a third party: it is compared with
 // another claim, and not with a confirmed commitment. An error of the book is
 // returned, because the target would be uncertain.
 func (b *Book) pinnedEdge(e pointer.Edge) (start, error) {
-	c, err := b.ByPointer(e.Pointer)
+	c, apart, err := b.byLink(pointer.Link{Pointer: e.Pointer, Next: e.Next})
 	if errors.Is(err, ErrNotFound) {
-		return start{pointer: e.Pointer, next: e.Next, rank: reported}, nil
+		return start{pointer: e.Pointer, next: e.Next, rank: reported, apart: apart}, nil
 	}
 	if err != nil {
 		return start{}, err
@@ -256,6 +281,7 @@ func (b *Book) pinnedEdge(e pointer.Edge) (start, error) {
 		return start{}, err
 	}
 	at, err := b.startAt(c)
+	at.apart = apart
 	if at.pointer == e.Pointer && at.next.IsZero() {
 		at.next, at.rank = e.Next, reported
 	}
@@ -263,9 +289,12 @@ func (b *Book) pinnedEdge(e pointer.Edge) (start, error) {
 }
 
 // privateEdge returns the private edge with a label from the contact with
-// pointer p. It reports false if there is none or several, so that the card is
+// pointer p, to which a start led. It reports false if there is none or several, so that the card is
 // used.
-func (b *Book) privateEdge(p pointer.Pointer, label string) (pointer.Edge, bool, error) {
+func (b *Book) privateEdge(at start, p pointer.Pointer, label string) (pointer.Edge, bool, error) {
+	if at.apart {
+		return pointer.Edge{}, false, nil
+	}
 	shared, err := b.EdgesFrom(p)
 	if err != nil || len(shared.Edges) == 0 {
 		return pointer.Edge{}, false, err

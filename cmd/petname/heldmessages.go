@@ -16,7 +16,7 @@ type heldMessages struct {
 	Name     string `json:"name"`    // its petname; empty: it has none
 	Nickname string `json:"nickname"`
 	Messages int    `json:"messages"`
-	Reason   string `json:"reason"` // "removed", "unknown" or "mistaken"
+	Reason   string `json:"reason"` // "removed", "unknown", "mistaken" or "former"
 }
 
 // heldMessages returns the messages of this home that are not sent.
@@ -65,6 +65,8 @@ func (a *app) warnHeld(all []heldMessages) {
 			reason = "you removed it; they are sent when you add the same key again"
 		case string(agent.HeldMistaken):
 			reason = "they were made for a key that is not this contact's, and can't be sent; make them again"
+		case string(agent.HeldFormer):
+			reason = "they were made before you rotated your key, and are put no more; make again what was not received"
 		}
 		a.warn("messages of yours that are NOT SENT: %d, to\n  %s\n%s. To drop them:\n  %s", h.Messages, contact, reason, "petname inbox --drop "+h.Pointer)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -85,6 +86,16 @@ type recovered struct {
 	Missing    []string   `json:"missing"`               // what the recovery file does not have: "last_record", "old_signature"
 }
 
+// besideFile reports whether an error is about a file in the folder of another file.
+func besideFile(err *fs.PathError, file string) bool {
+	if err == nil {
+		return false
+	}
+	at, aerr := filepath.Abs(err.Path)
+	of, oerr := filepath.Abs(file)
+	return aerr == nil && oerr == nil && filepath.Dir(at) == filepath.Dir(of)
+}
+
 func (a *app) recover(dir string, r home.RecoverOptions, networks []string) (out recovered, err error) {
 	o := agent.Options{Transport: libp2p.New(libp2p.Options{Timeout: a.timeout}), Now: a.now}
 	ag, result, err := agent.Recover(a.ctx, dir, r, o, networks...)
@@ -103,7 +114,11 @@ func (a *app) recover(dir string, r home.RecoverOptions, networks []string) (out
 		if kind := (*durable.KindError)(nil); errors.As(err, &kind) && kind.Path == r.File {
 			return out, usage("recovery file: %v", kind)
 		}
-		return out, classify(err)
+		f := classify(err)
+		if besideFile(path, r.File) && r.Recovery == "" && durable.ReadOnly(err) {
+			f = f.With("write the new recovery file elsewhere:\npetname recover " + shellPath(r.File) + " --recovery NEWFILE")
+		}
+		return out, f
 	}
 	out = recovered{Pointer: result.New.String(), Old: result.Old.String(), Nickname: result.Nickname, RecoveryFile: result.RecoveryFile,
 		Until: timeOrNull(result.Until), Sequence: result.Sequence, Lost: []string{"book", "value", "device_key", "sealing_keys"}, Missing: []string{}}

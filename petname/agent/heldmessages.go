@@ -14,11 +14,12 @@ const (
 	HeldRemoved  = exchange.HeldRemoved
 	HeldUnknown  = exchange.HeldUnknown
 	HeldMistaken = exchange.HeldMistaken
+	HeldFormer   = exchange.HeldFormer
 )
 
 // HeldMessages returns the messages of this home that are not sent: those to contacts that were removed,
-// or that an undo took out of the book, and those that were signed for a key which is none of the
-// contact's. They are stored until the contact is added again, or until [Agent.DropHeldMessages].
+// or that an undo took out of the book, those that were signed for a key which is none of the
+// contact's, and those that were under way when the owner's key was rotated. They are stored until the contact is added again, or until [Agent.DropHeldMessages].
 func (a *Agent) HeldMessages() ([]HeldMessages, error) {
 	ex, err := a.exchange()
 	if err != nil {

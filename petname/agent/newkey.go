@@ -9,7 +9,11 @@ import "github.com/petnames-go/petnames/petname/home"
 func (a *Agent) NewKey(file string) (aside string, err error) {
 	a.publishing.Lock()
 	defer a.publishing.Unlock()
-	aside, err = a.home.NewKey(file, a.now())
+	now := a.now()
+	if newest := a.newestEntry(); newest.After(now) {
+		now = newest // this clock is behind, and the file that is set aside would be erased too early
+	}
+	aside, err = a.home.NewKey(file, now)
 	a.notices.Lock()
 	defer a.notices.Unlock()
 	if err == nil && home.LostKey(a.missing) == file {

@@ -128,7 +128,9 @@ func (s *state) learnRecords() error {
 		if err != nil || expired {
 			continue // a record that cannot be read confirms nothing
 		}
-		if err := s.book.LearnCard(r); err != nil && !isContradiction(err) {
+		// What one record contradicts or proves about another contact is shown when that is
+		// resolved; the others confirm theirs.
+		if err := s.book.LearnCard(r); err != nil && !isContradiction(err) && !errors.As(err, new(*petname.ConflictError)) {
 			return err
 		}
 	}

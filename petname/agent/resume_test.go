@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -121,4 +122,25 @@ func TestANewKeyEndsTheNoticeOfAMissingOne(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, b.Notice())
 	require.NoError(t, b.Start(t.Context()))
+}
+
+// A clock that is behind the book dates the new keys by the book: what was set aside is not
+// erased when the clock is right again.
+func TestNewSealingKeysUnderAClockThatIsBehindAreDatedByTheBook(t *testing.T) {
+	a := opened(t)
+	add(t, a, "bob", newKey(t).Pointer())
+	dir := filepath.Join(t.TempDir(), "b")
+	require.NoError(t, os.WriteFile(filepath.Join(a.Dir(), "sealing.key"), []byte("garbage"), 0o600))
+	behind := func() time.Time { return time.Now().AddDate(0, 0, -40) }
+	b, err := copied(a, dir, agent.Options{Now: behind})
+	require.NoError(t, err)
+	aside, err := b.NewKey("sealing.key")
+	require.NoError(t, err)
+	require.NoError(t, b.Close())
+	b, err = agent.Open(t.Context(), dir, agent.Options{})
+	require.NoError(t, err)
+	defer b.Close()
+	_, err = b.Publish(t.Context(), draft(agent.WaitNone))
+	require.NoError(t, err)
+	require.FileExists(t, aside)
 }

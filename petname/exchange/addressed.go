@@ -43,6 +43,18 @@ func isFor(local *ledger.View, contact pointer.Pointer, trail []pointer.Pointer,
 	return isAddressed(local, trail, row.Value)
 }
 
+func (e *Exchange) isAddressed(trail []pointer.Pointer, encoded []byte) (is bool, err error) {
+	err = e.view(func(local *ledger.View) error {
+		is, err = isAddressed(local, trail, encoded)
+		return err
+	})
+	return is, err
+}
+
+func (tx tx) isAddressed(trail []pointer.Pointer, encoded []byte) (bool, error) {
+	return isAddressed(tx.local, trail, encoded)
+}
+
 // isAddressed reports whether a message is for one of the pointers of a contact, or names none.
 func isAddressed(local *ledger.View, trail []pointer.Pointer, encoded []byte) (bool, error) {
 	to := statementTo(encoded)

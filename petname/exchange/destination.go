@@ -15,7 +15,9 @@ import (
 // another device. The rows of a message have the pointer that was current when they were
 // written, and tableRecipients has the id of the contact. Before a channel is used, and at each
 // Sync, followSuccession moves the messages under a pointer to the current pointers of their
-// contacts. Rows of an older version have no id: see queued.contact.
+// contacts. Rows of an older version have no id: see queued.contact. The messages of a contact
+// that has no name any more are for the named contact whose first pointer is theirs, as far as they
+// were made for that pointer: the owner can add the same key again as another contact.
 
 // queued is a message under a pointer, in its channel or in the outbox.
 type queued struct {
@@ -60,10 +62,12 @@ func recipient(local *ledger.View, key []byte) (pointer.Pointer, error) {
 // contact returns the id of the contact that a message under a pointer is for. Of a row of an
 // older version that is the contact with the pointer or, if an undo took it from its contact,
 // the one that the message itself names. known is false if there is none of these: then the id
-// is the pointer.
-func (q queued) contact(book *petname.Book, under pointer.Pointer) (id pointer.Pointer, known bool, err error) {
+// is the pointer. If that contact has no name, it is the named contact at the pointer, for which
+// the message is made.
+func (q queued) contact(book *petname.Book, under pointer.Pointer, addressed addressedFunc) (id pointer.Pointer, known bool, err error) {
 	if !q.id.IsZero() {
-		return q.id, true, nil
+		id, err := q.successor(book, under, addressed)
+		return id, true, err
 	}
 	for _, p := range []pointer.Pointer{under, statementTo(q.value)} {
 		if p.IsZero() {
@@ -75,6 +79,31 @@ func (q queued) contact(book *petname.Book, under pointer.Pointer) (id pointer.P
 		}
 	}
 	return under, false, nil
+}
+
+// addressedFunc is isAddressed within a transaction.
+type addressedFunc func(trail []pointer.Pointer, encoded []byte) (bool, error)
+
+// successor returns the id of the named contact which the owner added by the pointer of a message
+// whose own contact has no name, if the message is addressed to that pointer; else the id of its
+// own. A contact that came to the pointer by a succession is not meant: its trail may pass through
+// the key of another party.
+func (q queued) successor(book *petname.Book, under pointer.Pointer, addressed addressedFunc) (pointer.Pointer, error) {
+	own, err := book.ByID(q.id)
+	if err != nil && !errors.Is(err, petname.ErrNotFound) || !own.Name.IsZero() || own.Conflict != nil {
+		return q.id, err
+	}
+	now, err := book.ByID(under)
+	switch {
+	case errors.Is(err, petname.ErrNotFound):
+		return q.id, nil
+	case err != nil || now.Name.IsZero() || now.Pointer != under:
+		return q.id, err
+	}
+	if is, err := addressed([]pointer.Pointer{under}, q.value); err != nil || !is {
+		return q.id, err
+	}
+	return now.ID, nil
 }
 
 // contactID returns the id of the contact with a pointer, or the pointer if there is none.
@@ -133,7 +162,7 @@ func (e *Exchange) moveQueued(from pointer.Pointer) (to pointer.Pointer, err err
 	if err != nil || !c.exists && len(c.messages) == 0 {
 		return pointer.Pointer{}, err
 	}
-	if plan, err := c.plan(e.c.Book, from); err != nil || !plan.changes() { // usually there is nothing to write
+	if plan, err := c.plan(e.c.Book, from, e.isAddressed); err != nil || !plan.changes() { // usually there is nothing to write
 		return pointer.Pointer{}, err
 	}
 	defer e.lockChannel(from)()
@@ -142,7 +171,7 @@ func (e *Exchange) moveQueued(from pointer.Pointer) (to pointer.Pointer, err err
 		if err != nil {
 			return err
 		}
-		plan, err := c.plan(tx.book, from)
+		plan, err := c.plan(tx.book, from, tx.isAddressed)
 		if err != nil {
 			return err
 		}
@@ -174,7 +203,7 @@ func contentsOf(local *ledger.View, p pointer.Pointer) (c channelContents, err e
 // movePlan is what moveQueued does with the messages under a pointer.
 type movePlan struct {
 	from     pointer.Pointer
-	leaves   bool            // the channel is left, with all messages: their numbers have no gaps
+	leaves   bool            // the channel is left, with all messages: their numbers have no gaps; that of another contact at the pointer continues it
 	contact  petname.Contact // of the channel, if it is left because the contact has left the pointer
 	stamp    pointer.Pointer // the id to store for the channel; zero: it is stored, or unknown
 	messages []plannedMove
@@ -185,7 +214,7 @@ type plannedMove struct {
 	queued  // with the id of the contact, unless it is unknown
 	contact petname.Contact
 	at      pointer.Pointer // where it belongs
-	stamps  bool            // the id is not stored yet
+	stamps  bool            // the id is not stored yet, or it is another one
 }
 
 // changes reports whether there is anything to write.
@@ -194,7 +223,7 @@ func (p movePlan) changes() bool {
 }
 
 // plan returns what to do with the messages under a pointer.
-func (c channelContents) plan(book *petname.Book, from pointer.Pointer) (plan movePlan, err error) {
+func (c channelContents) plan(book *petname.Book, from pointer.Pointer, addressed addressedFunc) (plan movePlan, err error) {
 	plan.from = from
 	type place struct {
 		contact petname.Contact
@@ -210,7 +239,7 @@ func (c channelContents) plan(book *petname.Book, from pointer.Pointer) (plan mo
 		return p, err
 	}
 	if c.exists {
-		id, known, err := queued{id: c.contact}.contact(book, from)
+		id, known, err := queued{id: c.contact}.contact(book, from, addressed)
 		if err != nil {
 			return plan, err
 		}
@@ -221,12 +250,13 @@ func (c channelContents) plan(book *petname.Book, from pointer.Pointer) (plan mo
 		if plan.leaves = p.at != from; plan.leaves {
 			plan.contact = p.contact
 		}
+		plan.leaves = plan.leaves || !c.contact.IsZero() && id != c.contact
 		if known && c.contact.IsZero() {
 			plan.stamp = id
 		}
 	}
 	for _, q := range c.messages {
-		id, known, err := q.contact(book, from)
+		id, known, err := q.contact(book, from, addressed)
 		if err != nil {
 			return plan, err
 		}
@@ -234,7 +264,7 @@ func (c channelContents) plan(book *petname.Book, from pointer.Pointer) (plan mo
 		if err != nil {
 			return plan, err
 		}
-		m := plannedMove{queued: q, contact: p.contact, at: p.at, stamps: known && q.id.IsZero() && q.table == tableOutbox}
+		m := plannedMove{queued: q, contact: p.contact, at: p.at, stamps: known && q.id != id && q.table == tableOutbox}
 		m.id = id
 		plan.leaves = plan.leaves || q.table == tableQueue && p.at != from
 		plan.messages = append(plan.messages, m)

@@ -29,6 +29,9 @@ const (
 	HeldRemoved  HeldReason = "removed"  // the contact was removed: they are sent when it is added again
 	HeldUnknown  HeldReason = "unknown"  // the book has no such contact, as after an undo: likewise
 	HeldMistaken HeldReason = "mistaken" // they were signed for a key that is none of the contact's
+	// they are in the channel of an earlier key of the owner, in which nothing is put any more: what
+	// the contact has not received from the network before is lost
+	HeldFormer HeldReason = "former"
 )
 
 // heldRow is a message that is not sent.
@@ -46,13 +49,7 @@ func (e *Exchange) Held() ([]Held, error) {
 		return err
 	})
 	if err == nil {
-		rows, err = selectHeld(e.c.Book, rows, func(trail []pointer.Pointer, encoded []byte) (is bool, err error) {
-			err = e.view(func(local *ledger.View) error {
-				is, err = isAddressed(local, trail, encoded)
-				return err
-			})
-			return is, err
-		})
+		rows, err = selectHeld(e.c.Book, rows, e.isAddressed)
 	}
 	if err != nil {
 		return nil, err
@@ -74,19 +71,22 @@ func (e *Exchange) Held() ([]Held, error) {
 // DropHeld deletes the messages that are not sent to the contact with a pointer, and returns
 // their number. It returns [petname.ErrNotFound] if there are none.
 func (e *Exchange) DropHeld(p pointer.Pointer) (n int, err error) {
+	unlock, err := e.lockHeld(p)
+	if err != nil {
+		return 0, err
+	}
+	defer unlock()
 	err = e.update(func(tx tx) error {
 		n = 0
 		rows, err := allQueued(tx.local, tx.book.Identity())
 		if err == nil {
-			rows, err = selectHeld(tx.book, rows, func(trail []pointer.Pointer, encoded []byte) (bool, error) {
-				return isAddressed(tx.local, trail, encoded)
-			})
+			rows, err = selectHeld(tx.book, rows, tx.isAddressed)
 		}
 		if err != nil {
 			return err
 		}
 		for _, r := range rows {
-			if r.ID != p && r.Pointer != p && r.under != p {
+			if !r.isOf(p) {
 				continue
 			}
 			n++
@@ -110,6 +110,41 @@ func (e *Exchange) DropHeld(p pointer.Pointer) (n int, err error) {
 	return n, err
 }
 
+// isOf reports whether a drop of the messages to p deletes this one.
+func (r heldRow) isOf(p pointer.Pointer) bool { return r.ID == p || r.Pointer == p || r.under == p }
+
+// lockHeld waits for exclusive use of the channels with the messages that a drop deletes: a put
+// in them would store its messages again. The order of the locks is that of the pointers.
+func (e *Exchange) lockHeld(p pointer.Pointer) (unlock func(), err error) {
+	var rows []heldRow
+	err = e.view(func(local *ledger.View) (err error) {
+		rows, err = allQueued(local, e.c.Book.Identity())
+		return err
+	})
+	if err == nil {
+		rows, err = selectHeld(e.c.Book, rows, e.isAddressed)
+	}
+	if err != nil {
+		return nil, err
+	}
+	under := []pointer.Pointer{p}
+	for _, r := range rows {
+		if r.isOf(p) {
+			under = append(under, r.under)
+		}
+	}
+	slices.SortFunc(under, func(a, b pointer.Pointer) int { return bytes.Compare(a.Bytes(), b.Bytes()) })
+	var unlocks []func()
+	for _, at := range slices.Compact(under) {
+		unlocks = append(unlocks, e.lockChannel(at))
+	}
+	return func() {
+		for _, u := range unlocks {
+			u()
+		}
+	}, nil
+}
+
 // allQueued returns all unacknowledged messages. self is the pointer of the owner.
 func allQueued(local *ledger.View, self pointer.Pointer) (all []heldRow, err error) {
 	for _, table := range []string{tableQueue, tableOutbox, tableFormerQueue} {
@@ -130,7 +165,6 @@ func allQueued(local *ledger.View, self pointer.Pointer) (all []heldRow, err err
 			}
 			switch table {
 			case tableQueue: // of one contact
-				r.value = nil
 				r.id, err = recipient(local, r.under.Bytes())
 			case tableFormerQueue:
 				r.value = nil
@@ -146,11 +180,11 @@ func allQueued(local *ledger.View, self pointer.Pointer) (all []heldRow, err err
 	return all, nil
 }
 
-// selectHeld returns the messages that are not sent. isAddressed is the function of that name.
-func selectHeld(book *petname.Book, rows []heldRow, isAddressed func(trail []pointer.Pointer, encoded []byte) (bool, error)) (held []heldRow, err error) {
+// selectHeld returns the messages that are not sent.
+func selectHeld(book *petname.Book, rows []heldRow, addressed addressedFunc) (held []heldRow, err error) {
 	contacts := make(map[pointer.Pointer]petname.Contact)
 	for _, r := range rows {
-		id, _, err := r.contact(book, r.under)
+		id, _, err := r.contact(book, r.under, addressed)
 		if err != nil {
 			return nil, err
 		}
@@ -166,11 +200,13 @@ func selectHeld(book *petname.Book, rows []heldRow, isAddressed func(trail []poi
 			r.Pointer = id
 		}
 		switch {
+		case r.table == tableFormerQueue:
+			r.Reason = HeldFormer
 		case !c.Name.IsZero() || c.Conflict != nil:
 			if r.table != tableOutbox {
 				continue
 			}
-			if is, err := isAddressed(trailOf(c), r.value); err != nil || is {
+			if is, err := addressed(trailOf(c), r.value); err != nil || is {
 				if err != nil {
 					return nil, err
 				}
