@@ -25,8 +25,8 @@ func (a *app) acceptVerb() *cobra.Command {
 		Short: "Accept a suggestion, under a name that you choose",
 		Long: `Add the pointer of a suggestion to your book. N is the number that the inbox
 shows, or its first six digits or more. An introduction in a file is read from
-FILE, or with - from standard input. You choose the name; the suggested one is not
-binding.
+FILE, or with - from standard input. You choose the name; the suggested one is
+not binding.
 
 An offer of a mutual introduction is accepted without --as: the other contact is
 in your inbox when both of you have agreed.
