@@ -66,6 +66,7 @@ func TestCodeWithinATextIsParsed(t *testing.T) {
 		"742-tunnel-orbit-candy\n-- \nAna", "742 tunnel orbit candy\n--\nAna, room 12",
 		"742-tunnel-orbit-candy 742-TUNN-orbit-candy",
 		"`742-tunnel-orbit-candy` (ten minutes)",
+		"742\u2212tunnel\u2212orbit\u2212candy",
 		"742-tunnel-orbit-candy, that is: 742 tunnel orbit candy", "my 742-tunnel-orbit-candy (by 12 today)", "my device: 742-tunnel-orbit-candy", "742-tunnel-orbit-candy from 9 to 10 minutes",
 		"٧٤٢ tunnel orbit candy", "７４２-tunnel-orbit-candy", "७४२ tunnel orbit candy", "𝟳𝟰𝟮-tunnel-orbit-candy",
 	} {

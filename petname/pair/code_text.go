@@ -122,7 +122,7 @@ var listNumber = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompil
 // case, the first without a number sign.
 func codeParts(text string) []string {
 	parts := strings.FieldsFunc(strings.ToLower(text), func(r rune) bool {
-		return unicode.IsSpace(r) || unicode.Is(unicode.Pd, r) || r == '_'
+		return unicode.IsSpace(r) || unicode.Is(unicode.Pd, r) || r == '_' || r == '\u2212' // minus
 	})
 	for i := range min(1, len(parts)) {
 		parts[i] = numberSign().ReplaceAllString(parts[i], "$1")

@@ -205,6 +205,9 @@ func unquote(line string) string {
 	for {
 		rest, found := strings.CutPrefix(strings.TrimLeft(line, " "), ">")
 		if !found {
+			rest, found = strings.CutPrefix(strings.TrimLeft(line, " "), "| ")
+		}
+		if !found {
 			return line
 		}
 		line = strings.TrimPrefix(rest, " ")
@@ -245,13 +248,20 @@ func isQuotedPrintable(s string) bool {
 func isHex(c byte) bool { return c >= '0' && c <= '9' || c >= 'A' && c <= 'F' }
 
 // around are the quotation marks, brackets and other marks that are written around a
-// text, and after are those that end a sentence.
+// text, after are those that end a sentence, and beside are those at which no text is cut.
 const (
 	around = "\"'`´\u201c\u201d\u201e\u201f\u2018\u2019\u201a\u201b«»‹›「」『』()[]{}<>*|"
 	after  = ".,;:!?…。、"
+	beside = "•‣◦▪●·→⇒➜►" // of lists; they can be within a name or a path
 )
 
-// trim removes marks around a text.
+// trim removes marks around a text. Those of emphasis are in pairs.
 func trim(s string) string {
-	return strings.TrimRight(strings.Trim(s, around), around+after)
+	for {
+		s = strings.TrimRight(strings.Trim(s, around), around+after)
+		if len(s) < 3 || s[0] != s[len(s)-1] || s[0] != '_' && s[0] != '~' {
+			return s
+		}
+		s = s[1 : len(s)-1]
+	}
 }
