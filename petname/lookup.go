@@ -1,6 +1,7 @@
 package petname
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/petnames-go/petnames/petname/name"
@@ -152,17 +153,24 @@ func (b *Book) ByID(id pointer.Pointer) (Contact, error) {
 }
 
 // Find returns the contact for a text: a name, a pointer in any of its forms, or a
-// link. No name reads as a pointer or a link, so a text has one meaning. The commitment
+// link. No name reads as a pointer or a link, so a text has one meaning. A text that no
+// contact has as its name can be one with a pointer in it: see [pointer.ParseLink]. The commitment
 // of a link is not compared with what the book has: see [Contact.Pinned].
 func (b *Book) Find(text string) (Contact, error) {
 	if link, ok := linkIn(text); ok {
 		return b.ByPointer(link.Pointer)
 	}
 	n, err := name.ParseKnown(name.Unisolated(text))
-	if err != nil {
-		return Contact{}, err
+	if err == nil {
+		var c Contact
+		if c, err = b.byName(n); !errors.Is(err, ErrNotFound) {
+			return c, err
+		}
 	}
-	return b.byName(n)
+	if link, perr := pointer.ParseLink(text); perr == nil {
+		return b.ByPointer(link.Pointer)
+	}
+	return Contact{}, err
 }
 
 // linkIn parses a text that is a pointer, in any of its forms, or a link.

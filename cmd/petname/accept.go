@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -23,8 +24,9 @@ func (a *app) acceptVerb() *cobra.Command {
 		Use:   "accept N|FILE --as NAME",
 		Short: "Accept a suggestion, under a name that you choose",
 		Long: `Add the pointer of a suggestion to your book. N is the number that the inbox
-shows, or its first digits. An introduction in a file is read from FILE, or with
-- from standard input. You choose the name; the suggested one is not binding.
+shows, or its first six digits or more. An introduction in a file is read from
+FILE, or with - from standard input. You choose the name; the suggested one is
+not binding.
 
 An offer of a mutual introduction is accepted without --as: the other contact is
 in your inbox when both of you have agreed.
@@ -72,15 +74,19 @@ person's. petname why still shows the source of the replaced key.`,
 	return cmd
 }
 
-// suggestionOrFile sets *id if arg is the number of a suggestion. Otherwise it reads
-// the file arg into *text.
+// suggestionOrFile sets *id if arg is the number of a suggestion, or a text with one and
+// without a file of that name. Otherwise it reads the file arg into *text.
 func (a *app) suggestionOrFile(arg string, id *string, text *[]byte) error {
-	if number := paste.Number(arg); isDigits(number) {
-		*id = number
+	if isDigits(arg) {
+		*id = arg
 		return nil
 	}
 	if _, err := os.Stat(arg); errors.Is(err, fs.ErrNotExist) && arg != "-" {
-		if number := paste.LabelledNumber(arg); isDigits(number) {
+		number := paste.Number(arg)
+		if within := paste.NumberIn(arg); !isDigits(number) && len(within) >= leastDigits {
+			number = within
+		}
+		if isDigits(number) {
 			*id = number
 			return nil
 		}
@@ -189,9 +195,12 @@ func (v *verbs) acceptAs(s petname.Suggestion, a acceptArgs) (*contact, error) {
 // receives the messages in text and returns their only suggestion.
 func (v *verbs) findSuggestion(digits string, text []byte) (petname.Suggestion, error) {
 	if text == nil {
+		if len(digits) < leastDigits {
+			return petname.Suggestion{}, v.shortNumber(digits)
+		}
 		s, err := v.agent.Suggestion(digits)
 		if errors.Is(err, agent.ErrNoSuggestion) {
-			return s, &failure{Code: "not_found", Exit: exitNotFound, Message: fmt.Sprintf("no suggestion has the number %q", digits), Next: "petname inbox"}
+			return s, noSuggestion(digits)
 		}
 		return s, err
 	}
@@ -206,4 +215,36 @@ func (v *verbs) findSuggestion(digits string, text []byte) (petname.Suggestion, 
 		return v.agent.Suggestion(ids[0].String())
 	}
 	return petname.Suggestion{}, &failure{Code: "choose", Exit: exitChoose, Message: "the file has several suggestions, and they are in the inbox now", Next: "petname inbox"}
+}
+
+func noSuggestion(digits string) *failure {
+	return &failure{Code: "not_found", Exit: exitNotFound, Message: fmt.Sprintf("no suggestion has the number %q", digits), Next: "petname inbox"}
+}
+
+// shortNumber returns the failure of a number with fewer than leastDigits digits: the
+// sender of a suggestion has some choice of its first ones, so they select none.
+func (v *verbs) shortNumber(digits string) error {
+	var numbers []string
+	for s, err := range v.agent.Inbox() {
+		if err != nil {
+			return err
+		}
+		if !strings.HasPrefix(s.ID.String(), digits) {
+			continue
+		}
+		number, err := v.agent.Digits(s.ID, leastDigits)
+		if err != nil {
+			return err
+		}
+		numbers = append(numbers, number)
+	}
+	if len(numbers) == 0 {
+		return noSuggestion(digits)
+	}
+	more := ""
+	if len(numbers) > 8 {
+		numbers, more = numbers[:8], " and more"
+	}
+	return &failure{Code: "choose", Exit: exitChoose, Next: "petname inbox",
+		Message: fmt.Sprintf("%q is part of a number: at least %d digits are needed, such as of %s%s", digits, leastDigits, strings.Join(numbers, ", "), more)}
 }

@@ -41,6 +41,8 @@ type app struct {
 	noInput        bool
 	passphraseFile string
 
+	helpErr error // of the output of help: cobra has no result for it
+
 	notice string // of the home that was opened; empty: none
 }
 
@@ -66,6 +68,9 @@ func (a *app) run(args []string) int {
 		err = usage("an argument has a private key: keep that to yourself, and use the public key")
 	} else {
 		cmd, err = root.ExecuteContextC(a.ctx)
+	}
+	if err == nil && a.helpErr != nil {
+		err = classify(a.helpErr)
 	}
 	if err == nil {
 		return 0

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/ipfs/boxo/path"
 	"github.com/ipfs/go-cid"
@@ -19,19 +20,25 @@ import (
 
 // parsePath returns the content path that a text names: a content path, the URI of one
 // (ipfs://CID/…, ipns://NAME/…) with its escapes decoded, the URL of one at a gateway, a
-// CID with or without a path behind it, or a peer ID; as it is, or else without what other
-// programs add to text: see package paste; or the only one within a text. What is behind /ipns/ must be a pointer or a
-// domain: a damaged one would be signed.
+// CID with or without a path behind it, or a peer ID; as it is between spaces, or else in
+// marks around it, or the only one within a text. What is behind /ipns/ must be a pointer
+// or a domain. A path is signed, so that none is changed: its spaces stay, and one whose
+// end is in doubt is refused.
 func parsePath(text string) (string, error) {
 	if text == "" {
 		return "", usage("PATH is empty; leave it out to publish the last one again")
 	}
+	text = trimUnseen(text)
 	got, err := pathOf(text)
 	if err == nil {
 		return got, nil
 	}
-	if cleaned := paste.Token(text); cleaned != text {
-		if got, cerr := pathOf(cleaned); cerr == nil {
+	for i, form := range []string{text, string(paste.Lines([]byte(text)))} {
+		got := inMarks(form)
+		if got == "" {
+			got = joinedPath(form)
+		}
+		if got != "" && (i == 0 || isRoot(got)) {
 			return got, nil
 		}
 	}
@@ -41,22 +48,99 @@ func parsePath(text string) (string, error) {
 	return "", err
 }
 
+// isRoot reports whether a path has no part behind its root, which cleaning could change.
+func isRoot(path string) bool { return strings.Count(path, "/") == 2 }
+
+// inMarks returns the path that a text is, with or without marks around it; "" if it is none.
+func inMarks(text string) string {
+	for range maxMarks {
+		if got, err := pathOf(text); err == nil {
+			return got
+		}
+		inner, ok := withoutMarks(text)
+		if !ok {
+			break
+		}
+		text = inner
+	}
+	return ""
+}
+
+// maxMarks bounds the pairs of marks around a path.
+const maxMarks = 8
+
+// marks are the pairs of marks that are written around a path.
+var marks = map[rune]string{'"': `"`, '\'': "'", '`': "`", '\u201c': "\u201d", '\u201e': "\u201c\u201d", '\u201f': "\u201d", '\u2018': "\u2019", '\u201a': "\u2018\u2019",
+	'«': "»", '»': "«", '‹': "›", '›': "‹", '「': "」", '『': "』", '(': ")", '[': "]", '{': "}", '<': ">", '*': "*", '|': "|"}
+
+// withoutMarks returns a text without a pair of marks around it, and the signs that end a
+// sentence after them.
+func withoutMarks(text string) (string, bool) {
+	open, n := utf8.DecodeRuneInString(text)
+	text = strings.TrimRight(text, ".,;:!?…。、")
+	closing, m := utf8.DecodeLastRuneInString(text)
+	if len(text) < n+m || !strings.ContainsRune(marks[open], closing) {
+		return "", false
+	}
+	return trimUnseen(text[n : len(text)-m]), true
+}
+
+// trimUnseen removes spaces, marks of direction and other characters that are not seen from
+// both ends of a text.
+func trimUnseen(text string) string {
+	return strings.TrimFunc(text, func(r rune) bool {
+		return unicode.IsSpace(r) || unicode.Is(unicode.Bidi_Control, r) || strings.ContainsRune("\u00ad\u200b\u2060\ufeff", r)
+	})
+}
+
+// joinedPath returns the path of a text with line breaks; "" if there is none, or the root
+// of it ends before the last one: what was at a break within its path is not known.
+func joinedPath(text string) string {
+	for inner, ok := withoutMarks(text); ok; inner, ok = withoutMarks(text) {
+		text = inner
+	}
+	at := strings.LastIndexByte(text, '\n')
+	if at < 0 {
+		return ""
+	}
+	join := func(s string) string {
+		lines := strings.Split(s, "\n")
+		for i, line := range lines {
+			lines[i] = trimUnseen(line)
+		}
+		return strings.Join(lines, "")
+	}
+	if _, err := pathOf(join(text[:at])); err == nil {
+		return ""
+	}
+	got, err := pathOf(join(text))
+	if err != nil {
+		return ""
+	}
+	return got
+}
+
 // pathWithin returns the only content path within a text, as a link, a URI, a URL, a CID or
-// a path of its own; "" if there is none, or several that differ.
+// a path of its own; "" if there is none, or several that differ, or one with an end that is
+// in doubt.
 func pathWithin(text string) (found string) {
 	if link, ok := name.LinkIn(text); ok {
 		return "/ipns/" + link.Pointer.String()
 	}
-	fields := paste.Fields(text)
-	all := true // fields are paths
-	for i, field := range fields {
+	all, end := true, 0 // all fields are paths
+	for i, field := range paste.Fields(text) {
 		got, err := pathOf(field)
+		before, rest := "", "changed by cleaning"
+		if n := strings.Index(text[end:], field); n >= 0 {
+			before, rest = text[:end+n], text[end+n+len(field):]
+			end = len(text) - len(rest)
+		}
 		switch {
 		case err != nil && (i > 0 && all || contentForm().MatchString(field)):
 			return "" // the text begins with the path, which can have a space; or one is damaged
 		case err != nil:
 			all = false
-		case found != "" && got != found:
+		case found != "" && got != found || !isRoot(got) && !endsPath(before, rest):
 			return ""
 		default:
 			found = got
@@ -65,10 +149,22 @@ func pathWithin(text string) (found string) {
 	return found
 }
 
+// endsPath reports whether a path with a part behind its root ends within a text: before the
+// end of the text, or before the mark that belongs to the one before the path and other
+// marks.
+func endsPath(before, rest string) bool {
+	open, _ := utf8.DecodeLastRuneInString(before)
+	closing, _ := utf8.DecodeRuneInString(rest)
+	return rest == "" || strings.ContainsRune(marks[open], closing) && len(paste.Fields(rest)) == 0
+}
+
 func pathOf(text string) (string, error) {
 	got, err := readPath(text)
 	if err != nil {
 		return "", err
+	}
+	if strings.ContainsFunc(got, unicode.IsControl) {
+		return "", usage("PATH %q has a line break or another control character", text).With("paste it in one line")
 	}
 	if _, err := path.NewPath(got); err != nil {
 		return "", usage("path %q: %v", got, cmp.Or(errors.Unwrap(err), err)).With(pathNext)
@@ -100,9 +196,17 @@ func readPath(text string) (string, error) {
 		return "/" + scheme + "/" + named, nil
 	case "http", "https":
 		u, err := url.Parse(text)
-		if err == nil && u.RawQuery == "" && u.Fragment == "" && (strings.HasPrefix(u.Path, "/ipfs/") || strings.HasPrefix(u.Path, "/ipns/")) {
+		if err != nil || u.Fragment != "" || !isOfGateway(u.RawQuery) {
+			break
+		}
+		if strings.HasPrefix(u.Path, "/ipfs/") || strings.HasPrefix(u.Path, "/ipns/") {
 			return u.Path, nil
 		}
+		if labels := strings.SplitN(u.Hostname(), ".", 3); len(labels) == 3 && (labels[1] == "ipfs" || labels[1] == "ipns" && isPlainPointer(labels[0])) {
+			return "/" + labels[1] + "/" + labels[0] + u.Path, nil
+		}
+	case "magnet":
+		return "", usage("PATH is a link of BitTorrent, and no content path").With(pathNext)
 	}
 	root, _, _ := strings.Cut(text, "/")
 	if c, err := cid.Decode(root); err == nil && c.Type() != cid.Libp2pKey {
@@ -112,6 +216,18 @@ func readPath(text string) (string, error) {
 		return "/ipns/" + text, nil
 	}
 	return text, nil
+}
+
+// isOfGateway reports whether a query has no more than what a gateway reads about the form of
+// its answer.
+func isOfGateway(query string) bool {
+	q, err := url.ParseQuery(query)
+	for key := range q {
+		if key != "filename" && key != "download" {
+			return false
+		}
+	}
+	return err == nil
 }
 
 // isPlainPointer reports whether a text is a pointer as a CID or a peer ID, without what is

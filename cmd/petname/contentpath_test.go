@@ -32,9 +32,12 @@ func TestContentPathsAreReadInEachForm(t *testing.T) {
 		peer:                                    "/ipns/" + peer,
 		"/ipns/" + peer + "/a":                  "/ipns/" + peer + "/a",
 		"https://ipfs.io/ipfs/" + v1 + "/a%20b": "/ipfs/" + v1 + "/a b",
-		v1 + ".":                                "/ipfs/" + v1, // as pasted
-		"<ipfs://" + v1 + ">":                   "/ipfs/" + v1,
-		"\u201c/ipns/" + key + "\u201d":         "/ipns/" + key,
+		"https://ipfs.io/ipfs/" + v1 + "/a?filename=b.txt&download=true": "/ipfs/" + v1 + "/a",
+		"https://" + v1 + ".ipfs.gateway.example/a%20b":                  "/ipfs/" + v1 + "/a b",
+		"https://" + key + ".ipns.gateway.example":                       "/ipns/" + key,
+		v1 + ".":                        "/ipfs/" + v1, // as pasted
+		"<ipfs://" + v1 + ">":           "/ipfs/" + v1,
+		"\u201c/ipns/" + key + "\u201d": "/ipns/" + key,
 
 		"[site](ipfs://" + v1 + "/a)":         "/ipfs/" + v1 + "/a",
 		`<a href="/ipfs/` + v1 + `">site</a>`: "/ipfs/" + v1,
@@ -54,11 +57,54 @@ func TestContentPathsAreReadInEachForm(t *testing.T) {
 		}
 	}
 	for _, text := range []string{"", "ipfs://" + v1 + "?a=b", "ipns://" + key + "#a", "ipfs://" + v1 + "/100%",
-		"ipld://" + v1, "nonsense", "https://example.org", "https://example.org/ipfs/" + v1 + "?a=b",
+		"ipld://" + v1, "magnet:?xt=urn:btih:c12fe1c06bba254a9dc9f519b335aa7c1367a88a", "https://a--b.ipns.gateway.example/x", "https://nothing.ipfs.gateway.example/x",
+		"https://ipfs.io/ipfs/" + v1 + "?format=raw", "nonsense", "https://example.org", "https://example.org/ipfs/" + v1 + "?a=b",
 		"/ipns/" + key[:len(key)-1] + " /ipfs/" + v1, v0 + " " + v1, "https://ipfs.io/ipfs/" + v1 + "/a b?c=d",
 		"/ipns/cleo", "ipns://" + key[:len(key)-1], "/ipns/a..b", "/ipns/-a.b"} {
 		_, err := parsePath(text)
 		require.Error(t, err, text)
+		require.Equal(t, exitUsage, classify(err).Exit)
+	}
+}
+
+// What is signed is the path that was given: with its spaces, and without those around it.
+// One whose end is in doubt is refused.
+func TestNoOtherPathIsSigned(t *testing.T) {
+	const root = "/ipfs/bafkqabtgn5wgizls"
+	for text, want := range map[string]string{
+		`"` + root + `/My Photos"`:                 root + "/My Photos",
+		"\u201c" + root + "/My Photos\u201d.":      root + "/My Photos",
+		"„" + root + "/My Photos“":                 root + "/My Photos",
+		"<ipfs:/" + root[5:] + "/My Photos>":       root + "/My Photos",
+		" \t" + root + "/My Photos \n":             root + "/My Photos",
+		"\ufeff" + root + "/My Photos\u200b\u200f": root + "/My Photos",
+		`"` + root + `/My Photos (2)"`:             root + "/My Photos (2)",
+		`"` + root + `/it's"`:                      root + "/it's",
+		root + "/❤\ufe0f":                          root + "/❤\ufe0f",
+		root + "/a'":                               root + "/a'",
+		`"` + root + "/❤\ufe0f\"":                  root + "/❤\ufe0f",
+		`"` + root + "/ａ&amp;b\"":                  root + "/ａ&amp;b",
+		"**" + root + "/a**":                       root + "/a",
+		"'" + root + "/It’s (here)', ":             root + "/It’s (here)",
+		"> " + root[:14] + "\n> " + root[14:]:      root,
+		root[:14] + "\r\n" + root[14:] + "/a b":    root + "/a b",
+		"Photos at (" + root + "/a)":               root + "/a",
+		"Photos at " + root + "/a":                 root + "/a",
+		"petname publish " + root:                  root,
+		"petname publish '" + root + "/a'":         root + "/a",
+	} {
+		got, err := parsePath(text)
+		require.NoError(t, err, "%q", text)
+		require.Equal(t, want, got, "%q", text)
+	}
+	for _, text := range []string{
+		"Photos at " + root + "/My Holiday", "petname publish " + root + "/a b", "it's at " + root + "/it's", "at " + root + "/Photos(2)", "at " + root + "/f()", "at (" + root + "/f())",
+		"at " + root + "/a\"b", "at " + root + "/a'", "at " + root + "/My\nHoliday", root + "/My\nHoliday", root + "/My \nHoliday", "\"" + root + "/My\n> Holiday\"", root + "/a\x00", "ipfs:/" + root[5:] + "/%0a",
+		"at <" + root + "/My Holiday> now", "at " + root + "/Hello!", root + "/a\n" + root + "/a", "at " + root + "/\u2019tis",
+		"at " + root + "/ａ", "at " + root + "/❤\ufe0f", "at " + root + "/a&amp;b", "> \"" + root + "/ａ\"",
+	} {
+		got, err := parsePath(text)
+		require.Error(t, err, "%q: %q", text, got)
 		require.Equal(t, exitUsage, classify(err).Exit)
 	}
 }

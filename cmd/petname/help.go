@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"io"
 	"strings"
 	"unicode/utf8"
@@ -70,7 +69,7 @@ func (a *app) setHelp(root *cobra.Command) {
 		if wide := columns(); wide < helpColumns {
 			text = reflow(text, wide)
 		}
-		fmt.Fprint(c.OutOrStdout(), text)
+		_, a.helpErr = io.WriteString(c.OutOrStdout(), text)
 	})
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -53,6 +54,19 @@ func TestHelp(t *testing.T) {
 		})
 	}
 	require.Greater(t, examples, 40)
+}
+
+type failingWriter struct{}
+
+func (failingWriter) Write([]byte) (int, error) { return 0, errors.New("no space") }
+
+// Help that is not written is a failure, as any other result is.
+func TestHelpThatIsNotWrittenFails(t *testing.T) {
+	for _, line := range []string{"--help", "show --help", "help show", "help", ""} {
+		var stderr strings.Builder
+		require.Equal(t, exitFailure, run(context.Background(), strings.Fields(line), strings.NewReader(""), failingWriter{}, &stderr), line)
+		require.Contains(t, stderr.String(), "no space")
+	}
 }
 
 // On a narrow terminal help is wrapped to its width, except what is copied. No word is
@@ -134,6 +148,8 @@ func TestHelpCatches(t *testing.T) {
 func parses(args []string) error {
 	a := &app{ctx: context.Background(), stdin: strings.NewReader(""), stdout: io.Discard, stderr: io.Discard}
 	root := a.root()
+	root.SetOut(a.stdout) // an example may be the help of a verb
+	root.SetErr(a.stderr)
 	for verb := range verbTree(root) {
 		verb.RunE = func(*cobra.Command, []string) error { return nil }
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/rand"
+	"os"
 	"testing"
 	"time"
 
@@ -133,4 +134,51 @@ func TestADenialThatWasNotAskedForIsNoAnswer(t *testing.T) {
 	v := opened(t, func(b *petname.Book) { addContact(t, b, "dave", dave) })
 	require.False(t, v.proves(agent.Denial{By: dave, About: other}))
 	require.False(t, v.proves(agent.Denial{By: other, About: dave}))
+}
+
+// Only a number that stands alone, or by itself in a text, selects a suggestion: no digits
+// of the name of a file that is missing, of a date or of a path.
+func TestTheNameOfAMissingFileSelectsNoSuggestion(t *testing.T) {
+	for _, text := range []string{"./Downloads/dora-35.statement", "old/spam53.txt", "dora-356863.statement", "356863.txt", "./356863", "356863/x", "x356863", "dora 356863.statement",
+		"dora-356863", "2026-11-30", "statement of 2026-11-30", "30-11-26", "dora 35", "no. 35", "1,2,3,4,5,6", "C:\\356863.txt", "356863_x"} {
+		var id string
+		err := new(app).suggestionOrFile(text, &id, new([]byte))
+		require.Equal(t, exitUsage, classify(err).Exit, text)
+		require.Empty(t, id, text)
+	}
+	for _, text := range []string{"356863", "356 863", "356-863.", "#356863", "no. 356863", "No.: 356 863", "<356863>", "petname accept 356863 --as NAME", "number: #356863.", "(356863)"} {
+		var id string
+		require.NoError(t, new(app).suggestionOrFile(text, &id, new([]byte)), text)
+		require.Equal(t, "356863", id, text)
+	}
+	t.Chdir(t.TempDir())
+	require.NoError(t, os.WriteFile("356 863", []byte("nothing"), 0o600))
+	var id string
+	require.Error(t, new(app).suggestionOrFile("356 863", &id, new([]byte)), "a file of that name is read")
+	require.Empty(t, id)
+}
+
+// Fewer digits than are shown select no suggestion, though no other one has them: the
+// sender has a choice of them.
+func TestAFewDigitsSelectNoSuggestion(t *testing.T) {
+	v, id := offered(t, nil)
+	for n := 1; n < leastDigits; n++ {
+		few := id.String()[:n]
+		_, err := v.accept(t.Context(), acceptArgs{ID: few})
+		require.Equal(t, exitChoose, classify(err).Exit, "%v", err)
+		require.ErrorContains(t, err, id.String()[:leastDigits])
+		_, err = v.decline(t.Context(), declineArgs{ID: few})
+		require.Equal(t, exitChoose, classify(err).Exit, "%v", err)
+		_, err = v.deny(t.Context(), denyArgs{ID: few})
+		require.Equal(t, exitChoose, classify(err).Exit, "%v", err)
+	}
+	other := "1"
+	if id.String()[0] == '1' {
+		other = "2"
+	}
+	_, err := v.accept(t.Context(), acceptArgs{ID: other})
+	require.Equal(t, exitNotFound, classify(err).Exit, "%v", err)
+	s, err := v.agent.Suggestion(id.String())
+	require.NoError(t, err)
+	require.Equal(t, petname.Pending, s.State)
 }

@@ -340,8 +340,8 @@ func checkInvitation(text string, now time.Time) error {
 		return nil // any other error is returned when the network is there
 	}
 	next := "ask for all of the code, or for a new invitation"
-	if len(number) >= leastDigits && isDigits(number) {
-		next = "a number of the inbox is for another verb:\npetname accept " + number + " --as NAME"
+	if of := paste.NumberIn(text); len(of) >= leastDigits && isDigits(of) {
+		next = "a number of the inbox is for another verb:\npetname accept " + of + " --as NAME"
 	}
 	return usage("%v", err).With(next)
 }

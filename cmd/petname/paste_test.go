@@ -227,3 +227,21 @@ func newInvitation(t testing.TB, k *pointer.Key) (link, compact string) {
 }
 
 func peerID(p pointer.Pointer) string { return multihash.Multihash(p.Bytes()).B58String() }
+
+// A link is read between the marks of a text and of a list.
+func TestALinkIsReadBetweenMarks(t *testing.T) {
+	link := pointer.Link{Pointer: pasteKey(t, 'a').Pointer(), Nickname: "Bob"}
+	text := link.String()
+	for _, form := range []string{"_%s_", "__%s__", "~~%s~~", "•%s", "→%s", "1.%s", "Ann:\n12.%s", "• %s", "1. %s", "see •%s•"} {
+		got, err := pointer.ParseLink(strings.Replace(form, "%s", text, 1))
+		require.NoError(t, err, form)
+		require.Equal(t, link, got, form)
+	}
+	got, err := pointer.ParseLink("| " + text[:30] + "\n| " + text[30:])
+	require.NoError(t, err)
+	require.Equal(t, link, got)
+	for _, form := range []string{"x%s", "a.%s", "/%s"} { // part of another word
+		_, err := pointer.ParseLink(strings.Replace(form, "%s", text, 1))
+		require.Error(t, err, form)
+	}
+}

@@ -308,8 +308,7 @@ func (v *verbs) pointerOf(text string) (pointer.Pointer, error) {
 	if link, ok := name.LinkIn(text); ok {
 		return link.Pointer, nil
 	}
-	c, err := v.agent.Lookup(text)
-	return c.Pointer, err
+	return v.agent.PointerOf(text)
 }
 
 func asResolved(res agent.Resolution) *resolved {

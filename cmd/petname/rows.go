@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -146,13 +147,16 @@ func isField(line string) bool {
 }
 
 // isCopied reports whether a line is a value to copy and nothing else: a link, a
-// content path, after four spaces a commitment, or after two spaces a command, an
+// content path, a key in a form of --as, after four spaces a commitment, or after two spaces a command, an
 // address of a node or the URL of a router. The terminal breaks such a line, and not
 // this package, so that the copy has no line feed and no mark. The value of a record,
 // which another party chooses, is never after two spaces.
 func isCopied(line string) bool {
 	value := strings.TrimLeft(line, " ")
 	indent := len(line) - len(value)
+	if indent == 0 && isForm(value) {
+		return true
+	}
 	if indent == 2 && strings.HasPrefix(value, "petname ") {
 		return true // no field has this label
 	}
@@ -172,6 +176,18 @@ func isCopied(line string) bool {
 	return indent == 2 && (strings.HasPrefix(value, "/") || strings.HasPrefix(value, "http"))
 }
 
+// isForm reports whether a line is a key in a form of another system, and nothing else.
+func isForm(line string) bool {
+	p, err := pointer.Parse(line)
+	if err != nil {
+		return false
+	}
+	return slices.ContainsFunc(pointer.Forms(), func(form pointer.Form) bool {
+		text, err := p.As(form)
+		return err == nil && text == line
+	})
+}
+
 // isWholePath reports whether a value is a content path that is not wrapped. Another
 // party chooses it, and with its length the column at which a terminal breaks it.
 // Therefore it has no character of a link, an address, a mark or a field, and is
@@ -184,17 +200,26 @@ func isWholePath(value string) bool {
 		strings.IndexFunc(value, other) < 0
 }
 
-// wholeURI returns the URI of a content path with spaces, which is in one piece and is read
-// as the path is; "" for other values.
+// wholeURI returns the URI of a content path with spaces, letters of any script or other
+// signs, which is in one piece, has only what [isWholePath] allows behind its scheme, and is
+// read as the path is; "" for other values.
 func wholeURI(value string) string {
-	if !strings.Contains(value, " ") || !isWholePath(strings.ReplaceAll(value, " ", "_")) {
+	if len(value) > maxWholePath || isWholePath(value) || !strings.HasPrefix(value, "/ipfs/") && !strings.HasPrefix(value, "/ipns/") {
 		return ""
 	}
 	if _, err := pathOf(value); err != nil {
 		return "" // text that only begins as a path
 	}
 	scheme, rest, _ := strings.Cut(value[1:], "/")
-	return scheme + "://" + strings.NewReplacer("%", "%25", " ", "%20").Replace(rest)
+	var uri strings.Builder
+	for _, c := range []byte(rest) {
+		if isWholePath("/ipfs/"+string(rune(c))) && c != '%' {
+			uri.WriteByte(c)
+		} else {
+			fmt.Fprintf(&uri, "%%%02X", c)
+		}
+	}
+	return scheme + "://" + uri.String()
 }
 
 // maxWholePath is the maximum length of a content path that is not wrapped.

@@ -118,6 +118,18 @@ func TestAValueToCopyIsWholeAtAnyWidth(t *testing.T) {
 		}
 	}
 	require.Equal(t, "  petname pair 742-tunnel-orbit-candy", code)
+	for _, form := range pointer.Forms() {
+		text, err := hostileKey(t, "copied").Pointer().As(form)
+		require.NoError(t, err)
+		for wide := minColumns; wide < 130; wide++ {
+			var b strings.Builder
+			require.NoError(t, writeRows(&b, text+"\n", wide))
+			require.Equal(t, text+"\n", b.String(), "%d columns", wide)
+		}
+		var b strings.Builder
+		require.NoError(t, writeRows(&b, text+" "+strings.Repeat("x", 90)+"\n", minColumns))
+		require.Contains(t, b.String(), continuationMark, "with text behind it")
+	}
 }
 
 // A pointer that does not fit beside its label is on a line of its own. Other fields,
@@ -207,7 +219,8 @@ func TestAPathOfAnotherPartyIsMarked(t *testing.T) {
 // as the path.
 func TestContentPathsToCopyStandWhole(t *testing.T) {
 	const root = "/ipfs/bafkreifzjut3te7nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e"
-	for path, want := range map[string]string{root + "/100%25%": root + "/100%25%", root + "/a b%20c": "ipfs://" + root[len("/ipfs/"):] + "/a%20b%2520c"} {
+	for path, want := range map[string]string{root + "/100%25%": root + "/100%25%", root + "/a b%20c": "ipfs://" + root[len("/ipfs/"):] + "/a%20b%2520c",
+		root + "/漢字/é(1)": "ipfs://" + root[len("/ipfs/"):] + "/%E6%BC%A2%E5%AD%97/%C3%A9%281%29", root + "/petname:k51?c=1#": "ipfs://" + root[len("/ipfs/"):] + "/petname%3Ak51%3Fc%3D1%23"} {
 		var b strings.Builder
 		wrapLine(&b, "    "+path+"\n", 50)
 		lines := strings.Split(b.String(), "\n")

@@ -34,7 +34,7 @@ func checkUsage(c *cobra.Command) {
 // can be: it is not the same as none.
 func emptyFlag(c *cobra.Command) (err error) {
 	c.Flags().Visit(func(f *pflag.Flag) {
-		if slices.Contains([]string{"as", "to", "for", "qr", "recovery", "output", "passphrase-file"}, f.Name) && f.Value.String() == "" {
+		if slices.Contains([]string{"home", "as", "to", "for", "qr", "recovery", "output", "passphrase-file"}, f.Name) && f.Value.String() == "" {
 			err = usage("--%s is empty", f.Name).With(c.CommandPath() + " --help")
 		}
 	})

@@ -6,11 +6,13 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"net"
 	"net/http"
 	"net/url"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/petnames-go/petnames/dht"
@@ -198,6 +200,9 @@ func (c *Client) send(ctx context.Context, method, path string, body []byte, noC
 	}
 	sent := c.now()
 	resp, err := c.http.Do(req)
+	if method == http.MethodGet && isReset(err) && requestCtx.Err() == nil { // by a router that is busy, or restarts
+		resp, err = c.http.Do(req)
+	}
 	if err != nil {
 		c.compareCertificate(err)
 		return nil, nil, c.routerError(ctx, err)
@@ -244,6 +249,12 @@ func (c *Client) routerError(ctx context.Context, err error) error {
 		out.Reason = sanitize(err.Error())
 	}
 	return out
+}
+
+// isReset reports whether err is that of a connection which the router closed before its
+// answer.
+func isReset(err error) bool {
+	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, io.EOF)
 }
 
 // isTimeout reports whether err is that of a deadline.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -227,4 +228,38 @@ func TestAClientStoresNothingFromARouter(t *testing.T) {
 	require.Len(t, seen, 2)
 	require.Equal(t, http.Header{"Accept": {contentType}, "User-Agent": {"petnames"}}, seen[0])
 	require.Equal(t, seen[0], seen[1])
+}
+
+// A look-up whose connection is closed before the answer is sent once more, and not a third
+// time; a put is not.
+func TestALookUpIsRepeatedOnceAfterAReset(t *testing.T) {
+	for _, resets := range []int{1, 2} {
+		key := newKey(t)
+		requests := 0
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if requests++; requests > resets {
+				w.WriteHeader(http.StatusNotFound)
+				return
+			}
+			conn, _, err := w.(http.Hijacker).Hijack()
+			require.NoError(t, err)
+			require.NoError(t, conn.(*net.TCPConn).SetLinger(0))
+			require.NoError(t, conn.Close())
+		}))
+		c, err := NewClient(server.URL)
+		require.NoError(t, err)
+		_, err = get(t, c, key.Pointer())
+		require.Equal(t, 2, requests)
+		if resets == 1 {
+			require.NoError(t, err)
+		} else {
+			require.ErrorIs(t, err, dht.ErrUnreachable)
+		}
+		requests = 0
+		_, err = c.Put(t.Context(), key.Pointer(), []byte("x"))
+		require.ErrorIs(t, err, dht.ErrUnreachable)
+		require.Equal(t, 1, requests)
+		require.NoError(t, c.Close())
+		server.Close()
+	}
 }

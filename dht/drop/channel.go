@@ -218,6 +218,23 @@ func (c *Channel) Send(message []byte) error {
 // Waiting returns the number of unacknowledged messages.
 func (c *Channel) Waiting() int { return len(c.queue) }
 
+// NotPut returns the number of messages in the queue that the last record put does not
+// hold: it had no room for them, or they are newer. They are put when the other party has
+// acknowledged the messages before them.
+func (c *Channel) NotPut() int {
+	at := c.base
+	for i, m := range c.queue {
+		if at.Chain == c.lastPut.Last {
+			return len(c.queue) - i
+		}
+		at = at.next(m)
+	}
+	if at.Chain == c.lastPut.Last {
+		return 0
+	}
+	return len(c.queue) // the last record was put before what is in the queue
+}
+
 // Done marks a message that Poll returned, and all previous ones, as processed
 // and durable. After the state is stored, the next [Channel.Put] acknowledges
 // them. Done returns an error if the message is not pending.

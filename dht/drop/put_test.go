@@ -148,3 +148,31 @@ func TestLargestRecordFits(t *testing.T) {
 		}
 	}
 }
+
+// What a record has no room for, or what is newer than it, is not put.
+func TestMessagesThatARecordDoesNotHoldAreNotPut(t *testing.T) {
+	alice, bob, a, b := pair(t)
+	now := start
+	store := memory(&now)
+	require.Zero(t, a.NotPut())
+	for range 20 {
+		mustSend(t, a, string(make([]byte, MaxMessage)))
+	}
+	require.Equal(t, 20, a.NotPut())
+	put(t, a, store, now)
+	held := len(poll(t, b, store, now).Messages)
+	require.Greater(t, held, 0)
+	require.Equal(t, 20-held, a.NotPut())
+	a = mustOpen(t, alice, bob, a.State())
+	require.Equal(t, 20-held, a.NotPut(), "after a restart")
+	pollAndProcess(t, b, store, now)
+	now = now.Add(time.Second)
+	put(t, b, store, now)
+	poll(t, a, store, now)
+	require.Equal(t, 20-held, a.Waiting())
+	require.Equal(t, 20-held, a.NotPut())
+	put(t, a, store, now)
+	require.Equal(t, max(0, 20-2*held), a.NotPut())
+	mustSend(t, a, "one more")
+	require.Equal(t, max(0, 20-2*held)+1, a.NotPut())
+}

@@ -9,8 +9,10 @@ import "sync"
 // taken, a new one replaces another: of those that wait for a request, the one that
 // waits for the longest time, of the client with the most slots; if all are serving, the
 // one that serves for the longest time, of the client with the most, if these are more
-// than those of the new one's client. The last key names the client. It is safe for
-// concurrent use.
+// than those of the new one's client. The only slot of a client is not replaced by that
+// of a client with several, and, while it is new, not before one that serves: it is new
+// until it has served, or half as many further slots were taken as there are. The last key
+// names the client. It is safe for concurrent use.
 type Slots struct {
 	most int
 	each []int // for each key
@@ -19,6 +21,7 @@ type Slots struct {
 	open  map[*Slot]struct{}
 	taken []map[string]int // by key
 	clock uint64           // numbers the changes of slots
+	count uint64           // slots that were taken since New
 }
 
 // Slot is the slot of one client. The mutex of its Slots guards the rest.
@@ -27,6 +30,8 @@ type Slot struct {
 	keys    []string
 	end     func()
 	serving bool
+	served  bool   // a request at some time
+	number  uint64 // its number of all slots
 	changed uint64 // when it was taken, or began or ended to serve
 }
 
@@ -65,7 +70,8 @@ func (s *Slots) take(end func(), keys []string) (p, replaced *Slot) {
 		}
 		s.remove(replaced)
 	}
-	p = &Slot{slots: s, keys: keys, end: end}
+	s.count++
+	p = &Slot{slots: s, keys: keys, end: end, number: s.count}
 	s.open[p] = struct{}{}
 	for i, key := range keys {
 		s.taken[i][key]++
@@ -85,8 +91,9 @@ func (s *Slots) ofClient(keys []string) int {
 // caller holds mu.
 func (s *Slots) replaceable(keys []string) *Slot {
 	var best *Slot
+	has := s.ofClient(keys)
 	for p := range s.open {
-		if p.serving && s.ofClient(p.keys) <= s.ofClient(keys)+1 {
+		if n := s.ofClient(p.keys); n == 1 && has > 1 || p.serving && n <= has+1 {
 			continue
 		}
 		if best == nil || s.replacedFirst(p, best) {
@@ -99,12 +106,19 @@ func (s *Slots) replaceable(keys []string) *Slot {
 // replacedFirst reports whether a is replaced before b. The caller holds mu.
 func (s *Slots) replacedFirst(a, b *Slot) bool {
 	switch na, nb := s.ofClient(a.keys), s.ofClient(b.keys); {
+	case s.goesLast(a) != s.goesLast(b):
+		return s.goesLast(b)
 	case a.serving != b.serving:
 		return b.serving
 	case na != nb:
 		return na > nb
 	}
 	return a.changed < b.changed
+}
+
+// goesLast reports whether a slot is the only one of its client, and new. The caller holds mu.
+func (s *Slots) goesLast(p *Slot) bool {
+	return !p.serving && !p.served && s.ofClient(p.keys) == 1 && s.count-p.number < uint64(s.most)/2
 }
 
 // touch notes that a slot has changed. The caller holds mu.
@@ -137,7 +151,7 @@ func (s *Slots) Len() int {
 func (p *Slot) SetServing(serving bool) {
 	p.slots.mu.Lock()
 	defer p.slots.mu.Unlock()
-	p.serving = serving
+	p.serving, p.served = serving, true
 	p.slots.touch(p)
 }
 

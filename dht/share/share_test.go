@@ -120,6 +120,50 @@ func TestSlotsAreShared(t *testing.T) {
 	requireEmpty(t, s)
 }
 
+// Clients with many slots, all of which serve, do not exclude a client with one, which
+// waits: neither by a further slot of theirs, nor by that of a new client.
+func TestTheOnlySlotOfAClientStays(t *testing.T) {
+	const most, each, attackers = 64, 16, 8
+	s := New(most, each)
+	take := func(client string) (p, replaced *Slot) { return s.take(func() {}, []string{client}) }
+	flood := func() {
+		for i := range attackers * each {
+			if p, _ := take(fmt.Sprint("flooder", i%attackers)); p != nil {
+				p.SetServing(true)
+			}
+		}
+	}
+	flood()
+	honest, replaced := take("honest")
+	require.NotNil(t, honest)
+	require.True(t, replaced.serving)
+	requireOpen := func(when string) {
+		_, open := s.open[honest]
+		require.True(t, open, when)
+	}
+	flood()
+	requireOpen("before its first request")
+	p, replaced := take("new")
+	require.True(t, replaced.serving, "one of a flooder goes, not the new one of a client")
+	p.Release()
+	flood()
+	honest.SetServing(true)
+	flood()
+	requireOpen("during a request")
+	honest.SetServing(false)
+	flood()
+	requireOpen("between requests")
+	old, _ := take("old") // sends no request
+	flood()
+	for i := range most + 2 {
+		if p, _ := take(fmt.Sprint("next", i)); p != nil {
+			p.SetServing(true)
+		}
+	}
+	_, open := s.open[old]
+	require.False(t, open, "it is new for a bounded time")
+}
+
 // The end of a slot may use the slots: it is called without their lock.
 func TestAnEndReleasesItsSlot(t *testing.T) {
 	s := New(1, 1)

@@ -68,7 +68,7 @@ func (a *Agent) AcceptMutual(ctx context.Context, id petname.SuggestionID) (Deli
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
 	_, sent, err := ex.AcceptMutual(ctx, key, s.ID)
-	return sent, queued(sent, err)
+	return delivered(sent, err)
 }
 
 // Decline removes a suggestion from the inbox. With never, further suggestions about

@@ -142,7 +142,8 @@ func (a *Agent) introduceBoth(ctx context.Context, key *pointer.Key, about mutua
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
 	m, sent, err := ex.IntroduceBoth(ctx, key, about, other, expires)
-	return m, sent, queued(sent, noCard(err, name.Name{}))
+	sent, err = delivered(sent, noCard(err, name.Name{}))
+	return m, sent, err
 }
 
 // Retract withdraws the mutual introduction of two contacts that is under way, or if
@@ -178,7 +179,8 @@ func (a *Agent) Retract(ctx context.Context, about, to string) (Introduced, erro
 		return Introduced{}, err
 	}
 	i := found[len(found)-1]
-	return Introduced{ID: hex.EncodeToString(i.ID[:]), To: recipient, About: subject.Pointer, Suggested: i.Suggested, Expires: i.Expires, Sent: sent}, queued(sent, err)
+	sent, err = delivered(sent, err)
+	return Introduced{ID: hex.EncodeToString(i.ID[:]), To: recipient, About: subject.Pointer, Suggested: i.Suggested, Expires: i.Expires, Sent: sent}, err
 }
 
 // retractMutual withdraws the mutual introduction of two contacts that is under way,
@@ -197,7 +199,8 @@ func (a *Agent) retractMutual(ctx context.Context, ex *exchange.Exchange, key *p
 		if sent == "" {
 			return Introduced{}, true, err
 		}
-		return Introduced{ID: hex.EncodeToString(m.Session[:]), To: to, About: about.Pointer, Expires: m.Expires, Both: true, Sent: sent}, true, queued(sent, err)
+		sent, err = delivered(sent, err)
+		return Introduced{ID: hex.EncodeToString(m.Session[:]), To: to, About: about.Pointer, Expires: m.Expires, Both: true, Sent: sent}, true, err
 	}
 	return Introduced{}, false, nil
 }

@@ -116,8 +116,22 @@ func (a *Agent) send(ctx context.Context, key *pointer.Key, to petname.Contact, 
 	if sent == "" {
 		err = noCard(err, to.Name)
 	}
+	return delivered(sent, err)
+}
+
+// delivered returns how far a message has come, and the reason why it is queued.
+func delivered(sent Delivery, err error) (Delivery, error) {
+	if sent == exchange.Behind {
+		sent = Queued
+		if err == nil {
+			err = errBehind
+		}
+	}
 	return sent, queued(sent, err)
 }
+
+// errBehind is returned for a message that is sent after others.
+var errBehind = errors.New("the recipient receives earlier messages first, which fill the record of this channel")
 
 // queued returns err, or for a Queued message without one [dht.ErrUnreachable].
 func queued(sent Delivery, err error) error {

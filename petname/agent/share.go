@@ -203,5 +203,5 @@ func (a *Agent) sendEdges(ctx context.Context, to petname.Contact, undo func() e
 		}
 		return "", err
 	}
-	return sent, queued(sent, err)
+	return delivered(sent, err)
 }

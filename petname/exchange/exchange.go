@@ -234,15 +234,25 @@ func (e *Exchange) putRecord(ctx context.Context, c *channel) (Delivery, error) 
 	return Queued, errors.Join(err, saveErr)
 }
 
+// sendRecord is putRecord for a message at the end of a channel's queue.
+func (e *Exchange) sendRecord(ctx context.Context, c *channel) (Delivery, error) {
+	sent, err := e.putRecord(ctx, c)
+	if sent == Stored && c.NotPut() > 0 {
+		sent = Behind
+	}
+	return sent, err
+}
+
 // Delivery reports how far a message has been sent. It is empty for a message that is not even
 // stored on this device. An error beside [Queued] is the reason why the message is not sent yet.
-// An error beside [Stored] is that of the disk, which could not record that it was sent: a later
+// An error beside [Stored] or [Behind] is that of the disk, which could not record that it was sent: a later
 // Sync may send it again, and the recipient processes it once.
 type Delivery string
 
 const (
 	Stored Delivery = "stored" // the network has it
 	Queued Delivery = "queued" // it is stored on this device, and a later Sync sends it
+	Behind Delivery = "behind" // likewise, when the recipient has received earlier messages: the network has these, and their record has no room for more
 )
 
 // sendMessage stores a message to a contact and tries to send it.
@@ -258,7 +268,7 @@ func (e *Exchange) sendMessage(ctx context.Context, key crypto.Signer, to pointe
 		if err := e.saveChannel(c); err != nil {
 			return err
 		}
-		sent, err = e.putRecord(ctx, c)
+		sent, err = e.sendRecord(ctx, c)
 		return err
 	})
 	return sent, err

@@ -91,14 +91,14 @@ func (e *Exchange) startSession(i *mutual.Introducer, out []mutual.Outgoing) err
 }
 
 // flushOutboxes calls flushOutbox for several recipients. It returns Queued if one of them is
-// Queued.
+// Queued, or else Behind if one is.
 func (e *Exchange) flushOutboxes(ctx context.Context, key crypto.Signer, all ...pointer.Pointer) (Delivery, error) {
 	result := Stored
 	var errs []error
 	for _, to := range all {
 		sent, _, err := e.flushOutbox(ctx, key, to)
-		if sent == Queued {
-			result = Queued
+		if sent == Queued || sent == Behind && result == Stored {
+			result = sent
 		}
 		errs = append(errs, err)
 	}

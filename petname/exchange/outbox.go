@@ -175,8 +175,8 @@ func (e *Exchange) isContact(p pointer.Pointer) bool {
 	return err == nil && (!c.Name.IsZero() || c.Conflict != nil)
 }
 
-// flushOutbox sends the messages to a party that are in the outbox. It returns Stored if all were
-// sent, and the number of messages to the party that are not acknowledged.
+// flushOutbox sends the messages to a party that are in the outbox. It returns Stored if the record
+// has all of them, and the number of messages to the party that are not acknowledged.
 func (e *Exchange) flushOutbox(ctx context.Context, key crypto.Signer, to pointer.Pointer) (sent Delivery, waiting int, err error) {
 	sent = Queued
 	err = e.withChannel(ctx, key, to, func(at pointer.Pointer, c *channel) error {
@@ -188,7 +188,7 @@ func (e *Exchange) flushOutbox(ctx context.Context, key crypto.Signer, to pointe
 		if err != nil {
 			return err
 		}
-		stored, err := e.putRecord(ctx, c)
+		stored, err := e.sendRecord(ctx, c)
 		if queueErr != nil {
 			return errors.Join(queueErr, err)
 		}

@@ -2,6 +2,7 @@ package exchange
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/dht/drop"
+	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/introduce"
 	"github.com/petnames-go/petnames/petname/name"
@@ -55,6 +57,48 @@ func TestAnIntroductionReachesARecipientThatWasOffline(t *testing.T) {
 	carol.reopen(t)
 	require.Empty(t, carol.fetch(t).Fresh, "exactly once")
 	require.Empty(t, bob.fetch(t).Fresh)
+}
+
+// A message that does not fit into the record beside those before it is not called stored,
+// and arrives when these are acknowledged. The recipient receives what is called stored.
+func TestAMessageThatTheRecordDoesNotHoldIsNotStored(t *testing.T) {
+	ctx := context.Background()
+	alice, _, carol := three(t)
+	introduction := func(n int) introduce.Statement {
+		alice.clock.now = alice.clock.now.Add(time.Second)
+		s, err := introduce.Introduction{To: pointerOf("carol"), About: pointerOf(fmt.Sprint("f", n)), Expires: alice.clock.now.Add(IntroductionLifetime)}.Sign(alice.key, nil, alice.clock.now)
+		require.NoError(t, err)
+		return s
+	}
+	var stored, queued int
+	for queued < 3 {
+		sent, err := alice.Send(ctx, alice.key, pointerOf("carol"), introduction(stored+queued))
+		require.NoError(t, err)
+		if sent == Stored {
+			require.Zero(t, queued, "messages are stored in order")
+			stored++
+			continue
+		}
+		require.Equal(t, Behind, sent)
+		queued++
+	}
+	require.Positive(t, stored)
+	alice.edit(t, func(local *ledger.View) error {
+		b, err := message{Kind: kindStatement, Body: introduction(stored + queued).Bytes()}.encode()
+		require.NoError(t, err)
+		return enqueue(local, pointerOf("carol"), b)
+	})
+	queued++
+	sent, err := alice.flushOutboxes(ctx, alice.key, pointerOf("carol"))
+	require.NoError(t, err)
+	require.Equal(t, Behind, sent)
+	report := Report{Waiting: map[pointer.Pointer]int{}}
+	alice.flushAllOutboxes(ctx, alice.key, &report)
+	require.Empty(t, report.Errs)
+
+	require.Len(t, carol.fetch(t).Fresh, stored)
+	require.Equal(t, map[pointer.Pointer]int{pointerOf("carol"): queued}, alice.fetch(t).Waiting)
+	require.Len(t, carol.fetch(t).Fresh, queued)
 }
 
 func TestALockedHomeFetchesAndAcknowledgesLater(t *testing.T) {

@@ -66,6 +66,8 @@ func TestCodeWithinATextIsParsed(t *testing.T) {
 		"742-tunnel-orbit-candy\n-- \nAna", "742 tunnel orbit candy\n--\nAna, room 12",
 		"742-tunnel-orbit-candy 742-TUNN-orbit-candy",
 		"`742-tunnel-orbit-candy` (ten minutes)",
+		"742\u2212tunnel\u2212orbit\u2212candy",
+		"742-tunnel-orbit-candy, that is: 742 tunnel orbit candy", "my 742-tunnel-orbit-candy (by 12 today)", "my device: 742-tunnel-orbit-candy", "742-tunnel-orbit-candy from 9 to 10 minutes",
 		"٧٤٢ tunnel orbit candy", "７４２-tunnel-orbit-candy", "७४२ tunnel orbit candy", "𝟳𝟰𝟮-tunnel-orbit-candy",
 	} {
 		got, err := ParseCode(text)
@@ -76,6 +78,15 @@ func TestCodeWithinATextIsParsed(t *testing.T) {
 	for _, text := range []string{
 		"742-tunnel-orbit-candy 743-tunnel-orbit-candy",
 		"742-tunnel-orbit-candy or 742-tunnel-orbit-cand-candy or 742-tunnel-candy-orbit",
+		"the code is 742 tunnel orbit lava, not 742-tunnel-orbit-candy",
+		"the code is 742 tunnel orbitt lava, not 742-tunnel-orbit-candy",
+		"742-tunnel-orbit-candy expired, use 743 tunnel orbit candy",
+		"Old code 742-tunnel-orbit-candy expired, use No. 74: tunnel orbit candy",
+		"743 tunnel orbit candy expired: 742 tunnel orbit candy",
+		"743: tunnel, orbit, candy expired: 742 tunnel orbit candy",
+		"device 743 tunnel orbit candy or 742-tunnel-orbit-candy", "device-742-tunnel-orbit-candy, no: 743 tunnel orbit candy",
+		"my code is=743 tunnel orbit candy, or was it 742-tunnel-orbit-candy", "743 tunnel-orbit-candy or 742-tunnel-orbit-candy",
+		"743 1)tunnel 2)orbit 3)candy or 742-tunnel-orbit-candy", "77. tunnel orbit candy or 742-tunnel-orbit-candy", "743 tunnel orbit\nor 742-tunnel-orbit-candy",
 		"742 743 tunnel orbit candy",
 		"742 tunnel orbit candy lava",
 		"742 1)tunnel 2)orbit 3)candyy",

@@ -38,10 +38,51 @@ func parseCode(s string) (Code, error) {
 	if err == nil {
 		return c, nil
 	}
-	if within, werr := codeWithin(s); werr == nil || errors.Is(werr, errTwoCodes) {
-		return within, werr
+	within, werr := codeWithin(s)
+	switch {
+	case errors.Is(werr, errTwoCodes), werr == nil && hasOtherCode(s, within):
+		return Code{}, errTwoCodes
+	case werr == nil:
+		return within, nil
 	}
 	return Code{}, err
+}
+
+// hasOtherCode reports whether a text has another code than c, in any spelling: a number
+// and three parts, at least two of which are words of the list. A mistyped one counts, as
+// the text can mean that one.
+func hasOtherCode(s string, c Code) bool {
+	text := strings.ToLower(paste.Words(s))
+	for _, text := range []string{text, listNumber().ReplaceAllString(text, " ")} {
+		parts := strings.FieldsFunc(text, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
+		for i, part := range parts {
+			if strings.Trim(part, "0123456789") != "" {
+				continue
+			}
+			after := parts[i+1 : min(i+codeLength, len(parts))]
+			other, err := codeOf(parts[i : i+1+len(after)])
+			if err == nil {
+				device := i > 0 && parts[i-1] == deviceWord
+				if other.device = device && c.device; other != c {
+					return true
+				}
+				continue
+			}
+			words := 0
+			for _, word := range after {
+				if _, ok := pointer.FindWord(word); ok {
+					words++
+				} else if strings.ContainsAny(word, "0123456789") { // of a list
+					words = 0
+					break
+				}
+			}
+			if words >= codeLength-2 {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // codeWithin returns the only code within a text: written with hyphens, or else the last
@@ -81,7 +122,7 @@ var listNumber = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompil
 // case, the first without a number sign.
 func codeParts(text string) []string {
 	parts := strings.FieldsFunc(strings.ToLower(text), func(r rune) bool {
-		return unicode.IsSpace(r) || unicode.Is(unicode.Pd, r) || r == '_'
+		return unicode.IsSpace(r) || unicode.Is(unicode.Pd, r) || r == '_' || r == '\u2212' // minus
 	})
 	for i := range min(1, len(parts)) {
 		parts[i] = numberSign().ReplaceAllString(parts[i], "$1")

@@ -43,14 +43,18 @@ func After(s, scheme string) []string {
 // canBegin reports whether a link can begin after a text.
 func canBegin(before string) bool {
 	r, n := utf8.DecodeLastRuneInString(before)
-	return n == 0 || unicode.IsSpace(r) || strings.ContainsRune(around, r) || (r == ':' || r == '=') && n < len(before)
+	return n == 0 || unicode.IsSpace(r) || strings.ContainsRune(around+beside, r) || (r == ':' || r == '=') && n < len(before) ||
+		r == '.' && listNumber().MatchString(before)
 }
+
+// listNumber matches a text that ends with the number of an item of a list.
+var listNumber = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?:^|\s)[0-9]{1,3}\.$`) })
 
 // CanEnd reports whether a link can end before the rest of a text: at its end, and before white
 // space, quotation marks, brackets and the signs that end a sentence.
 func CanEnd(rest string) bool {
 	r, n := utf8.DecodeRuneInString(rest)
-	return n == 0 || unicode.IsSpace(r) || strings.ContainsRune(around+after, r)
+	return n == 0 || unicode.IsSpace(r) || strings.ContainsRune(around+after+beside, r)
 }
 
 var escape = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`%[0-9A-Fa-f]{2}`) })

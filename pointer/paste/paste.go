@@ -30,10 +30,43 @@ func Token(s string) string {
 // number sign, in the digits of any script, and the token of any other text.
 func Number(s string) string {
 	token := Digits(strings.TrimLeft(Token(s), "#№"))
-	if token != "" && numbers().ReplaceAllString(token, "") == "" {
+	if token != "" && numbers().ReplaceAllString(token, "") == "" && inGroups(token) {
 		return onlyDigits(token)
 	}
 	return Token(s)
+}
+
+// NumberIn returns the number of [LabelledNumber] if it stands between spaces, quotation
+// marks or brackets, and may have a number sign or a colon before it and the end of a
+// sentence after it; "" for a number that is part of a word, a path, or a date.
+func NumberIn(s string) string {
+	number, text := LabelledNumber(s), Digits(clean(s))
+	if number == "" {
+		return ""
+	}
+	at := numbers().FindStringIndex(text)
+	before, after := text[:at[0]], strings.TrimLeft(text[at[1]:], around+after)
+	if !inGroups(text[at[0]:at[1]]) || !canBegin(strings.TrimRight(before, "#№")) || after != "" && !startsWithSpace(after) {
+		return ""
+	}
+	return number
+}
+
+func startsWithSpace(s string) bool {
+	r, _ := utf8.DecodeRuneInString(s)
+	return unicode.IsSpace(r)
+}
+
+// inGroups reports whether the digits of a number are not separated, or in groups of one
+// length: those of a date are not.
+func inGroups(number string) bool {
+	groups := strings.FieldsFunc(number, func(r rune) bool { return r < '0' || r > '9' })
+	for _, group := range groups {
+		if len(groups) > 1 && (len(group) < 3 || len(group) != len(groups[0])) {
+			return false
+		}
+	}
+	return true
 }
 
 // LabelledNumber returns the digits of the only number in a text of which the rest is
@@ -172,6 +205,9 @@ func unquote(line string) string {
 	for {
 		rest, found := strings.CutPrefix(strings.TrimLeft(line, " "), ">")
 		if !found {
+			rest, found = strings.CutPrefix(strings.TrimLeft(line, " "), "| ")
+		}
+		if !found {
 			return line
 		}
 		line = strings.TrimPrefix(rest, " ")
@@ -212,13 +248,20 @@ func isQuotedPrintable(s string) bool {
 func isHex(c byte) bool { return c >= '0' && c <= '9' || c >= 'A' && c <= 'F' }
 
 // around are the quotation marks, brackets and other marks that are written around a
-// text, and after are those that end a sentence.
+// text, after are those that end a sentence, and beside are those at which no text is cut.
 const (
 	around = "\"'`´\u201c\u201d\u201e\u201f\u2018\u2019\u201a\u201b«»‹›「」『』()[]{}<>*|"
 	after  = ".,;:!?…。、"
+	beside = "•‣◦▪●·→⇒➜►" // of lists; they can be within a name or a path
 )
 
-// trim removes marks around a text.
+// trim removes marks around a text. Those of emphasis are in pairs.
 func trim(s string) string {
-	return strings.TrimRight(strings.Trim(s, around), around+after)
+	for {
+		s = strings.TrimRight(strings.Trim(s, around), around+after)
+		if len(s) < 3 || s[0] != s[len(s)-1] || s[0] != '_' && s[0] != '~' {
+			return s
+		}
+		s = s[1 : len(s)-1]
+	}
 }
