@@ -36,7 +36,7 @@ func bodiesOf(t testing.TB, l *Ledger, last Head, after uint64) (out []string) {
 // not count each write fails, and states since when; what does not count can be read.
 func TestTwoCopiesAreAForkOnEveryDevice(t *testing.T) {
 	outcomes := map[bool]int{}
-	for seed := range uint64(8) {
+	for seed := range uint64(16) {
 		a, _ := newBook(t)
 		c := join(t, a, "three")
 		_, err := a.Append([]byte("k=before"))
