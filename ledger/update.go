@@ -36,7 +36,7 @@ func (l *Ledger) Devices() []Device {
 		if st.devices[b.device][0] != uint32(i) || !b.removed && !st.admitted(b.device) {
 			continue // another branch, or a device whose admission does not count
 		}
-		d := Device{ID: b.device, Name: b.name, Removed: b.removed, Last: b.last}
+		d := Device{ID: b.device, Name: b.name, Removed: b.removed, Last: b.last, Forked: st.forked(b.device)}
 		j, number := st.tip(b.device)
 		if d.Head = number; number > 0 && number == st.branches[j].head {
 			d.At = time.UnixMilli(int64(st.branches[j].clock >> logical)).UTC()

@@ -34,11 +34,11 @@ const (
 type ReentryConflict struct {
 	Op      string // as in [Event]; of an undo, that of the act that has its effect
 	At      time.Time
-	Contact pointer.Pointer // zero: none
+	Contact pointer.Pointer `json:",omitzero"` // zero: none
 	Reason  ReentryReason
 	Mine    string          // what the act leads to: a name, or a label; empty: none, as of a removal
 	Theirs  string          // what the book has in its place; empty: nothing
-	Other   pointer.Pointer // of ReentryTaken: the contact that has the name; zero: none
+	Other   pointer.Pointer `json:",omitzero"` // of ReentryTaken: the contact that has the name; zero: none
 	final   bool            // no decision can enter it
 }
 

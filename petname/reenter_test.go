@@ -109,7 +109,9 @@ func effects(t tb, b *Book) map[string]string {
 	for c, err := range b.Contacts() {
 		require.NoError(t, err)
 		out["contact "+c.ID.String()] = fmt.Sprint(c.Name, c.Conflict != nil)
-		out["keep "+c.ID.String()] = fmt.Sprint(c.Republished)
+		if c.Republished {
+			out["keep "+c.ID.String()] = "on"
+		}
 	}
 	for e, err := range b.Edges() {
 		require.NoError(t, err)

@@ -106,24 +106,23 @@ func copyLastRecords(from, to *petname.Book) error {
 	})
 }
 
+// OldBook returns the path that [Home.CommitRejoin] renames the old book to.
+func (h Home) OldBook() (string, error) { return unusedName(h.path(ledgerFile + forkedSuffix)) }
+
 // CommitRejoin makes the new device and its book those of the home. closeOld closes the old
-// book, which the caller has open: it is renamed. It returns the new name of the old book, as
-// a path. After an error before the commit the home is as before; after one behind it,
-// [Home.Book] does the rest.
-func (h Home) CommitRejoin(closeOld func() error) (aside string, err error) {
+// book, which the caller has open: it gets the name aside, of [Home.OldBook]. After an error
+// before the commit the home is as before; after one behind it, [Home.Book] does the rest.
+func (h Home) CommitRejoin(aside string, closeOld func() error) error {
 	device, err := Home{Dir: h.path(rejoiningDir)}.deviceKey()
 	if err != nil {
-		return "", errors.Join(err, closeOld())
-	}
-	if aside, err = unusedName(h.path(ledgerFile + forkedSuffix)); err != nil {
-		return "", errors.Join(err, closeOld())
+		return errors.Join(err, closeOld())
 	}
 	j := fmt.Appendf(nil, "%s\n# device: %s\n# aside: %q\n", rejoinMagic, deviceID(device), filepath.Base(aside))
 	err = h.replace(rejoinJournal, j)
 	if err = errors.Join(err, closeOld()); err != nil {
-		return "", err
+		return err
 	}
-	return aside, h.finishRejoin()
+	return h.finishRejoin()
 }
 
 func deviceID(key *pointer.Key) ledger.DeviceID {

@@ -45,8 +45,9 @@ func TestAHomeJoinsAgainAsANewDevice(t *testing.T) {
 	_, err := h.BeginRejoin()
 	require.NoError(t, err, "continues")
 	before, peer := read(t, h.path(identityFile)), read(t, h.path(peerFile))
-	aside, err := h.CommitRejoin(old.Close)
+	aside, err := h.OldBook()
 	require.NoError(t, err)
+	require.NoError(t, h.CommitRejoin(aside, old.Close))
 	require.Equal(t, h.path("ledger.db.forked"), aside)
 	require.Equal(t, before, read(t, h.path(identityFile)))
 	require.NotEqual(t, peer, read(t, h.path(peerFile)), "the copy has that key as well")
@@ -94,7 +95,9 @@ func TestAPowerCutInARejoiningLeavesTheOldHomeOrTheNew(t *testing.T) {
 		h, old, device := rejoining(t)
 		was := old.Ledger().Device()
 		h.files = disk
-		aside, err := h.CommitRejoin(old.Close)
+		aside, err := h.OldBook()
+		require.NoError(t, err)
+		err = h.CommitRejoin(aside, old.Close)
 		disk.Crash()
 		h.files = nil
 		book, oerr := h.Book(petname.Options{})
