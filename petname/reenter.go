@@ -45,8 +45,9 @@ type ReentryConflict struct {
 // Reenter enters acts that do not count as new acts of this device, in their order: those of
 // a fork of an earlier device of the owner, as [ledger.Ledger.Chain] yields them after the
 // entry shared, the last one that counts. Names, removals, edges, keeps, decisions,
-// suggestions, steps of contacts and the nickname are entered; publications are not, since
-// their sequence was used. What is in the book already is left out, and so is what another
+// suggestions, steps of contacts and the nickname are entered. A publication is not made again;
+// only its sequence is recorded as used, if it is above those in the book, and is not counted
+// in Entered. What is in the book already is left out, and so is what another
 // act undid.
 //
 // Of an act that conflicts with what the branch that counts or another device changed, decide
@@ -68,7 +69,7 @@ func (b *Book) Reenter(acts iter.Seq2[ledger.EntryBody, error], shared uint64, d
 			if err := r.enter(e.act, e.err); err != nil {
 				return err
 			}
-			if book.tx.Appended() > r.applied {
+			if book.tx.Appended() > r.applied && e.act.Op != opPublish {
 				r.out.Entered++
 			}
 			return nil
@@ -223,7 +224,7 @@ func (r *reentry) enter(a act, unreadable error) error {
 	case opDevice:
 		return r.deviceName(*a.Device)
 	}
-	return nil // a publication
+	return r.publication(a)
 }
 
 // undo enters the undo of an act that counts, as the act that has its effect.

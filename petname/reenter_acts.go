@@ -324,6 +324,15 @@ func (r *reentry) statement(a act) error {
 	return appendAct(r.book.tx, act{Op: opStatement, Statement: a.Statement, Channel: a.Channel})
 }
 
+// publication records the sequence of a publication.
+func (r *reentry) publication(a act) error {
+	state, err := getState[publishedState](r.book.tx.View(), tablePublished, publishedKey(a.Of))
+	if err != nil || a.Op != opPublish || state.Sequence >= a.Published.Sequence {
+		return err
+	}
+	return appendAct(r.book.tx, a)
+}
+
 // pin enters a decision about the next key of a contact.
 func (r *reentry) pin(a act) error {
 	c, found, _, err := r.contact(a.Contact)

@@ -262,3 +262,114 @@ func TestLawARepairLosesNoActOfEitherCopy(t *testing.T) {
 	require.Positive(t, conflicts[ReentryTaken])
 	require.Positive(t, conflicts[ReentryChanged])
 }
+
+// Each kind of act that does not count is entered anew: also what others signed, and decisions.
+// A sequence that was used is not used again. What an undo reverted before the fork is undone.
+func TestEachKindOfActIsEnteredAnew(t *testing.T) {
+	for seed := range 64 {
+		f := newFork(t, fastDir(t), func(b *Book) {
+			must(b.Add(mustName("bob"), pointer.Link{Pointer: pointerOf("b"), Next: commitment("b")}, Source{}))
+			must(b.Add(mustName("eve"), link("e"), Source{}))
+			must(b.Rename(pointerOf("e"), mustName("evelyn"), Source{}))
+			must(b.SharePublic(pointerOf("b"), mustName("bobby")))
+			must(b.Add(mustName("zoe"), link("z"), Source{}))
+		})
+		must(f.one.Add(mustName(fmt.Sprint("first ", seed)), link("first"), Source{}))
+		mine := f.two
+		must(mine.Undo()) // the addition of zoe
+		must(mine.Undo()) // the label bobby
+		must(mine.Undo()) // the name evelyn
+		must(mine.Add(mustName("carol"), pointer.Link{Pointer: pointerOf("c"), Next: commitment("c"), Nickname: "Carol"}, Source{}))
+		must(mine.SharePublic(pointerOf("c"), mustName("friend")))
+		must(mine.ShareWith(pointerOf("b"), pointerOf("c"), mustName("for bob")))
+		must(setKept(mine, pointerOf("c"), true))
+		require.NoError(t, mine.SetNickname("Ana"))
+		require.NoError(t, mine.ReserveSequence(Published{Value: "/ipfs/bafkqaaa", Sequence: 7}))
+		require.NoError(t, mine.learnCard(pointerOf("b"), pointer.Card{Next: commitment("b"), Nickname: "Bob"}))
+		require.NoError(t, mine.applySuccession(pointerOf("b"), chain(step(t, "b")), "test"))
+		own := mine.Ledger().Device()
+		require.NoError(t, mine.RenameDevice(own, "desk"))
+		must(mine.Add(mustName("gone"), link("g"), Source{}))
+		must(mine.Remove(pointerOf("g")))
+		want, wantProfile := effects(t, mine), must(mine.Nickname())
+		if !f.meet(t) || f.lost != mine {
+			f.close(t)
+			continue
+		}
+		b, out := f.repaired(t, "new", nil)
+		require.Empty(t, out.Conflicts)
+		got := effects(t, b)
+		for key, is := range want {
+			require.Equal(t, is, got[key], key)
+		}
+		require.NotContains(t, got, "contact "+pointerOf("z").String())
+		require.NotContains(t, got, "contact "+pointerOf("g").String())
+		require.Equal(t, wantProfile, must(b.Nickname()))
+		require.Contains(t, got, "contact "+pointerOf("first").String(), "of the branch that counts")
+		c, err := b.ByPointer(pointerOf("b"))
+		require.NoError(t, err)
+		require.NotEqual(t, c.ID, c.Pointer, "followed")
+		removed, err := b.ByID(pointerOf("g"))
+		require.NoError(t, err)
+		require.False(t, removed.Removed.IsZero(), "a removal sticks")
+		published, err := b.Published()
+		require.NoError(t, err)
+		require.Equal(t, Published{Value: "/ipfs/bafkqaaa", Sequence: 7}, published)
+		require.Error(t, b.ReserveSequence(Published{Value: "/ipfs/bafkqaaa", Sequence: 7}))
+		for e, err := range b.EdgesWith(pointerOf("b")) {
+			require.NoError(t, err)
+			require.Equal(t, "for bob", e.Label)
+		}
+		devices, err := b.Devices()
+		require.NoError(t, err)
+		require.Equal(t, "desk", devices[0].Name)
+		require.NoError(t, b.Close())
+		f.close(t)
+		return
+	}
+	require.Fail(t, "the second copy counts each time")
+}
+
+// Of a conflict the owner decides: an act that is entered replaces what the book has, and both
+// copies' acts are in the log.
+func TestTheOwnerDecidesWhatIsEnteredAnew(t *testing.T) {
+	for _, mine := range []bool{false, true} {
+		f := newFork(t, fastDir(t), func(b *Book) { must(b.Add(mustName("bob"), link("b"), Source{})) })
+		var copies = map[*Book]string{f.one: "one", f.two: "two"}
+		for b, name := range copies {
+			must(b.Rename(pointerOf("b"), mustName("bob of "+name), Source{}))
+			must(b.Add(mustName("carol"), link("carol of "+name), Source{}))
+		}
+		require.True(t, f.meet(t))
+		var asked []ReentryReason
+		b, out := f.repaired(t, "new", func(c ReentryConflict) (bool, error) {
+			asked = append(asked, c.Reason)
+			return mine, nil
+		})
+		require.Equal(t, []ReentryReason{ReentryChanged, ReentryTaken}, asked)
+		want := copies[f.counts]
+		if mine {
+			want = copies[f.lost]
+			require.Equal(t, 2, out.Entered)
+			require.Empty(t, out.Conflicts)
+		} else {
+			require.Zero(t, out.Entered)
+			require.Len(t, out.Conflicts, 2)
+			require.Equal(t, pointerOf("carol of "+copies[f.counts]), out.Conflicts[1].Other)
+		}
+		c, err := b.Find("bob of " + want)
+		require.NoError(t, err)
+		require.Equal(t, pointerOf("b"), c.Pointer)
+		c, err = b.Find("carol")
+		require.NoError(t, err)
+		require.Equal(t, pointerOf("carol of "+want), c.Pointer)
+		names := map[string]bool{}
+		for e, err := range b.Log() {
+			require.NoError(t, err)
+			names[e.Name] = true
+		}
+		require.True(t, names["bob of "+copies[f.counts]])
+		require.NoError(t, b.Close())
+		f.close(t)
+	}
+}

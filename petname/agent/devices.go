@@ -199,8 +199,11 @@ func (a *Agent) RemoveDevice(id ledger.DeviceID) (Device, error) {
 		return Device{}, err
 	}
 	if d.Forked && !d.Removed {
-		branches, err := a.branches(id)
-		return Device{}, cmp.Or(err, error(&BranchError{Device: d, Branches: branches}))
+		choice, err := a.branches(d)
+		if err == nil && choice != nil {
+			err = choice
+		}
+		return Device{}, err
 	}
 	return a.removeDevice(id, func(key crypto.Signer) error { return a.book.RemoveDevice(key, id) })
 }

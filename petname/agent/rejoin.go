@@ -127,7 +127,7 @@ func rejoinOpen(ctx context.Context, h home.Home, book *petname.Book, j DeviceJo
 		}
 		return fail(err)
 	}
-	out, err := enterAnew(h, book, j, o)
+	out, err := enterAnew(h, book, j, o, clock())
 	if err != nil {
 		return fail(err)
 	}
@@ -175,7 +175,7 @@ func (a *Agent) rejoinBook(ctx context.Context, h home.Home, book *petname.Book,
 }
 
 // enterAnew makes the new book of the old one, and enters into it what does not count.
-func enterAnew(h home.Home, old *petname.Book, j DeviceJoin, o Options) (*Rejoined, error) {
+func enterAnew(h home.Home, old *petname.Book, j DeviceJoin, o Options, now time.Time) (*Rejoined, error) {
 	own, _, err := old.Ledger().Own()
 	if err != nil {
 		return nil, err
@@ -190,7 +190,7 @@ func enterAnew(h home.Home, old *petname.Book, j DeviceJoin, o Options) (*Rejoin
 		if err != nil {
 			return err
 		}
-		carried, err := exchange.Carry(old.Ledger(), book)
+		carried, err := exchange.Carry(old.Ledger(), book, now)
 		if err != nil {
 			return err
 		}
@@ -242,6 +242,7 @@ type Branch struct {
 type BranchError struct {
 	Device   Device
 	Branches []Branch
+	Shared   ledger.Head // the last entry that all branches have; number 0: none
 }
 
 func (e *BranchError) Error() string {
@@ -252,12 +253,15 @@ func (e *BranchError) Error() string {
 const maxBranchActs = 5
 
 // branches returns the branches of a device, the one that counts first.
-func (a *Agent) branches(id ledger.DeviceID) (all []Branch, err error) {
-	found, err := a.book.Ledger().Branches(id)
-	if err != nil {
+func (a *Agent) branches(d Device) (*BranchError, error) {
+	found, err := a.book.Ledger().Branches(d.ID)
+	if err != nil || len(found) == 0 {
 		return nil, err
 	}
+	all := []Branch{}
+	shared := ledger.Head{Device: d.ID, Number: found[0].Shared}
 	for _, b := range found {
+		shared.Number = min(shared.Number, b.Shared)
 		out := Branch{Branch: b}
 		for event, err := range a.book.ChainLog(b.Head, b.Shared) {
 			if err != nil {
@@ -270,5 +274,14 @@ func (a *Agent) branches(id ledger.DeviceID) (all []Branch, err error) {
 		all = append(all, out)
 	}
 	slices.SortStableFunc(all, func(a, b Branch) int { return cmp.Compare(b.Counted, a.Counted) })
-	return all, nil
+	if shared.Number > 0 {
+		for e, err := range a.book.Ledger().Chain(found[0].Head, shared.Number-1) {
+			if err != nil {
+				return nil, err
+			}
+			shared.Hash = e.Hash()
+			break
+		}
+	}
+	return &BranchError{Device: d, Branches: all, Shared: shared}, nil
 }

@@ -3,9 +3,11 @@ package exchange
 import (
 	"bytes"
 	"fmt"
+	"time"
 
 	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/pair"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -37,15 +39,15 @@ var copiedTables = []string{tableIntroductions, tableUsedCodes, tableKnown, tabl
 // Carry copies what an earlier device of the owner has in its tables to the book of the new one,
 // which has none yet: the messages that are not acknowledged are sent again, in channels of the
 // new device. A recipient that has received one already receives it twice, and keeps one.
-func Carry(from *ledger.Ledger, to *petname.Book) (out Carried, err error) {
+func Carry(from *ledger.Ledger, to *petname.Book, now time.Time) (out Carried, err error) {
 	err = to.Update(func(_ *petname.Book, local *ledger.View) error {
 		out = Carried{}
-		return from.ReadLocal(func(old *ledger.View) error { return out.carry(old, local) })
+		return from.ReadLocal(func(old *ledger.View) error { return out.carry(old, local, now) })
 	})
 	return out, err
 }
 
-func (c *Carried) carry(old, local *ledger.View) error {
+func (c *Carried) carry(old, local *ledger.View, now time.Time) error {
 	for _, table := range copiedTables {
 		for row, err := range old.Scan(table, nil) {
 			if err == nil {
@@ -96,9 +98,15 @@ func (c *Carried) carry(old, local *ledger.View) error {
 		c.Unsent = append(c.Unsent, Uncarried{party, UncarriedFormer})
 	}
 	for _, table := range []string{tableInvitations, tableAcceptedCodes} {
-		for _, err := range old.Scan(table, nil) {
+		for row, err := range old.Scan(table, nil) {
 			if err != nil {
 				return err
+			}
+			if table == tableAcceptedCodes && codeState(row.Value, now) == nil {
+				continue
+			}
+			if i, err := pair.InvitationOf(row.Value); table == tableInvitations && (err != nil || i.Device || !now.Before(i.Expires)) {
+				continue
 			}
 			c.Unsent = append(c.Unsent, Uncarried{What: UncarriedInvitation})
 		}
