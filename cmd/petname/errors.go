@@ -354,7 +354,7 @@ func classify(err error) *failure {
 }
 
 // rejoinNext is the next step of a home that has to join again as a new device.
-const rejoinNext = "make a code on another device of yours, by petname device add, and type it here:\npetname device join CODE --join NETWORK"
+const rejoinNext = "make a code on another device of yours or on the other copy, by petname device add, and type it here:\npetname device join CODE --join NETWORK"
 
 // newKeyNext returns the next step for a damaged or missing key file, where the other step
 // needs a copy of it.
