@@ -34,6 +34,9 @@ func rejoin(ctx context.Context, h home.Home, j DeviceJoin, o Options) (*Agent, 
 	fail := func(err error) (*Agent, JoinedBook, error) { return nil, JoinedBook{}, err }
 	o.Create = nil
 	book, err := h.Book(petname.Options{Wait: o.Wait, Now: o.Now})
+	if errors.Is(err, ledger.ErrInUse) {
+		err = fmt.Errorf("%w; if it is to join again, end the process that has it open: %w", fmt.Errorf("%w at %q", home.ErrExists, h.Dir), err)
+	}
 	if err != nil {
 		return fail(err)
 	}
@@ -155,7 +158,8 @@ func (a *Agent) rejoinBook(ctx context.Context, h home.Home, book *petname.Book,
 		return handed, exists
 	}
 	switch _, _, err := h.AdoptIdentity(handed.Identity); {
-	case errors.Is(err, home.ErrNoSuccessor) && id.Created(theirs.Pointer): // this home has rotated since
+	case errors.Is(err, home.ErrNoSuccessor) && id.Created(theirs.Pointer): // a thief may have that key
+		return handed, errEarlierKey
 	case errors.Is(err, home.ErrNoSuccessor):
 		return handed, exists
 	case err != nil:
@@ -173,6 +177,9 @@ func (a *Agent) rejoinBook(ctx context.Context, h home.Home, book *petname.Book,
 	}
 	return handed, nil
 }
+
+// errEarlierKey is returned for an invitation that an earlier key of this home made.
+var errEarlierKey = errors.New("the other device has an earlier key of yours: exchange with it first, or use another one")
 
 // enterAnew makes the new book of the old one, and enters into it what does not count.
 func enterAnew(h home.Home, old *petname.Book, j DeviceJoin, o Options, now time.Time) (*Rejoined, error) {

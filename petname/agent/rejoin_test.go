@@ -266,3 +266,40 @@ func TestAnInvitationOfAnotherIdentityChangesNothing(t *testing.T) {
 	defer a.Close()
 	require.ErrorContains(t, a.Notice(), "does not count")
 }
+
+// A joining that was interrupted after the pairing leaves the home as it was, or as it is in the
+// end, and the same call continues it.
+func TestAnInterruptedRejoiningContinues(t *testing.T) {
+	hub := served(t, nil)
+	lost, _, other, names := fork(t, hub)
+	require.NoError(t, lost.Close())
+	invited, err := other.InviteDevice(t.Context(), agent.DeviceTerms{WithKey: true, Awaited: true})
+	require.NoError(t, err)
+	done := make(chan error, 1)
+	go func() {
+		_, err := other.AwaitDevice(t.Context(), invited.ID)
+		done <- err
+	}()
+	ctx, cancel := context.WithCancel(t.Context())
+	j := agent.DeviceJoin{Invitation: invited.Link, Progress: func(bool, int64) { cancel() }}
+	o := agent.Options{Transport: loopback(), JoinTimeout: 2 * patient}
+	_, _, err = agent.JoinBook(ctx, lost.Dir(), j, o)
+	require.ErrorIs(t, err, context.Canceled)
+	_, err = os.Lstat(filepath.Join(lost.Dir(), ".rejoining"))
+	begun := err == nil
+	a, err := agent.Open(t.Context(), lost.Dir(), agent.Options{})
+	require.NoError(t, err)
+	require.Equal(t, begun, a.Notice() != nil)
+	require.NoError(t, a.Close())
+	j.Progress = nil
+	a, joined, err := agent.JoinBook(t.Context(), lost.Dir(), j, o)
+	require.NoError(t, err)
+	defer a.Close()
+	require.NoError(t, <-done)
+	require.Equal(t, 1, joined.Again.Entered)
+	for _, name := range names {
+		_, err := a.Lookup(name)
+		require.NoError(t, err)
+	}
+	require.NoDirExists(t, filepath.Join(lost.Dir(), ".rejoining"))
+}

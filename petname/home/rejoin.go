@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 
@@ -187,7 +188,12 @@ func (h Home) finishRejoin() error {
 	if err := files.SyncDir(h.Dir); err != nil {
 		return err
 	}
-	if err := files.Remove(h.path(rejoinJournal)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	err = files.Remove(h.path(rejoinJournal))
+	if err != nil && runtime.GOOS == "windows" { // an open file stays there
+		lock.Close()
+		err = files.Remove(h.path(rejoinJournal))
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return files.SyncDir(h.Dir)
@@ -212,7 +218,7 @@ func (h Home) moveRejoined(r rejoin) error {
 		if err := files.Rename(staged.path(rejoinedBook), h.path(ledgerFile)); err != nil {
 			return err
 		}
-		if err := files.SyncDir(h.Dir); err != nil {
+		if err := errors.Join(files.SyncDir(h.Dir), files.SyncDir(staged.Dir)); err != nil {
 			return err
 		}
 	} else if !errors.Is(err, fs.ErrNotExist) {
