@@ -86,8 +86,8 @@ func (a *app) deviceListVerb() *cobra.Command {
 	return &cobra.Command{
 		Use:   "list",
 		Short: "List your devices",
-		Long: `List the devices of your book, also those that were removed. The dates are by the
-clocks of the devices.`,
+		Long: `List the devices of your book, also those that were removed. The dates are by
+the clocks of the devices.`,
 		Example: `  petname device list
   petname device list --json`,
 		Args: cobra.NoArgs,

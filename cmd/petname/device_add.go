@@ -177,9 +177,9 @@ func (a *app) deviceJoinVerb() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "join CODE|LINK|--qr FILE",
 		Short: "Make a home here, for a book that you have elsewhere",
-		Long: `Make a home on this device for the book of another device of yours, with the code
-or the link that petname device add made there. Both devices have to be online,
-or else the other one is asked again while it answers.
+		Long: `Make a home on this device for the book of another device of yours, with the
+code or the link that petname device add made there. Both devices have to be
+online, or else the other one is asked again while it answers.
 
 A link says which network to join; with a code, --join names it, as device add
 prints it. An interrupted join is continued by the same command.

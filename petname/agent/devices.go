@@ -308,14 +308,14 @@ func JoinBook(ctx context.Context, dir string, j DeviceJoin, o Options) (*Agent,
 	if err := ctx.Err(); err != nil {
 		return fail(err)
 	}
-	clock := o.Now
-	if clock == nil {
-		clock = time.Now
+	now := time.Now().Round(0)
+	if o.Now != nil {
+		now = o.Now()
 	}
 	if h, err := home.Open(dir); err == nil {
 		return rejoin(ctx, h, j, o)
 	}
-	if err := j.complete(clock()); err != nil {
+	if err := j.complete(now); err != nil {
 		return fail(err)
 	}
 	if _, err := (&state{transport: o.Transport}).parseJoin(j.Networks); err != nil {

@@ -98,14 +98,14 @@ func rejoinOpen(ctx context.Context, h home.Home, book *petname.Book, j DeviceJo
 	if err != nil {
 		return fail(err)
 	}
-	clock := o.Now
-	if clock == nil {
-		clock = time.Now
+	now := time.Now().Round(0)
+	if o.Now != nil {
+		now = o.Now()
 	}
-	if t, err := pair.ParseTicket(j.Invitation, clock()); err == nil && !t.Inviter.IsZero() && !id.Created(t.Inviter) && len(id.Succession) > 0 {
+	if t, err := pair.ParseTicket(j.Invitation, now); err == nil && !t.Inviter.IsZero() && !id.Created(t.Inviter) && len(id.Succession) > 0 {
 		return fail(exists) // of another identity; one of a later key of this one is known when it answers
 	}
-	if err := j.complete(clock()); err != nil {
+	if err := j.complete(now); err != nil {
 		return fail(err)
 	}
 	if _, err := (&state{transport: o.Transport}).parseJoin(j.Networks); err != nil {
@@ -130,7 +130,7 @@ func rejoinOpen(ctx context.Context, h home.Home, book *petname.Book, j DeviceJo
 		}
 		return fail(err)
 	}
-	out, err := enterAnew(h, book, j, o, clock())
+	out, err := enterAnew(h, book, j, o, now)
 	if err != nil {
 		return fail(err)
 	}
