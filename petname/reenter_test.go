@@ -291,6 +291,8 @@ func TestEachKindOfActIsEnteredAnew(t *testing.T) {
 		require.NoError(t, mine.RenameDevice(own, "desk"))
 		must(mine.Add(mustName("gone"), link("g"), Source{}))
 		must(mine.Remove(pointerOf("g")))
+		must(mine.Add(mustName("mistake"), link("mistake"), Source{}))
+		must(mine.Undo())
 		want, wantProfile := effects(t, mine), must(mine.Nickname())
 		if !f.meet(t) || f.lost != mine {
 			f.close(t)
@@ -304,6 +306,10 @@ func TestEachKindOfActIsEnteredAnew(t *testing.T) {
 		}
 		require.NotContains(t, got, "contact "+pointerOf("z").String())
 		require.NotContains(t, got, "contact "+pointerOf("g").String())
+		for e, err := range b.Log() {
+			require.NoError(t, err)
+			require.NotEqual(t, "mistake", e.Name, "of acts that another one undoes neither is entered")
+		}
 		require.Equal(t, wantProfile, must(b.Nickname()))
 		require.Contains(t, got, "contact "+pointerOf("first").String(), "of the branch that counts")
 		c, err := b.ByPointer(pointerOf("b"))

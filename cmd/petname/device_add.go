@@ -137,7 +137,7 @@ func (a *app) addDevice(do func(verb string, args, result any) error, request de
 	var d device
 	for {
 		err := do("device-await", awaitDeviceArgs{ID: out.ID, Passphrase: request.Passphrase}, &d)
-		if e := (*failure)(nil); errors.As(err, &e) && e.Code == "timeout" && time.Now().Before(out.Expires) {
+		if e := (*failure)(nil); errors.As(err, &e) && e.Code == "timeout" && a.clock().Before(out.Expires) {
 			continue // the code has expired, but not the link
 		}
 		if err != nil {
