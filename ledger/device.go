@@ -19,6 +19,7 @@ type Device struct {
 	At      time.Time // of that entry, by the device's clock, which may be wrong; zero before its first
 	Removed bool
 	Last    uint64 // of a removed device: its last entry that counts
+	Forked  bool   // two copies have written under its key: see Ledger.Branches
 }
 
 // Statement is an admission or a removal of a device by the identity.

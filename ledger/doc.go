@@ -91,6 +91,7 @@
 // it passes on; they are stored when another one has them.
 //
 // It is not guaranteed that a device's file was not replaced by an older copy.
-// Writing to both makes a fork, which every device detects; the copy whose branch does not
-// count can write again under a new device key.
+// Writing to both makes a fork, which every device detects. On the copy whose branch does not
+// count each write returns a *ForkError; it can write again under a new device key, and enter
+// anew what Chain and Uncounted yield. MergedOwn shows a copy that wrote alone.
 package ledger

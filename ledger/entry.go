@@ -124,7 +124,7 @@ func (e Entry) Seen() []Head { return slices.Clone(e.seen) }
 
 // Time returns the time of the device's hybrid logical clock, to the
 // millisecond. It is for display: a device's clock may be wrong.
-func (e Entry) Time() time.Time { return time.UnixMilli(int64(e.clock >> logical)).UTC() }
+func (e Entry) Time() time.Time { return clockTime(e.clock) }
 
 // BodyLen returns the length of the body in bytes, dropped or not.
 func (e Entry) BodyLen() int { return int(e.bodyLen) }

@@ -77,6 +77,8 @@ type merging struct {
 	passes  int   // over the waiting entries
 
 	stored    []mark // the new entries
+	own       uint64 // those of them that are under the key of this device
+	ownClock  uint64 // the highest of their clocks
 	forks     []mark // those of them that start a branch
 	unsettled bool
 
@@ -154,7 +156,7 @@ func (w *writing) merge(entries iter.Seq[[]byte], part bool) (*merging, error) {
 	for _, stored := range m.stored {
 		m.count(stored)
 	}
-	return m, nil
+	return m, w.noteMerged(m.own, m.ownClock)
 }
 
 // Identify returns what an exchanged entry states of itself: its device, number and hash,
@@ -311,6 +313,9 @@ func (m *merging) mergeEntry(b []byte) error {
 		return err
 	}
 	m.stored = append(m.stored, mark{i, e.id.Number})
+	if e.id.Device == m.w.l.self {
+		m.own, m.ownClock = m.own+1, max(m.ownClock, e.clock)
+	}
 	if before.leaves {
 		m.forks = append(m.forks, mark{i, e.id.Number})
 		if err := m.w.loadStatements(); err != nil { // the file gets the second format

@@ -36,7 +36,7 @@ func (l *Ledger) Devices() []Device {
 		if st.devices[b.device][0] != uint32(i) || !b.removed && !st.admitted(b.device) {
 			continue // another branch, or a device whose admission does not count
 		}
-		d := Device{ID: b.device, Name: b.name, Removed: b.removed, Last: b.last}
+		d := Device{ID: b.device, Name: b.name, Removed: b.removed, Last: b.last, Forked: st.forked(b.device)}
 		j, number := st.tip(b.device)
 		if d.Head = number; number > 0 && number == st.branches[j].head {
 			d.At = time.UnixMilli(int64(st.branches[j].clock >> logical)).UTC()
@@ -147,9 +147,9 @@ func (w *writing) append(kind Kind, body []byte) (Entry, error) {
 		return Entry{}, errors.New("this device has used up its numbers")
 	case kind != KindApplication: // a statement may stand although nothing else counts
 	case device.removed:
-		return Entry{}, fmt.Errorf("device %q was removed from the book; admit a new one", device.name)
+		return Entry{}, &RemovedError{device.name}
 	case !d.counts(d.head + 1):
-		return Entry{}, fmt.Errorf("%w: another copy of this device's key wrote to the book, and what it wrote counts", ErrFork)
+		return Entry{}, w.forkError(mark{i, d.head})
 	}
 	e := Entry{id: ID{d.device, d.head + 1}, kind: kind, bodyLen: uint32(len(body)), bodyHash: sha256.Sum256(body), st: st}
 	if e.id.Number > 1 {
@@ -509,9 +509,7 @@ type EntryBody struct {
 // stay in their order. Each is verified when it is read. After an error for a
 // damaged entry the iteration continues.
 func (l *Ledger) Entries() iter.Seq2[EntryBody, error] {
-	return l.entries(nil, true, true, func(e Entry, r record) EntryBody {
-		return EntryBody{e, slices.Clone(r.body)}
-	})
+	return l.entries(nil, true, true, cloned)
 }
 
 // entries iterates over the log: from and to the numbers that bounds returns, by the

@@ -171,6 +171,21 @@ func (b *Book) RemoveDevice(identity crypto.Signer, id ledger.DeviceID) error {
 	return b.ledger.RemoveDevice(identity, id, b.ownSteps()...)
 }
 
+// RemoveDeviceAfter is RemoveDevice with the last entry of the device that is to count: of a
+// device that has forked, the last one of the owner's branch.
+func (b *Book) RemoveDeviceAfter(identity crypto.Signer, last ledger.Head) error {
+	return b.ledger.RemoveDeviceAfter(identity, last, b.ownSteps()...)
+}
+
+// StateOwnKey states whether this device holds the identity key.
+func (b *Book) StateOwnKey(holds bool) error {
+	id, key := b.ledger.Device(), uint8(keyNotHeld)
+	if holds {
+		key = keyHeld
+	}
+	return b.stateDevice(wireDevice{Device: id[:], Key: key})
+}
+
 // stateDevice appends a statement about a device, unless the book states the same.
 func (b *Book) stateDevice(d wireDevice) error {
 	return b.update(func(tx *ledger.Tx) error {

@@ -81,6 +81,22 @@ func (b *Book) Log() iter.Seq2[Event, error] {
 	}
 }
 
+// ChainLog yields the history of one branch of a device, after a number: see
+// [ledger.Ledger.Chain].
+func (b *Book) ChainLog(last ledger.Head, after uint64) iter.Seq2[Event, error] {
+	return func(yield func(Event, error) bool) {
+		for e, err := range b.ledger.Chain(last, after) {
+			var ev Event
+			if err == nil {
+				ev = logged(e.Entry, e.Body, introduce.Open)
+			}
+			if !yield(ev, err) {
+				return
+			}
+		}
+	}
+}
+
 // logged returns an entry as an event. Of a body that was verified before, the
 // statement in it can be opened by introduce.Restore.
 func logged(e ledger.Entry, body []byte, open opener) Event {

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -20,7 +21,12 @@ func (a *app) deviceVerb() *cobra.Command {
 		Short:      "Use your book on several devices",
 		Long: `Your book can be on several devices. Each can change it, also offline, and none
 loses what another one wrote. A device joins with a code or a link that a device
-with your identity key makes.`,
+with your identity key makes.
+
+A copy of a home is no second device: when both write, what one of them wrote
+does not count, on any device, and that one can write no more. It becomes a
+device of its own, and enters what it wrote anew, with petname device join. If a
+copy was stolen, petname device rm names the last change that was yours.`,
 		Example: `  petname device add
   petname device join device-742-tunnel-orbit-candy --join ipfs
   petname device list`,
@@ -38,13 +44,14 @@ type device struct {
 	This        bool       `json:"this"`
 	IdentityKey bool       `json:"identity_key"`
 	Admitted    *time.Time `json:"admitted"`
-	Removed     *time.Time `json:"removed"` // null: it was not
-	Seen        *time.Time `json:"seen"`    // the date of its last entry in this book; null: there is none
+	Removed     *time.Time `json:"removed"`          // null: it was not
+	Seen        *time.Time `json:"seen"`             // the date of its last entry in this book; null: there is none
+	Forked      bool       `json:"forked,omitempty"` // two copies have written as this device
 }
 
 func asDevice(d agent.Device) device {
 	return device{ID: d.ID.String(), Name: name.Clean(d.Name), This: d.This, IdentityKey: d.IdentityKey,
-		Admitted: timeOrNull(d.Admitted), Removed: timeOrNull(d.RemovedAt), Seen: timeOrNull(d.At)}
+		Admitted: timeOrNull(d.Admitted), Removed: timeOrNull(d.RemovedAt), Seen: timeOrNull(d.At), Forked: d.Forked}
 }
 
 func printDevice(w *bufio.Writer, s name.Style, d device) {
@@ -62,6 +69,9 @@ func printDevice(w *bufio.Writer, s name.Style, d device) {
 		held = "yes"
 	}
 	printField(w, "identity key", held)
+	if d.Forked {
+		printField(w, "FORKED", "two copies have written as this device: see petname device --help")
+	}
 	for _, t := range []struct {
 		label string
 		at    *time.Time
@@ -134,6 +144,7 @@ letters of its id. It needs no passphrase.`,
 type deviceArgs struct {
 	Device     string `json:"device"`
 	New        string `json:"new,omitempty"`
+	Keep       string `json:"keep,omitempty"` // of rm: the first digits of a hash, or "none"
 	Passphrase string `json:"passphrase,omitempty"`
 }
 
@@ -179,7 +190,8 @@ func (v *verbs) renameDevice(_ context.Context, a deviceArgs) (*device, error) {
 }
 
 func (a *app) deviceRmVerb() *cobra.Command {
-	return &cobra.Command{
+	var request deviceArgs
+	cmd := &cobra.Command{
 		Use:   "rm DEVICE",
 		Short: "Remove a device, such as a lost one, for ever",
 		Long: `Remove a device from your book, on all devices and for ever: what it writes from
@@ -188,16 +200,30 @@ then on does not count. DEVICE is its name, or the first letters of its id.
 What the device has, it keeps: the book until then, the keys that open messages
 to you, and your identity key if it has that. The keys for messages are replaced
 at once, and published with the next publish. If it has the identity key, rotate
-to the next one, which no device receives: petname key rotate.`,
-		Example: `  petname device rm phone`,
-		Args:    cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			passphrase, err := a.passphrase()
-			if err != nil {
+to the next one, which no device receives: petname key rotate.
+
+If two copies have written as the device, both branches are shown, and --keep
+names the last entry that is yours: by the first digits of its hash, or "none"
+for nothing that only one of the copies has. What it does not name does not
+count any more.`,
+		Example: `  petname device rm phone
+  petname device rm laptop --keep 3f0c99a1`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) (err error) {
+			if request.Passphrase, err = a.passphrase(); err != nil {
 				return err
 			}
+			request.Device = args[0]
 			var out removedDevice
-			err = a.call("device-rm", deviceArgs{Device: args[0], Passphrase: passphrase}, &out)
+			err = a.call("device-rm", request, &out)
+			if e := (*failure)(nil); errors.As(err, &e) && e.Code == "forked" && len(out.Branches) > 0 {
+				if request.Keep = a.askBranch(e, out.Branches); request.Keep != "" {
+					out = removedDevice{}
+					err = a.call("device-rm", request, &out)
+				} else if !a.json {
+					_ = writeRows(a.stderr, branchText(a.style(), out.Branches), terminalWidth(a.stderr))
+				}
+			}
 			err = a.printResult(out, err, out.ID != "", func(w *bufio.Writer) {
 				fmt.Fprintf(w, "removed %s\n", a.style().Text(out.Name))
 				printCopied(w, "id", out.ID)
@@ -218,12 +244,15 @@ to the next one, which no device receives: petname key rotate.`,
 		},
 		ValidArgsFunction: a.completeDevices,
 	}
+	cmd.Flags().StringVar(&request.Keep, "keep", "", "the `hash` of the last entry that is to count, of a device with two copies; none: the last one that both have")
+	return cmd
 }
 
 // removedDevice is the result of device rm.
 type removedDevice struct {
 	device
-	Holds []string `json:"holds"` // "book", "sealing_keys", "identity_key"
+	Holds    []string `json:"holds"`              // "book", "sealing_keys", "identity_key"
+	Branches []branch `json:"branches,omitempty"` // of a device with two copies, if it was not removed: one is to be chosen
 }
 
 func (v *verbs) rmDevice(_ context.Context, a deviceArgs) (*removedDevice, error) {
@@ -237,7 +266,14 @@ func (v *verbs) rmDevice(_ context.Context, a deviceArgs) (*removedDevice, error
 	if d.This {
 		return nil, &failure{Code: "usage", Exit: exitUsage, Message: fmt.Sprintf("device %s is this one", name.Quote(a.Device)), Next: "remove it on another device of yours"}
 	}
-	d, err = v.agentWith(a.Passphrase).RemoveDevice(d.ID)
+	if a.Keep == "" {
+		d, err = v.agentWith(a.Passphrase).RemoveDevice(d.ID)
+	} else {
+		d, err = v.removeAfter(d, a)
+	}
+	if choice := (*agent.BranchError)(nil); errors.As(err, &choice) {
+		return &removedDevice{Holds: []string{}, Branches: v.asBranches(choice)}, v.branchFailure(choice, a.Device)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/petnames-go/petnames/petname/agent"
 	"github.com/petnames-go/petnames/petname/agent/libp2p"
 	"github.com/petnames-go/petnames/petname/home"
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/petname/pair"
 )
 
@@ -181,7 +182,14 @@ code or the link that petname device add made there. The other device has to be
 online meanwhile.
 
 A link says which network to join; with a code, --join names it, as device add
-prints it. An interrupted join is continued by the same command.`,
+prints it. An interrupted join is continued by the same command.
+
+In a home of yours that another copy of itself writes as well, and of which the
+changes do not count any more, it makes a device of its own: the home gets a new
+device key, and what it wrote is entered anew. Where that conflicts with a
+change of another device, it asks, and otherwise leaves it out and lists it. The
+old book stays beside the new one. --again does the same if the device was
+removed, which it may not know, or to end the use of a key that was copied.`,
 		Example: `  petname device join petname-device:…
   petname device join device-742-tunnel-orbit-candy --join ipfs --name phone`,
 		Args: cobra.ArbitraryArgs,
@@ -193,14 +201,16 @@ prints it. An interrupted join is continued by the same command.`,
 			if j.Invitation, err = a.invitationText(args, qr, "petname device join"); err != nil {
 				return err
 			}
+			j.Decide = a.decideReentry()
 			out, err := a.joinBook(dir, j)
-			return a.printResult(out, err, out.Device != "", func(w *bufio.Writer) { printJoined(w, out) })
+			return a.printResult(out, err, out.Device != "", func(w *bufio.Writer) { printJoined(w, a.style(), out) })
 		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&qr, "qr", "", "read the QR code from a picture `file`, PNG or JPEG")
 	f.StringArrayVar(&j.Networks, "join", nil, "a `network` to join, as for the verb join; may be repeated")
 	f.StringVar(&j.Name, "name", "", "the `name` of this device (default: that of the machine)")
+	f.BoolVar(&j.Again, "again", false, "make a new device of this home, whose device was removed or copied")
 	return cmd
 }
 
@@ -210,6 +220,7 @@ type joinedBook struct {
 	Pointer     string `json:"pointer"`
 	IdentityKey bool   `json:"identity_key"`
 	Contacts    int    `json:"contacts"`
+	*rejoined
 }
 
 func (a *app) joinBook(dir string, j agent.DeviceJoin) (out joinedBook, err error) {
@@ -238,10 +249,10 @@ func (a *app) joinBook(dir string, j agent.DeviceJoin) (out joinedBook, err erro
 		f.Next = strings.ReplaceAll(f.Next, "petname invite", "make a new code on the device that has your book, with petname device add")
 		return out, &f
 	}
-	return joinedBook{joined.Device.String(), joined.Pointer.String(), joined.WithKey, joined.Names}, nil
+	return joinedBook{joined.Device.String(), joined.Pointer.String(), joined.WithKey, joined.Names, asRejoined(joined.Again)}, nil
 }
 
-func printJoined(w *bufio.Writer, out joinedBook) {
+func printJoined(w *bufio.Writer, s name.Style, out joinedBook) {
 	fmt.Fprintf(w, "this device has joined the book of\n  %s\n", out.Pointer)
 	printCopied(w, "device", out.Device)
 	printField(w, "contacts", fmt.Sprint(out.Contacts))
@@ -249,5 +260,8 @@ func printJoined(w *bufio.Writer, out joinedBook) {
 		printField(w, "identity key", "yes: this device can publish")
 	} else {
 		printField(w, "identity key", "no: this device names and resolves, and cannot publish")
+	}
+	if out.rejoined != nil {
+		printRejoined(w, s, *out.rejoined)
 	}
 }

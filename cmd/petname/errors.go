@@ -85,6 +85,7 @@ func classify(err error) *failure {
 		begun     *home.UnfinishedError
 		copied    *agent.CopiedError
 		clock     *agent.ClockError
+		forked    *ledger.ForkError
 		retry     *home.RetryError
 		highest   *agent.SequenceError
 		path      *fs.PathError
@@ -115,6 +116,13 @@ func classify(err error) *failure {
 		return set("copied", exitConflict, "to receive the key from the other device:\npetname sync\n# if no device has it any more:\npetname key rotate --despite-copy")
 	case errors.As(err, &copied):
 		return set("copied", exitConflict, "use the home of "+copied.Successor.String()+"; if no copy has that key any more:\npetname key rotate --despite-copy")
+	case errors.As(err, &forked):
+		e.Message = forked.Error()
+		return set("forked", exitConflict, rejoinNext)
+	case errors.As(err, new(*ledger.RemovedError)):
+		return set("removed", exitConflict, rejoinNext)
+	case errors.As(err, new(*agent.BranchError)):
+		return set("forked", exitChoose, "petname device list")
 	case errors.As(err, &highest):
 		return set("no_sequence", exitFailure, "petname key rotate")
 	case errors.As(err, &retry) && retry.Cut:
@@ -362,6 +370,9 @@ func classify(err error) *failure {
 	}
 	return e
 }
+
+// rejoinNext is the next step of a home that has to join again as a new device.
+const rejoinNext = "make a code on another device of yours or on the other copy, by petname device add, and type it here:\npetname device join CODE --join NETWORK"
 
 // newKeyNext returns the next step for a damaged or missing key file, where the other step
 // needs a copy of it.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,6 +33,9 @@ others. An interrupted exchange is continued by the next one.
 With --dir, the exchange goes through a folder that something else carries: a
 memory stick, a network disk, Syncthing, or the folder of a cloud service. Its
 files are sealed for your devices.
+
+Two copies of one home exchange nothing directly: they need another device, or a
+folder. See petname device --help.
 
 A running node does this by itself. Changes to different things merge; changes
 to the same name are shown as a conflict until you decide.`,
@@ -87,8 +91,10 @@ type synced struct {
 	With      []syncedWith `json:"with"`
 	Received  int          `json:"received"` // entries that are new here
 	Sent      int          `json:"sent"`
-	Conflicts int          `json:"conflicts"` // contacts in conflict
-	Problem   *string      `json:"problem"`   // null: nothing is left to do
+	Conflicts int          `json:"conflicts"`        // contacts in conflict
+	Problem   *string      `json:"problem"`          // null: nothing is left to do
+	Copy      string       `json:"copy,omitempty"`   // what was found of another copy of this home
+	Forked    []string     `json:"forked,omitempty"` // ids of devices as which two copies were found to write
 }
 
 // syncedWith is the exchange with one device, or through the folder.
@@ -111,14 +117,24 @@ func (v *verbs) sync(ctx context.Context, a syncArgs) (*synced, error) {
 		}
 		switch {
 		case d.This:
-			return nil, usage("--with %s: is this device", name.Quote(a.With)).With("petname device list")
+			return nil, usage("--with %s: is this device; a copy of it exchanges through another device, or a folder", name.Quote(a.With)).With("petname device list")
 		case d.Removed:
 			return nil, &failure{Code: "removed", Exit: exitConflict, Message: fmt.Sprintf("--with %s: was removed", name.Quote(a.With)), Next: "petname device list"}
 		}
 		o.With = d.ID
 	}
+	before, forks := v.forked()
 	s, err := v.agent.Sync(ctx, o)
 	out := &synced{With: []syncedWith{}, Received: s.Received, Sent: s.Sent, Conflicts: s.Conflicts}
+	after, now := v.forked()
+	if after.Lost != nil || after != before {
+		out.Copy = after.String()
+	}
+	for _, id := range now {
+		if !slices.Contains(forks, id) {
+			out.Forked = append(out.Forked, id)
+		}
+	}
 	for _, one := range s.With {
 		w := syncedWith{Name: name.Clean(one.Name), By: one.By, Received: one.Received, Sent: one.Sent, Waiting: one.Waiting, Problem: problemText(one.Problem)}
 		if one.Device != (ledger.DeviceID{}) {
@@ -168,6 +184,12 @@ func printSynced(w *bufio.Writer, s name.Style, out synced) {
 		if one.Problem != nil {
 			printField(w, "PROBLEM", *one.Problem)
 		}
+	}
+	if out.Copy != "" {
+		printField(w, "ANOTHER COPY", name.Clean(out.Copy))
+	}
+	for _, id := range out.Forked {
+		printCopied(w, "FORKED: two copies have written as the device", id)
 	}
 	if out.Conflicts > 0 {
 		printField(w, "CONFLICTS", countText(out.Conflicts, "contact")+": see petname list")

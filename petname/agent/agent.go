@@ -164,11 +164,12 @@ func Open(ctx context.Context, dir string, o Options) (*Agent, error) {
 
 // Notice returns the notices of an Open that found files of the home missing, that
 // could not read the identity key or all messages of an older version, that found a clock
-// that does not agree with the book, or that found an interrupted rotation; nil if there
-// are none. A rotation that was finished or undone is among them until the owner publishes
+// that does not agree with the book, or that found an interrupted rotation, and the notice of
+// another copy of the home that writes as this device (see [Agent.Fork]); nil if there are none. A rotation that was finished or undone is among them until the owner publishes
 // or rotates, and a damaged key while it is. Notice waits for no network.
 func (a *Agent) Notice() error {
 	clock := a.clockNotice()
+	fork := a.forkNotice()
 	a.notices.Lock()
 	defer a.notices.Unlock()
 	var key error
@@ -176,7 +177,7 @@ func (a *Agent) Notice() error {
 		_, key = a.identity()
 		a.damaged = key != nil
 	}
-	return errors.Join(a.missing, key, a.interrupted, a.lost, clock)
+	return errors.Join(a.missing, key, a.interrupted, a.lost, clock, fork)
 }
 
 func create(dir string, p Profile) (home.Home, error) {

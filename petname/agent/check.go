@@ -200,6 +200,9 @@ func (a *Agent) checkCopies(ctx context.Context, out *checks) {
 	if err == nil && c != nil {
 		err = errors.New(c.String())
 	}
+	if f, ferr := a.Fork(); ferr == nil && !f.IsZero() {
+		err = errors.Join(err, errors.New(f.String()))
+	}
 	if err != nil {
 		out.add("copies", "", err)
 	} else if c, err := a.home.Config(); err == nil && (c.Network != "off" || len(c.Routers) > 0) {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"cmp"
 	"context"
+	"crypto"
 	"errors"
 	"fmt"
 	"iter"
@@ -194,15 +195,38 @@ func (a *Agent) RenameDevice(id ledger.DeviceID, name string) (Device, error) {
 // does not count. It cannot take back what the device has: the book until now, the keys that
 // open messages, which RemoveDevice replaces, and the identity key if
 // it holds that: only [Agent.Rotate] makes that worthless.
+//
+// Of a device that has forked it returns a [*BranchError]: use RemoveDeviceAfter.
 func (a *Agent) RemoveDevice(id ledger.DeviceID) (Device, error) {
-	if _, err := a.device(id); err != nil {
+	d, err := a.device(id)
+	if err != nil {
 		return Device{}, err
 	}
+	if d.Forked && !d.Removed {
+		choice, err := a.branches(d)
+		if err == nil && choice != nil {
+			err = choice
+		}
+		return Device{}, err
+	}
+	return a.removeDevice(id, func(key crypto.Signer) error { return a.book.RemoveDevice(key, id) })
+}
+
+// RemoveDeviceAfter is RemoveDevice with the last entry of the device that counts then: of the
+// branch of a device that is the owner's, if another one was written by a thief.
+func (a *Agent) RemoveDeviceAfter(last ledger.Head) (Device, error) {
+	if _, err := a.device(last.Device); err != nil {
+		return Device{}, err
+	}
+	return a.removeDevice(last.Device, func(key crypto.Signer) error { return a.book.RemoveDeviceAfter(key, last) })
+}
+
+func (a *Agent) removeDevice(id ledger.DeviceID, remove func(crypto.Signer) error) (Device, error) {
 	key, err := a.key()
 	if err != nil {
 		return Device{}, err
 	}
-	if err := a.book.RemoveDevice(key, id); err != nil {
+	if err := remove(key); err != nil {
 		return Device{}, err
 	}
 	a.publishing.Lock()
@@ -221,14 +245,48 @@ type DeviceJoin struct {
 	Name       string   // what the device calls itself; empty: the name of the machine
 
 	Progress func(paired bool, bytes int64) // called while it waits; may be nil
+
+	// Again makes a home of the owner join again also if its book does not show that it has to: a
+	// device that was removed is sent nothing any more.
+	Again bool
+
+	// Decide returns whether an act of a home that joins again is entered although it conflicts
+	// with the book; nil: it is not. See [JoinBook].
+	Decide func(petname.ReentryConflict) (mine bool, err error)
+}
+
+// complete sets the networks of a link, if none are named.
+func (j *DeviceJoin) complete(now time.Time) error {
+	if len(j.Networks) == 0 {
+		ticket, err := pair.ParseTicket(j.Invitation, now)
+		switch {
+		case err != nil:
+			if _, cerr := pair.ParseCode(j.Invitation); cerr == nil {
+				return ErrNoNetworks
+			}
+			return fmt.Errorf("%w: %w", ErrMalformed, err)
+		case !ticket.Device:
+			return pair.ErrNoDevice
+		case ticket.Invitation != nil:
+			j.Networks = ticket.Invitation.Networks
+		}
+		if len(j.Networks) == 0 {
+			j.Networks = addressTexts(ticket.Addresses)
+		}
+		if len(j.Networks) == 0 {
+			return ErrNoNetworks
+		}
+	}
+	return nil
 }
 
 // JoinedBook is a book that a device has joined. It is a plain value.
 type JoinedBook struct {
 	Pointer pointer.Pointer // of the owner
 	Device  ledger.DeviceID
-	WithKey bool // the device has the identity key
-	Names   int  // in the book
+	WithKey bool      // the device has the identity key
+	Names   int       // in the book
+	Again   *Rejoined // of a home that has joined again as a new device; nil: it is a new home
 }
 
 // ErrNoNetworks is returned by [JoinBook] when nothing says which network the other device
@@ -239,6 +297,13 @@ var ErrNoNetworks = errors.New("the code does not say which network the other de
 // [Agent.InviteDevice]. It waits until it has received the book, and returns the agent of the
 // new home, for the caller to close. An interrupted call is continued by the next one with the
 // same invitation. After any other error nothing is left in dir.
+//
+// In the folder of a home of the same owner whose device has forked, or was removed from the
+// book, it makes a new device key for that home, takes over the book, and enters the acts of
+// the home that do not count anew: see [petname.Book.Reenter]. The old book stays beside the
+// new one. Interrupted at any moment the home is the old one or the new one, and the same
+// call continues; when it was done, it returns the same result. In any other home it fails
+// with [home.ErrExists].
 //
 // It fails with the errors of [home.BeginJoin], [Agent.Join] and [Agent.Pair], with
 // [ErrNoNetworks], and with [pair.ErrNoDevice] for an invitation of contacts.
@@ -251,25 +316,11 @@ func JoinBook(ctx context.Context, dir string, j DeviceJoin, o Options) (*Agent,
 	if o.Now != nil {
 		now = o.Now().Round(0)
 	}
-	if len(j.Networks) == 0 {
-		ticket, err := pair.ParseTicket(j.Invitation, now)
-		switch {
-		case err != nil:
-			if _, cerr := pair.ParseCode(j.Invitation); cerr == nil {
-				return fail(ErrNoNetworks)
-			}
-			return fail(fmt.Errorf("%w: %w", ErrMalformed, err))
-		case !ticket.Device:
-			return fail(pair.ErrNoDevice)
-		case ticket.Invitation != nil:
-			j.Networks = ticket.Invitation.Networks
-		}
-		if len(j.Networks) == 0 {
-			j.Networks = addressTexts(ticket.Addresses)
-		}
-		if len(j.Networks) == 0 {
-			return fail(ErrNoNetworks)
-		}
+	if h, err := home.Open(dir); err == nil {
+		return rejoin(ctx, h, j, o)
+	}
+	if err := j.complete(now); err != nil {
+		return fail(err)
 	}
 	if _, err := (&state{transport: o.Transport}).parseJoin(j.Networks); err != nil {
 		return fail(err)
@@ -313,37 +364,10 @@ type madeHome struct {
 // joinBook pairs, receives the book, and makes the home in dir. The agent is that of the
 // provisional home.
 func (a *Agent) joinBook(ctx context.Context, dir string, j DeviceJoin, paired *bool) (madeHome, error) {
-	ex, err := a.exchange()
+	inviter, handed, entries, err := a.receiveBook(ctx, j, paired)
 	if err != nil {
 		return madeHome{}, err
 	}
-	if *paired, err = ex.HasInviter(); err != nil {
-		return madeHome{}, err
-	}
-	if err := a.Join(ctx, j.Networks...); err != nil {
-		return madeHome{}, err
-	}
-	text := j.Name
-	if host, err := os.Hostname(); text == "" && err == nil {
-		text = host
-	}
-	if err := a.book.SetNickname(text); err != nil && j.Name != "" {
-		return madeHome{}, err
-	}
-	key, err := a.key()
-	if err != nil {
-		return madeHome{}, err
-	}
-	inviter, handed, entries, err := ex.JoinBook(ctx, key, j.Invitation, func(p exchange.JoinProgress) {
-		*paired = true
-		if j.Progress != nil {
-			j.Progress(true, p.Bytes)
-		}
-	})
-	if err != nil {
-		return madeHome{}, err
-	}
-	*paired = true
 	id, err := home.ParseHandover(handed.Identity)
 	if err != nil {
 		return madeHome{}, err
@@ -422,4 +446,44 @@ func (a *Agent) fetchBook(ctx context.Context, h exchange.Handover) (iter.Seq[[]
 			}
 		}
 	}, nil
+}
+
+// receiveBook pairs with the device that made an invitation, and returns the pointer of its
+// owner and what it hands over. The agent is that of the provisional home.
+func (a *Agent) receiveBook(ctx context.Context, j DeviceJoin, paired *bool) (pointer.Pointer, exchange.Handover, iter.Seq[[]byte], error) {
+	fail := func(err error) (pointer.Pointer, exchange.Handover, iter.Seq[[]byte], error) {
+		return pointer.Pointer{}, exchange.Handover{}, nil, err
+	}
+	ex, err := a.exchange()
+	if err != nil {
+		return fail(err)
+	}
+	if *paired, err = ex.HasInviter(); err != nil {
+		return fail(err)
+	}
+	if err := a.Join(ctx, j.Networks...); err != nil {
+		return fail(err)
+	}
+	text := j.Name
+	if host, err := os.Hostname(); text == "" && err == nil {
+		text = host
+	}
+	if err := a.book.SetNickname(text); err != nil && j.Name != "" {
+		return fail(err)
+	}
+	key, err := a.key()
+	if err != nil {
+		return fail(err)
+	}
+	inviter, handed, entries, err := ex.JoinBook(ctx, key, j.Invitation, func(p exchange.JoinProgress) {
+		*paired = true
+		if j.Progress != nil {
+			j.Progress(true, p.Bytes)
+		}
+	})
+	if err != nil {
+		return fail(err)
+	}
+	*paired = true
+	return inviter, handed, entries, nil
 }

@@ -17,11 +17,12 @@ import (
 
 // asides are the files that were set aside, and what doctor states of each.
 var asides = map[string]struct{ separator, what string }{
-	sealingFile + ".damaged": {"-", "has sealing keys that could not be read; it is erased 30 days after they were replaced, or remove it"},
-	peerFile + ".damaged":    {"-", "has a former key of the node, which could not be read: remove it when it is of no more use"},
-	nodeFile + ".damaged":    {"", "has records that the node stored for others, which the network has too: remove it"},
-	nodeFile + ".other":      {"", "has records of another network that the node stored for others: remove it"},
-	damagedMessagesFile:      {".", ""}, // package agent reports it
+	sealingFile + ".damaged":  {"-", "has sealing keys that could not be read; it is erased 30 days after they were replaced, or remove it"},
+	peerFile + ".damaged":     {"-", "has a former key of the node, which could not be read: remove it when it is of no more use"},
+	nodeFile + ".damaged":     {"", "has records that the node stored for others, which the network has too: remove it"},
+	nodeFile + ".other":       {"", "has records of another network that the node stored for others: remove it"},
+	ledgerFile + forkedSuffix: {"-", "has the book of this home from before it joined as a new device: remove it when it is of no more use"},
+	damagedMessagesFile:       {".", ""}, // package agent reports it
 }
 
 // numbered returns the names of the files in the home that were set aside under the name of

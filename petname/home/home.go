@@ -18,6 +18,10 @@
 //	peers.json      peers that answered in the last days
 //	node.sock       the socket of the running node, which has the ledger open
 //	rotation.journal of a rotation that is under way or was interrupted
+//	.joining/       the provisional home of a device that joins a book
+//	.rejoining/     the same beside a home that joins again as a new device; rejoin.journal
+//	                while what is new takes its place
+//	ledger.db.forked  the book from before that, until the owner removes it
 //	.creating       while a home is being created, or after that was interrupted
 //	post.db         a stub: older versions had messages in it (see [Home.MoveMessages])
 //	post.db.damaged a copy of a post.db that could not be read completely
@@ -132,7 +136,31 @@ func (h Home) path(name string) string { return filepath.Join(h.Dir, name) }
 // [*IncompleteError] when a file is missing that it needs, and with [ledger.ErrInUse]
 // when another process has the book open and does not close it
 // within o.Wait.
+//
+// It finishes a joining as a new device that was interrupted after its commit: see
+// [Home.CommitRejoin].
 func (h Home) Book(o petname.Options) (*petname.Book, error) {
+	for {
+		if err := h.finishRejoin(); err != nil {
+			return nil, err
+		}
+		key, _ := h.deviceKey()
+		book, err := h.openBook(o)
+		if err != nil {
+			return nil, err
+		}
+		// Another process may have committed a joining meanwhile, and renamed the file.
+		now, _ := h.deviceKey()
+		if _, err := os.Lstat(h.path(rejoinJournal)); errors.Is(err, fs.ErrNotExist) && (key == nil || now == nil || key.Pointer() == now.Pointer()) {
+			return book, nil
+		}
+		if err := book.Close(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (h Home) openBook(o petname.Options) (*petname.Book, error) {
 	if e := h.incomplete(vital); e != nil && (e.Unfinished || !slices.Equal(e.Missing, []string{identityFile})) {
 		return nil, e
 	}

@@ -36,14 +36,7 @@ func BeginJoin(dir string) (Home, error) {
 	if p, err := Open(h.path(joiningDir)); err == nil {
 		return p, nil
 	}
-	n := newHome{}
-	for _, key := range []**pointer.Key{&n.current, &n.next} {
-		if *key, err = pointer.NewKey(nil); err != nil {
-			return Home{}, err
-		}
-	}
-	n.device = n.current
-	p, err := n.createOn(nil, h.path(joiningDir))
+	p, err := createProvisional(h.path(joiningDir))
 	if err != nil {
 		for i := len(made) - 1; i >= 0; i-- {
 			_ = os.Remove(made[i]) // only if it is empty
@@ -51,6 +44,18 @@ func BeginJoin(dir string) (Home, error) {
 		return Home{}, err
 	}
 	return p, nil
+}
+
+// createProvisional creates a home whose identity is the key of its device.
+func createProvisional(dir string) (_ Home, err error) {
+	n := newHome{}
+	for _, key := range []**pointer.Key{&n.current, &n.next} {
+		if *key, err = pointer.NewKey(nil); err != nil {
+			return Home{}, err
+		}
+	}
+	n.device = n.current
+	return n.createOn(nil, dir)
 }
 
 // GiveUpJoin removes the provisional home of [BeginJoin] in dir, and the folder if it is

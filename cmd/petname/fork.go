@@ -1,0 +1,256 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/agent"
+	"github.com/petnames-go/petnames/petname/name"
+)
+
+// forked returns what the book shows of another copy of this home, and the ids of the devices
+// that have forked and were not removed.
+func (v *verbs) forked() (agent.Fork, []string) {
+	f, err := v.agent.Fork()
+	if err != nil {
+		return agent.Fork{}, nil // doctor reports the error
+	}
+	devices, err := v.agent.Devices()
+	if err != nil {
+		return f, nil
+	}
+	var ids []string
+	for _, d := range devices {
+		if d.Forked && !d.Removed {
+			ids = append(ids, d.ID.String())
+		}
+	}
+	return f, ids
+}
+
+// branch is one branch of a device as which two copies have written.
+type branch struct {
+	Hash   string    `json:"hash"` // of its last entry: for device rm --keep
+	Last   time.Time `json:"last"` // the date of that entry
+	Counts bool      `json:"counts"`
+	Acts   []entry   `json:"acts"` // its last ones that the other branch does not have
+	More   int       `json:"more"` // before these
+}
+
+func (v *verbs) asBranches(choice *agent.BranchError) (all []branch) {
+	for _, b := range choice.Branches {
+		out := branch{Hash: b.Head.Hash.String(), Last: b.At, Counts: b.Counts(), More: b.More, Acts: []entry{}}
+		for _, event := range b.Acts {
+			out.Acts = append(out.Acts, v.asEntry(event))
+		}
+		all = append(all, out)
+	}
+	return all
+}
+
+// branchFailure returns the failure for a device of which a branch is to be chosen.
+func (v *verbs) branchFailure(choice *agent.BranchError, device string) *failure {
+	f := *classify(choice)
+	f.Next = "with the branch that is yours, one of"
+	for _, b := range choice.Branches {
+		f.Next += "\npetname device rm " + shellWord(device) + " --keep " + b.Head.Hash.String()[:16]
+	}
+	f.Next += "\npetname device rm " + shellWord(device) + " --keep none"
+	return &f
+}
+
+// removeAfter removes a device after the entry that the arguments name.
+func (v *verbs) removeAfter(d agent.Device, a deviceArgs) (agent.Device, error) {
+	if !d.Forked {
+		return agent.Device{}, usage("--keep %s: no two copies have written as the device", name.Quote(a.Keep)).With("petname device rm " + shellWord(a.Device))
+	}
+	_, err := v.agent.RemoveDevice(d.ID) // removes nothing of a device that has forked
+	var choice *agent.BranchError
+	if !errors.As(err, &choice) {
+		return agent.Device{}, err
+	}
+	if a.Keep == "none" {
+		return v.agentWith(a.Passphrase).RemoveDeviceAfter(choice.Shared)
+	}
+	var found []ledger.Head
+	for _, b := range choice.Branches {
+		if len(a.Keep) >= 4 && strings.HasPrefix(b.Head.Hash.String(), strings.ToLower(a.Keep)) {
+			found = append(found, b.Head)
+		}
+	}
+	if len(found) != 1 {
+		return agent.Device{}, usage("--keep %s: is not the hash of one branch", name.Quote(a.Keep)).With(v.branchFailure(choice, a.Device).Next)
+	}
+	return v.agentWith(a.Passphrase).RemoveDeviceAfter(found[0])
+}
+
+// branchText shows the branches to choose from.
+func branchText(s name.Style, all []branch) string {
+	var out strings.Builder
+	w := bufio.NewWriter(&out)
+	for i, b := range all {
+		state := "does not count now"
+		if b.Counts {
+			state = "counts now"
+		}
+		fmt.Fprintf(w, "%d  %s, last change %s\n", i+1, state, b.Last.Local().Format(time.DateTime))
+		fmt.Fprintf(w, "  %s\n", b.Hash)
+		if b.More > 0 {
+			fmt.Fprintf(w, "    (%s before these)\n", countText(b.More, "change"))
+		}
+		for _, e := range b.Acts {
+			fmt.Fprintf(w, "    %s  %s\n", e.At.Local().Format(time.DateTime), entryText(s, e))
+		}
+	}
+	_ = w.Flush()
+	return out.String()
+}
+
+// askBranch asks at a terminal which branch is the owner's; empty: it was not answered.
+func (a *app) askBranch(e *failure, all []branch) string {
+	if !a.asks() {
+		return ""
+	}
+	_ = writeRows(a.stderr, cleanLines(e.Message)+"\n"+branchText(a.style(), all)+"Which is yours? Type its number, or none: ", terminalWidth(a.stderr))
+	answer := readLine(a.stdin)
+	if answer == "none" {
+		return answer
+	}
+	for i, b := range all {
+		if answer == fmt.Sprint(i+1) {
+			return b.Hash
+		}
+	}
+	return ""
+}
+
+// asks reports whether questions can be asked on the terminal.
+func (a *app) asks() bool {
+	return !a.json && !a.noInput && isTerminal(a.stdin) && isTerminal(a.stderr)
+}
+
+// readLine returns the next line, without spaces around it; empty if it has no end.
+func readLine(r io.Reader) string {
+	var line []byte
+	for b := make([]byte, 1); len(line) < 100; {
+		if n, err := r.Read(b); n == 0 || err != nil {
+			return ""
+		}
+		if b[0] == '\n' {
+			return strings.TrimSpace(string(line))
+		}
+		line = append(line, b[0])
+	}
+	return ""
+}
+
+// rejoined is what device join did in a home that has joined again as a new device.
+type rejoined struct {
+	Reentered int               `json:"reentered"`
+	Conflicts []reentryConflict `json:"conflicts"`
+	Resent    int               `json:"messages_resent"`
+	Unsent    []unsent          `json:"unsent"`
+	OldBook   string            `json:"old_book"`
+}
+
+// reentryConflict is a change that was left out.
+type reentryConflict struct {
+	Op     string    `json:"op"`
+	At     time.Time `json:"at"`
+	Reason string    `json:"reason"`          // name_taken, removed, changed, contradiction, undo, unreadable
+	About  string    `json:"pointer"`         // of the contact; empty: none
+	Mine   string    `json:"mine"`            // what the change led to: a name or a label, cleaned
+	Theirs string    `json:"theirs"`          // what the book has in its place
+	Other  string    `json:"other,omitempty"` // the pointer of the contact that has the name
+}
+
+// unsent is a message, or an invitation, that the new device does not continue.
+type unsent struct {
+	Kind string `json:"kind"` // mutual, former_key, invitation
+	To   string `json:"to"`   // the pointer of the recipient; empty: none
+}
+
+func asRejoined(r *agent.Rejoined) *rejoined {
+	if r == nil {
+		return nil
+	}
+	out := &rejoined{Reentered: r.Entered, Conflicts: []reentryConflict{}, Resent: r.Messages, Unsent: []unsent{}, OldBook: r.OldBook}
+	for _, c := range r.Conflicts {
+		out.Conflicts = append(out.Conflicts, asReentryConflict(c))
+	}
+	for _, u := range r.Unsent {
+		one := unsent{Kind: string(u.What)}
+		if !u.To.IsZero() {
+			one.To = u.To.String()
+		}
+		out.Unsent = append(out.Unsent, one)
+	}
+	return out
+}
+
+func asReentryConflict(c petname.ReentryConflict) reentryConflict {
+	out := reentryConflict{Op: c.Op, At: c.At, Reason: string(c.Reason), Mine: name.Clean(c.Mine), Theirs: name.Clean(c.Theirs)}
+	if !c.Contact.IsZero() {
+		out.About = c.Contact.String()
+	}
+	if !c.Other.IsZero() {
+		out.Other = c.Other.String()
+	}
+	return out
+}
+
+// text describes a conflict in one line.
+func (c reentryConflict) text(s name.Style) string {
+	about := ""
+	if c.About != "" {
+		about = " " + nickname(s, "", c.About)
+	}
+	mine, theirs := "", ""
+	if c.Mine != "" {
+		mine = " " + fmt.Sprintf("%q", c.Mine)
+	}
+	if c.Theirs != "" {
+		theirs = fmt.Sprintf("; your book has %q", c.Theirs)
+	}
+	return c.Op + mine + about + theirs + " (" + strings.ReplaceAll(c.Reason, "_", " ") + ")"
+}
+
+// decideReentry returns the function that asks about conflicts at a terminal; nil: there is none.
+func (a *app) decideReentry() func(petname.ReentryConflict) (bool, error) {
+	if !a.asks() {
+		return nil
+	}
+	return func(c petname.ReentryConflict) (bool, error) {
+		question := "what was written here conflicts with your book:\n  " + asReentryConflict(c).text(a.style())
+		if c.Reason == petname.ReentryTaken {
+			question += "\n  (mine removes the contact that has the name)"
+		}
+		_ = writeRows(a.stderr, question+"\nKeep which? Type theirs or mine: ", terminalWidth(a.stderr))
+		return readLine(a.stdin) == "mine", a.ctx.Err()
+	}
+}
+
+func printRejoined(w *bufio.Writer, s name.Style, r rejoined) {
+	printField(w, "entered anew", countText(r.Reentered, "change"))
+	for _, c := range r.Conflicts {
+		printField(w, "LEFT OUT", c.text(s))
+	}
+	if r.Resent > 0 {
+		printField(w, "sent again", countText(r.Resent, "message"))
+	}
+	for _, u := range r.Unsent {
+		text := map[string]string{"mutual": "a message of a mutual introduction: introduce them again",
+			"former_key": "a message signed with your former key: send it again", "invitation": "an invitation or a code: make a new one"}[u.Kind]
+		if u.To != "" {
+			text += " (to " + nickname(s, "", u.To) + ")"
+		}
+		printField(w, "NOT CONTINUED", text)
+	}
+	printCopied(w, "the old book, until you remove it", r.OldBook)
+}

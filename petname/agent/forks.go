@@ -1,0 +1,101 @@
+package agent
+
+import (
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/petname"
+)
+
+// Fork is what the book shows of another copy of this home, which writes under the same device
+// key. It is a plain value; zero: nothing is seen.
+type Fork struct {
+	Forked bool      // the copies wrote different entries
+	Lost   error     // what this home writes does not count: a [*ledger.ForkError] or a [*ledger.RemovedError]; nil: it counts
+	Merged uint64    // entries of another copy that were merged here
+	Last   time.Time // of the last of those, by the clock of the copy
+}
+
+// IsZero reports whether nothing is seen.
+func (f Fork) IsZero() bool { return !f.Forked && f.Lost == nil && f.Merged == 0 }
+
+func (f Fork) String() string {
+	switch {
+	case f.Lost != nil:
+		return f.Lost.Error()
+	case f.Forked:
+		return "another copy of this home writes as this device: what this one writes counts, and what the other one wrote does not, until it joins again as a device of its own"
+	case f.Merged > 0:
+		return "another copy of this home is in use, or this home was restored from an older copy: " + fmt.Sprintf("%d changes of this device came from elsewhere", f.Merged)
+	}
+	return ""
+}
+
+// Fork returns what the book shows of another copy of this home. Entries that were merged
+// count for 30 days.
+func (a *Agent) Fork() (Fork, error) { return a.fork() }
+
+func (s *state) fork() (f Fork, err error) {
+	l := s.book.Ledger()
+	own, counts, err := l.Own()
+	if err != nil {
+		return f, err
+	}
+	for _, d := range l.Devices() {
+		if d.ID == l.Device() {
+			f.Forked = d.Forked
+			if !counts && d.Removed {
+				f.Lost = &ledger.RemovedError{Name: d.Name}
+			}
+		}
+	}
+	if f.Lost == nil && !counts && own.Head.Number > own.Counted {
+		lost := &ledger.ForkError{Entries: own.Head.Number - own.Counted}
+		for e, err := range l.Chain(own.Head, own.Counted) {
+			if err != nil {
+				return f, err
+			}
+			lost.Since = e.Time()
+			break
+		}
+		f.Lost = lost
+	}
+	m, err := l.MergedOwn()
+	if err == nil && m.Entries > 0 && s.now().Sub(m.Last).Abs() < copyShown {
+		f.Merged, f.Last = m.Entries, m.Last
+	}
+	return f, err
+}
+
+// keyShown is the key of tableCopies of the entries of another copy that the owner was notified
+// of: their number (8 bytes) ‖ 1 if the fork was shown.
+var keyShown = []byte("log")
+
+// forkNotice returns what the owner has to know of another copy: always if what this home writes
+// does not count, and otherwise once. Nil: nothing.
+func (s *state) forkNotice() error {
+	f, err := s.fork()
+	if err != nil || f.IsZero() {
+		return nil // a damaged book is reported elsewhere
+	}
+	if f.Lost != nil {
+		return f.Lost
+	}
+	row := binary.BigEndian.AppendUint64(nil, f.Merged)
+	row = append(row, map[bool]byte{true: 1}[f.Forked])
+	shown := false
+	err = s.book.Ledger().ReadLocal(func(local *ledger.View) error {
+		b, err := local.Get(tableCopies, keyShown)
+		shown = string(b) == string(row)
+		return err
+	})
+	if err != nil || shown {
+		return nil
+	}
+	if err := s.book.Update(func(_ *petname.Book, local *ledger.View) error { return local.Put(tableCopies, keyShown, row) }); err != nil {
+		s.log.Warn("another copy is shown again", "error", err)
+	}
+	return fmt.Errorf("%s", f)
+}

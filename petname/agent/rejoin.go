@@ -1,0 +1,294 @@
+package agent
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/exchange"
+	"github.com/petnames-go/petnames/petname/home"
+	"github.com/petnames-go/petnames/petname/pair"
+)
+
+// Rejoined is what a home that joined again as a new device did. It is a plain value.
+type Rejoined struct {
+	Entered   int                       // acts of the old device that are in the book by the new one
+	Conflicts []petname.ReentryConflict // acts that were left out
+	Messages  int                       // to contacts, not acknowledged, that are sent again
+	Unsent    []exchange.Uncarried      // what is not continued
+	OldBook   string                    // path of the old book
+}
+
+// tableRejoined is a device-local table: sha2-256 of the invitation → Rejoined as JSON.
+const tableRejoined = "rejoined"
+
+// rejoin is JoinBook for an existing home.
+func rejoin(ctx context.Context, h home.Home, j DeviceJoin, o Options) (*Agent, JoinedBook, error) {
+	fail := func(err error) (*Agent, JoinedBook, error) { return nil, JoinedBook{}, err }
+	o.Create = nil
+	book, err := h.Book(petname.Options{Wait: o.Wait, Now: o.Now})
+	if errors.Is(err, ledger.ErrInUse) {
+		err = fmt.Errorf("%w; if it is to join again, end the process that has it open: %w", fmt.Errorf("%w at %q", home.ErrExists, h.Dir), err)
+	}
+	if err != nil {
+		return fail(err)
+	}
+	open := true
+	closeBook := func() error {
+		if !open {
+			return nil
+		}
+		open = false
+		return book.Close()
+	}
+	result := func(r *Rejoined) (*Agent, JoinedBook, error) {
+		if err := closeBook(); err != nil {
+			return fail(err)
+		}
+		return rejoined(ctx, h, r, o)
+	}
+	if r, err := readRejoined(book, j.Invitation); err != nil || r != nil {
+		if err != nil {
+			return fail(errors.Join(err, closeBook()))
+		}
+		return result(r)
+	}
+	r, inviter, addresses, err := rejoinOpen(ctx, h, book, j, o, closeBook)
+	if err = errors.Join(err, closeBook()); err != nil {
+		return fail(err)
+	}
+	a, joined, err := result(r)
+	if err == nil && len(addresses) > 0 {
+		err = a.setDeviceAddresses(inviter, addresses)
+	}
+	return a, joined, err
+}
+
+// rejoined opens the home that has joined again.
+func rejoined(ctx context.Context, h home.Home, r *Rejoined, o Options) (*Agent, JoinedBook, error) {
+	a, err := Open(ctx, h.Dir, o)
+	if err != nil {
+		return nil, JoinedBook{}, err
+	}
+	out := JoinedBook{Device: a.book.Ledger().Device(), Again: r}
+	id, err := a.identity()
+	if err == nil {
+		out.Pointer, out.WithKey = id.Pointer, !id.KeyElsewhere
+		out.Names, err = a.book.Count()
+	}
+	return a, out, err
+}
+
+// rejoinOpen joins the book again, with the old one open.
+func rejoinOpen(ctx context.Context, h home.Home, book *petname.Book, j DeviceJoin, o Options, closeBook func() error) (_ *Rejoined, inviter ledger.DeviceID, addresses [][]byte, err error) {
+	fail := func(err error) (*Rejoined, ledger.DeviceID, [][]byte, error) { return nil, inviter, nil, err }
+	exists := fmt.Errorf("%w at %q", home.ErrExists, h.Dir)
+	_, counts, err := book.Ledger().Own()
+	if err != nil || counts && !j.Again {
+		return fail(cmp.Or(err, exists))
+	}
+	id, err := h.Identity()
+	if err != nil {
+		return fail(err)
+	}
+	now := time.Now().Round(0)
+	if o.Now != nil {
+		now = o.Now()
+	}
+	if t, err := pair.ParseTicket(j.Invitation, now); err == nil && !t.Inviter.IsZero() && !id.Created(t.Inviter) && len(id.Succession) > 0 {
+		return fail(exists) // of another identity; one of a later key of this one is known when it answers
+	}
+	if err := j.complete(now); err != nil {
+		return fail(err)
+	}
+	if _, err := (&state{transport: o.Transport}).parseJoin(j.Networks); err != nil {
+		return fail(err)
+	}
+	provisional, err := h.BeginRejoin()
+	if err != nil {
+		return fail(err)
+	}
+	a, err := Open(ctx, provisional.Dir, o)
+	if err != nil {
+		return fail(err)
+	}
+	paired := false
+	handed, err := a.rejoinBook(ctx, h, book, id, j, &paired, exists)
+	if errors.Is(err, home.ErrExists) {
+		paired = false
+	}
+	if err = errors.Join(err, a.Close()); err != nil {
+		if !paired && ctx.Err() == nil { // nothing that continues
+			err = errors.Join(err, h.GiveUpRejoin())
+		}
+		return fail(err)
+	}
+	out, err := enterAnew(h, book, j, o, now)
+	if err != nil {
+		return fail(err)
+	}
+	if err = h.CommitRejoin(out.OldBook, closeBook); err != nil {
+		return fail(err)
+	}
+	return out, handed.Inviter, handed.Addresses, nil
+}
+
+// rejoinBook pairs, and merges what the inviter hands over into the old home: its keys and its
+// book, which admits the new device. Nothing in the home is replaced that it does not have.
+func (a *Agent) rejoinBook(ctx context.Context, h home.Home, book *petname.Book, id home.Identity, j DeviceJoin, paired *bool, exists error) (exchange.Handover, error) {
+	inviter, handed, entries, err := a.receiveBook(ctx, j, paired)
+	if err != nil {
+		return handed, err
+	}
+	theirs, err := home.ParseHandover(handed.Identity)
+	if err != nil {
+		return handed, err
+	}
+	if theirs.Pointer != inviter {
+		return handed, fmt.Errorf("the device of %s handed over the identity of %s", inviter, theirs.Pointer)
+	}
+	if handed.Creator != book.Ledger().Identity() {
+		return handed, exists
+	}
+	switch _, _, err := h.AdoptIdentity(handed.Identity); {
+	case errors.Is(err, home.ErrNoSuccessor) && id.Created(theirs.Pointer): // a thief may have that key
+		return handed, errEarlierKey
+	case errors.Is(err, home.ErrNoSuccessor):
+		return handed, exists
+	case err != nil:
+		return handed, err
+	}
+	if _, err := h.MergeSealing(handed.Sealing, a.now()); err != nil {
+		return handed, err
+	}
+	_, waiting, err := book.Ledger().MergePart(entries)
+	if err != nil && !errors.Is(err, ledger.ErrFork) && !errors.Is(err, ledger.ErrRefused) {
+		return handed, err
+	}
+	if len(waiting) > 0 {
+		return handed, errors.New("the book that the other device handed over is incomplete")
+	}
+	return handed, nil
+}
+
+// errEarlierKey is returned for an invitation that an earlier key of this home made.
+var errEarlierKey = errors.New("the other device has an earlier key of yours: exchange with it first, or use another one")
+
+// enterAnew makes the new book of the old one, and enters into it what does not count.
+func enterAnew(h home.Home, old *petname.Book, j DeviceJoin, o Options, now time.Time) (*Rejoined, error) {
+	own, _, err := old.Ledger().Own()
+	if err != nil {
+		return nil, err
+	}
+	book, err := h.NewBook(old, petname.Options{Now: o.Now})
+	if err != nil {
+		return nil, err
+	}
+	out := &Rejoined{}
+	err = func() error {
+		acts, err := book.Reenter(old.Ledger().Chain(own.Head, own.Counted), own.Counted, j.Decide)
+		if err != nil {
+			return err
+		}
+		carried, err := exchange.Carry(old.Ledger(), book, now)
+		if err != nil {
+			return err
+		}
+		id, err := h.Identity()
+		if err == nil {
+			err = book.StateOwnKey(!id.KeyElsewhere)
+		}
+		if err != nil {
+			return err
+		}
+		if out.OldBook, err = h.OldBook(); err != nil {
+			return err
+		}
+		out.Entered, out.Conflicts = acts.Entered, acts.Conflicts
+		out.Messages, out.Unsent = carried.Messages, carried.Unsent
+		row, err := json.Marshal(out)
+		if err != nil {
+			return err
+		}
+		key := sha256.Sum256([]byte(j.Invitation))
+		return book.Update(func(_ *petname.Book, local *ledger.View) error { return local.Put(tableRejoined, key[:], row) })
+	}()
+	return out, errors.Join(err, book.Close())
+}
+
+// readRejoined returns what an invitation that was used here has done; nil: nothing.
+func readRejoined(book *petname.Book, invitation string) (out *Rejoined, err error) {
+	key := sha256.Sum256([]byte(invitation))
+	err = book.Ledger().ReadLocal(func(local *ledger.View) error {
+		row, err := local.Get(tableRejoined, key[:])
+		if err != nil || row == nil {
+			return err
+		}
+		out = &Rejoined{}
+		return json.Unmarshal(row, out)
+	})
+	return out, err
+}
+
+// Branch is one branch of a device that has forked. It is a plain value.
+type Branch struct {
+	ledger.Branch
+	Acts []petname.Event // its last ones that no other branch has, oldest first
+	More int             // acts before these
+}
+
+// BranchError is returned by [Agent.RemoveDevice] for a device that has forked: which branch is
+// the owner's, only the owner knows.
+type BranchError struct {
+	Device   Device
+	Branches []Branch
+	Shared   ledger.Head // the last entry that all branches have; number 0: none
+}
+
+func (e *BranchError) Error() string {
+	return fmt.Sprintf("two copies have written as device %q: which entry of it is the last one that is to count?", e.Device.Name)
+}
+
+// maxBranchActs bounds the acts of a Branch.
+const maxBranchActs = 5
+
+// branches returns the branches of a device, the one that counts first.
+func (a *Agent) branches(d Device) (*BranchError, error) {
+	found, err := a.book.Ledger().Branches(d.ID)
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	all := []Branch{}
+	shared := ledger.Head{Device: d.ID, Number: found[0].Shared}
+	for _, b := range found {
+		shared.Number = min(shared.Number, b.Shared)
+		out := Branch{Branch: b}
+		for event, err := range a.book.ChainLog(b.Head, b.Shared) {
+			if err != nil {
+				return nil, err
+			}
+			if out.Acts = append(out.Acts, event); len(out.Acts) > maxBranchActs {
+				out.Acts, out.More = out.Acts[1:], out.More+1
+			}
+		}
+		all = append(all, out)
+	}
+	slices.SortStableFunc(all, func(a, b Branch) int { return cmp.Compare(b.Counted, a.Counted) })
+	if shared.Number > 0 {
+		for e, err := range a.book.Ledger().Chain(found[0].Head, shared.Number-1) {
+			if err != nil {
+				return nil, err
+			}
+			shared.Hash = e.Hash()
+			break
+		}
+	}
+	return &BranchError{Device: d, Branches: all, Shared: shared}, nil
+}
