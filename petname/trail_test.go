@@ -231,3 +231,56 @@ func TestDecisionsStayWithTheContactThatTheyAreAbout(t *testing.T) {
 	require.Equal(t, commitment("next a"), alice.Next)
 	require.Len(t, alice.Rejected, 1)
 }
+
+// Mallory stays at alice's key. What is received of alice on a path with her commitment
+// contradicts nothing that is on record about mallory, and is not recorded.
+func TestAPathPastATrailThatEndsThereRecordsNothing(t *testing.T) {
+	w := newWorld(t)
+	w.add("carol", "c")
+	w.publish("c", pointer.Commitment{}, map[string]pointer.Edge{"al": {Pointer: pointerOf("a"), Next: commitment("a")}})
+	addMallory(t, w.book, "mallory", "m", "a")
+	require.NoError(t, w.book.applySuccession(pointerOf("m"), mallorysSteps(t, "m", "a")[:1], "test"))
+	require.Equal(t, pointerOf("a"), must(w.book.byName(mustName("mallory"))).Pointer)
+	before := entries(w.book)
+	w.put("a", &pointer.Card{Next: commitment("a")}) // alice has not rotated
+	res, err := w.resolve("carol/al")
+	require.NoError(t, err)
+	require.Equal(t, pointerOf("a"), res.Last().Pointer)
+	w.put("a", &pointer.Card{Next: commitment("a"), Succession: chain(step(t, "a")), Successor: pointerOf("next a")})
+	w.put("next a", &pointer.Card{Next: commitment("next a"), Succession: chain(step(t, "a"))})
+	res, err = w.resolve("carol/al")
+	require.NoError(t, err)
+	require.Equal(t, pointerOf("next a"), res.Last().Pointer)
+	require.Equal(t, before, entries(w.book))
+	require.Empty(t, must(w.book.byName(mustName("mallory"))).Contradictions)
+}
+
+// The owner named mallory alice once, by mistake. Her removed contact is continued neither by a
+// link with the true commitment, nor at a pointer that it left, nor beside another one.
+func TestARemovedContactIsNotContinuedInDoubt(t *testing.T) {
+	bare := pointer.Link{Pointer: pointerOf("next a")}
+	for what, c := range map[string]struct {
+		steps int
+		link  pointer.Link
+		other bool // another removed contact with the name is there
+	}{
+		"true commitment": {1, pointer.Link{Pointer: bare.Pointer, Next: commitment("next a")}, false},
+		"left":            {2, bare, false},
+		"two":             {1, bare, true},
+	} {
+		t.Run(what, func(t *testing.T) {
+			b := newTestBook(t)
+			for _, m := range map[bool][]string{false: {"m"}, true: {"m", "m2"}}[c.other] {
+				addMallory(t, b, "alice", m, "next a")
+				require.NoError(t, b.applySuccession(pointerOf(m), mallorysSteps(t, m, "next a")[:c.steps], "test"))
+				_, err := b.Remove(pointerOf(m))
+				require.NoError(t, err)
+			}
+			alice, err := b.Add(mustName("alice"), c.link, Source{})
+			require.NoError(t, err)
+			require.Equal(t, bare.Pointer, alice.ID)
+			require.Equal(t, bare.Pointer, alice.Pointer)
+			require.Equal(t, c.link.Next, alice.Next)
+		})
+	}
+}
