@@ -69,9 +69,20 @@ func inMarks(text string) string {
 // maxMarks bounds the pairs of marks around a path.
 const maxMarks = 8
 
-// marks are the pairs of marks that are written around a path.
-var marks = map[rune]string{'"': `"`, '\'': "'", '`': "`", '\u201c': "\u201d", '\u201e': "\u201c\u201d", '\u201f': "\u201d", '\u2018': "\u2019", '\u201a': "\u2018\u2019",
-	'«': "»", '»': "«", '‹': "›", '›': "‹", '「': "」", '『': "』", '(': ")", '[': "]", '{': "}", '<': ">", '*': "*", '|': "|"}
+// marks are the pairs of marks that are written around a path, each the opening before the
+// closing one.
+const marks = "\"\"''``\u201c\u201d\u201e\u201c\u201e\u201d\u201f\u201d\u2018\u2019\u201a\u2018\u201a\u2019«»»«‹››‹「」『』()[]{}<>**||"
+
+// isPair reports whether two marks are a pair around a path.
+func isPair(open, closing rune) bool {
+	all := []rune(marks)
+	for i := 0; i < len(all); i += 2 {
+		if all[i] == open && all[i+1] == closing {
+			return true
+		}
+	}
+	return false
+}
 
 // withoutMarks returns a text without a pair of marks around it, and the signs that end a
 // sentence after them.
@@ -79,7 +90,7 @@ func withoutMarks(text string) (string, bool) {
 	open, n := utf8.DecodeRuneInString(text)
 	text = strings.TrimRight(text, ".,;:!?…。、")
 	closing, m := utf8.DecodeLastRuneInString(text)
-	if len(text) < n+m || !strings.ContainsRune(marks[open], closing) {
+	if len(text) < n+m || !isPair(open, closing) {
 		return "", false
 	}
 	return trimUnseen(text[n : len(text)-m]), true
@@ -155,7 +166,7 @@ func pathWithin(text string) (found string) {
 func endsPath(before, rest string) bool {
 	open, _ := utf8.DecodeLastRuneInString(before)
 	closing, _ := utf8.DecodeRuneInString(rest)
-	return rest == "" || strings.ContainsRune(marks[open], closing) && len(paste.Fields(rest)) == 0
+	return rest == "" || isPair(open, closing) && len(paste.Fields(rest)) == 0
 }
 
 func pathOf(text string) (string, error) {

@@ -136,10 +136,8 @@ type published struct {
 	OtherCopy *otherCopy `json:"other_copy,omitempty"` // evidence that another copy of the home is in use; null: none
 }
 
-var waitLevels = map[string]agent.Wait{"none": agent.WaitNone, "some": agent.WaitSome, "all": agent.WaitAll}
-
 func (v *verbs) publish(ctx context.Context, a publishArgs) (*published, error) {
-	wait, ok := waitLevels[a.Wait]
+	wait, ok := map[string]agent.Wait{"none": agent.WaitNone, "some": agent.WaitSome, "all": agent.WaitAll}[a.Wait]
 	if !ok {
 		return nil, usage("--wait %q: is none of none, some, all", a.Wait).With(strings.TrimSuffix("petname publish --wait some "+shellWord(a.Path), " ''"))
 	}
