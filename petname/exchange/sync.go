@@ -365,7 +365,6 @@ func (e *Exchange) pollOwn(ctx context.Context, party pointer.Pointer, c *channe
 	if polled, err = c.Poll(ctx, c.store, e.c.Now()); err != nil {
 		report.Errs = append(report.Errs, err)
 	}
-	polled.Messages = nil
 	return polled, nil
 }
 
