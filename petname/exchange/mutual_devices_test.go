@@ -290,6 +290,11 @@ func TestNothingIsRelayedWithoutAnotherDevice(t *testing.T) {
 	for range alice.book.Relayed() {
 		require.Fail(t, "relayed")
 	}
+	tablet := alice.addDevice(t, "tablet", false)
+	_, err = alice.handleMutual(pointerOf("bob"), v, new(Report))
+	require.ErrorIs(t, err, mutual.ErrOtherSession, "a device without the identity key has no session")
+	_, err = tablet.handleMutual(pointerOf("bob"), v, new(Report))
+	require.NoError(t, err, "and relays to one that has the key")
 	phone := alice.addDevice(t, "phone", true)
 	stop, err = alice.handleMutual(pointerOf("bob"), v, new(Report))
 	require.NoError(t, err)

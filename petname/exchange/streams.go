@@ -80,13 +80,6 @@ func (e *Exchange) role() (r role, err error) {
 // isFirst reports whether this device is the first one of the book.
 func (r role) isFirst() bool { return r.tag == pointer.DeviceTag{} }
 
-// several reports whether the book has another device that was not removed. It can be called in
-// a transaction.
-func (e *Exchange) several() bool {
-	l := e.c.Book.Ledger()
-	return slices.ContainsFunc(l.Devices(), func(d ledger.Device) bool { return d.ID != l.Device() && !d.Removed })
-}
-
 // incoming is a channel that this device reads, and on which it sends no messages.
 type incoming struct {
 	party pointer.Pointer

@@ -103,7 +103,7 @@ func TestARemovedDeviceDoesNothing(t *testing.T) {
 // recipient, none is there twice, and all are acknowledged. A device that is removed in the
 // middle takes only what it alone had.
 func TestLawMessagesReachEveryDeviceOnce(t *testing.T) {
-	seeds := uint64(6)
+	seeds := uint64(16)
 	if lawtest.Long() {
 		seeds = 200
 	}
