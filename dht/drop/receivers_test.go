@@ -86,6 +86,8 @@ func TestAnAcknowledgementThatTheSenderHasIsNotRepeated(t *testing.T) {
 	put(t, a, store, now)
 	require.Equal(t, []string{"two"}, pollAndProcess(t, second, store, now))
 	require.True(t, second.Due(now) && second.Acknowledges())
+	require.Empty(t, pollAndProcess(t, second, store, now))
+	require.True(t, second.Due(now) && second.Acknowledges(), "until it is put")
 	require.Equal(t, []string{"two"}, pollAndProcess(t, first, store, now))
 	put(t, first, store, now)
 	require.False(t, first.Acknowledges())

@@ -3,6 +3,7 @@ package exchange
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/petname"
@@ -16,6 +17,12 @@ import (
 // Another device that receives a message of a session relays it by an entry of the book, and the
 // device with the session handles it after the two have exchanged entries: once, and after the
 // messages that precede it.
+
+// otherSenders reports whether another device can have a session: one that holds the identity key.
+func (tx tx) otherSenders() (bool, error) {
+	all, err := tx.book.Senders()
+	return slices.ContainsFunc(all, func(s petname.Sender) bool { return s.Device != tx.book.Ledger().Device() }), err
+}
 
 // relay records a message for the other devices. The results are those of handle.
 func (tx tx) relay(by pointer.Pointer, body []byte) (stop bool, err error) {

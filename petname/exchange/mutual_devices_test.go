@@ -123,7 +123,7 @@ func TestMutualIntroductionsBetweenDevices(t *testing.T) {
 // However devices are used, restarted and synchronized, over a store that loses records: an
 // introduction that both parties accept, each on one device, is complete on all devices, once.
 func TestLawMutualIntroductionsReachEveryDevice(t *testing.T) {
-	seeds := uint64(12)
+	seeds := uint64(6)
 	if lawtest.Long() {
 		seeds = 150
 	}
@@ -290,6 +290,11 @@ func TestNothingIsRelayedWithoutAnotherDevice(t *testing.T) {
 	for range alice.book.Relayed() {
 		require.Fail(t, "relayed")
 	}
+	tablet := alice.addDevice(t, "tablet", false)
+	_, err = alice.handleMutual(pointerOf("bob"), v, new(Report))
+	require.ErrorIs(t, err, mutual.ErrOtherSession, "a device without the identity key has no session")
+	_, err = tablet.handleMutual(pointerOf("bob"), v, new(Report))
+	require.NoError(t, err, "and relays to one that has the key")
 	phone := alice.addDevice(t, "phone", true)
 	stop, err = alice.handleMutual(pointerOf("bob"), v, new(Report))
 	require.NoError(t, err)
@@ -373,4 +378,95 @@ func TestForgedRelayedMessagesCompleteNoSession(t *testing.T) {
 	m := must(bob[0].Mutuals())
 	require.Len(t, m, 1)
 	require.Equal(t, mutual.Ended, m[0].Phase)
+}
+
+// relayedOf returns the body of the one relayed message of a kind by a contact.
+func (p *person) relayedOf(t testing.TB, by string, kind mutual.Kind) (body []byte) {
+	t.Helper()
+	for m, err := range p.book.Relayed() {
+		require.NoError(t, err)
+		if _, k, err := mutual.SessionOf(m.Body); err == nil && k == kind && m.By == pointerOf(by) {
+			require.Nil(t, body)
+			body = m.Body
+		}
+	}
+	require.NotNil(t, body)
+	return body
+}
+
+// Messages that reach the device with the session in another order, one by the book and one from
+// the contact, are handled in the order of the protocol, and end nothing.
+func TestMessagesInAnotherOrderWaitForEachOther(t *testing.T) {
+	c := newClock()
+	alice, bob, carol := introducerAndParties(t, newLossy(c), c)
+	started := alice[0].introduceBoth(t)
+	rounds(t, 1, bob, carol)
+	for _, p := range []*person{bob[0], carol[0]} {
+		_, _, err := p.AcceptMutual(t.Context(), p.key, p.suggested(t, petname.Mutual)[0].ID)
+		require.NoError(t, err)
+	}
+	alice[0].fetch(t) // reveals
+	carol[0].fetch(t)
+	alice[0].fetch(t) // forwards what Carol proved
+	bob[1].fetch(t)   // it has no session that was accepted
+	reveal, auth := bob[1].relayedOf(t, "alice", mutual.KindReveal), bob[1].relayedOf(t, "alice", mutual.KindAuth)
+	phaseOf := func() mutual.Phase { return must(bob[0].Mutuals())[0].Phase }
+	relay := func(p *person, by string, body []byte) (handled int) {
+		_, err := p.book.Relay(pointerOf(by), body)
+		require.NoError(t, err)
+		var report Report
+		require.NoError(t, p.receiveRelayed(&report))
+		require.Empty(t, report.Refused)
+		return len(p.rows(t, tableHandled, nil))
+	}
+	require.Zero(t, relay(bob[0], "alice", auth))
+	require.Equal(t, mutual.Accepted, phaseOf())
+	require.Equal(t, 2, relay(bob[0], "alice", reveal))
+	require.Equal(t, mutual.Revealed, phaseOf())
+
+	bob[0].fetch(t) // proves, and confirms what Carol proved
+	alice[1].fetch(t)
+	auth, activate := alice[1].relayedOf(t, "bob", mutual.KindAuth), alice[1].relayedOf(t, "bob", mutual.KindActivate)
+	before := len(alice[0].rows(t, tableHandled, nil))
+	stop, err := alice[0].handleMutual(pointerOf("bob"), activate, new(Report))
+	require.NoError(t, err)
+	require.False(t, stop)
+	require.Equal(t, before, relay(alice[0], "bob", activate), "the device that received it early relayed it to itself")
+	require.Equal(t, activate, alice[0].relayedOf(t, "bob", mutual.KindActivate))
+	require.Equal(t, before+2, relay(alice[0], "bob", auth))
+	rounds(t, 5, alice, bob, carol)
+	i, err := alice[0].loadIntroducer(started.Session)
+	require.NoError(t, err)
+	phase, _ := i.Phase()
+	require.Equal(t, mutual.Active, phase)
+	require.Len(t, bob[1].suggested(t, petname.Acquainted), 1)
+}
+
+// The peer declines, and a device that does not know of the consent receives it: the session ends
+// on the device that consented.
+func TestADeclineReachesTheDeviceThatConsented(t *testing.T) {
+	c := newClock()
+	alice, bob, carol := introducerAndParties(t, newLossy(c), c)
+	alice[1].introduceBoth(t)
+	for _, p := range []*person{bob[0], bob[1], carol[0]} {
+		p.fetch(t)
+	}
+	offer := bob[0].suggested(t, petname.Mutual)[0].ID
+	_, _, err := bob[0].AcceptMutual(t.Context(), bob[0].key, offer)
+	require.NoError(t, err)
+	_, _, err = carol[0].DeclineMutual(t.Context(), carol[0].key, carol[0].suggested(t, petname.Mutual)[0].ID)
+	require.NoError(t, err)
+	alice[1].fetch(t)
+	bob[1].fetch(t)
+	require.Empty(t, bob[1].inbox(t))
+	alice[1].fetch(t) // the message is acknowledged
+	c.now = c.now.Add(time.Minute)
+	alice[1].introducesOne(t, "bob", "dave") // and not in the next record
+	syncDevices(t, bob[:]...)
+	bob[0].fetch(t)
+	m := must(bob[0].Mutuals())
+	require.Len(t, m, 1)
+	require.Equal(t, mutual.Ended, m[0].Phase)
+	require.Equal(t, mutual.Declined, m[0].Reason)
+	require.Equal(t, pointersOf("dave"), bob[0].subjects(t))
 }

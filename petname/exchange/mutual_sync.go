@@ -24,7 +24,10 @@ func (e *Exchange) handleMutual(tx tx, by pointer.Pointer, body []byte, report *
 	if i != nil && kind == mutual.KindRequest {
 		return false, fmt.Errorf("offer by %s with the id of a session that this device started: %w", by, mutual.ErrOtherSession)
 	}
-	several := e.several()
+	several, err := tx.otherSenders()
+	if err != nil {
+		return true, err
+	}
 	if i != nil && several && i.Early(by, body) {
 		return tx.relay(by, body)
 	}

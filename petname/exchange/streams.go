@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/petnames-go/petnames/dht/drop"
@@ -25,9 +26,9 @@ import (
 // In the channel of the empty purpose the first device alone puts records, which acknowledge what
 // the first device of the contact sends. The other devices process what they find there, and do
 // not acknowledge it. In a channel with a tag the records of the reader acknowledge and have no
-// messages, so all devices of the reader put them: a position of the sender moves forward
-// alone, in whatever order acknowledgements arrive. The same is so in the channel of the empty
-// purpose once the first device has been removed: nobody sends there on this side any more.
+// messages, so all devices of the reader put them: the position of the sender only moves
+// forward, in whatever order acknowledgements arrive. The same is so in the channel of the empty
+// purpose once the first device of this side has been removed, and sends there no more.
 
 // fromPurpose precedes the tag of the sender in the purpose of a channel.
 const fromPurpose = "petnames/from/1 "
@@ -79,13 +80,6 @@ func (e *Exchange) role() (r role, err error) {
 
 // isFirst reports whether this device is the first one of the book.
 func (r role) isFirst() bool { return r.tag == pointer.DeviceTag{} }
-
-// several reports whether the book has another device that was not removed. It can be called in
-// a transaction.
-func (e *Exchange) several() bool {
-	l := e.c.Book.Ledger()
-	return slices.ContainsFunc(l.Devices(), func(d ledger.Device) bool { return d.ID != l.Device() && !d.Removed })
-}
 
 // incoming is a channel that this device reads, and on which it sends no messages.
 type incoming struct {
@@ -189,6 +183,21 @@ func (e *Exchange) channelsToRead(party pointer.Pointer, c *channel) (all []inco
 	return all, nil
 }
 
+// pollOwn polls the channel on which this device sends. That of another device than the first
+// one returns acknowledgements alone: messages there are not received.
+func (e *Exchange) pollOwn(ctx context.Context, party pointer.Pointer, c *channel, report *Report) (polled drop.PollResult, err error) {
+	if c.role.isFirst() {
+		return e.poll(ctx, party, c, report)
+	}
+	if c.Waiting() == 0 {
+		return drop.PollResult{}, nil
+	}
+	if polled, err = c.Poll(ctx, c.store, e.c.Now()); err != nil {
+		report.Errs = append(report.Errs, err)
+	}
+	return polled, nil
+}
+
 // openIncoming opens a channel that this device reads. The caller holds the lock of the party's
 // channel.
 func (e *Exchange) openIncoming(key crypto.Signer, in incoming, card contactCard, r role) (*channel, error) {
@@ -276,4 +285,21 @@ func (e *Exchange) putAcknowledgements(ctx context.Context, report *Report) {
 	if err := errors.Join(errs...); err != nil {
 		report.Errs = append(report.Errs, err)
 	}
+}
+
+// inParallel calls a function for each value, at most maxParallel at a time, and returns the
+// errors.
+func inParallel[T any](all []T, do func(T) error) []error {
+	errs := make([]error, len(all))
+	slots := make(chan struct{}, maxParallel)
+	var wg sync.WaitGroup
+	for i, one := range all {
+		wg.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			errs[i] = do(one)
+		})
+	}
+	wg.Wait()
+	return errs
 }

@@ -124,6 +124,16 @@ func TestHostileTagsCostLittle(t *testing.T) {
 	require.LessOrEqual(t, cost()-none, maxQuietTags*one)
 	_, err := pointer.Card{Devices: tags(10_000, 0)}.Encode()
 	require.ErrorContains(t, err, "10000 tags")
+	// The channel of every tag is polled in its turn, whichever are silent.
+	last := tags(pointer.MaxDevices, 0)[pointer.MaxDevices-1]
+	bob.sendAs(t, last, alice, message{Kind: kindStatement, Body: bob.introduces(t, &person{name: "by the last device"}, alice).Bytes()})
+	for range pointer.MaxDevices/maxQuietTags + 1 {
+		alice.fetch(t)
+	}
+	require.Contains(t, alice.subjects(t), pointerOf("by the last device").String())
+	bob.lists(t)
+	alice.fetch(t)
+
 	rows := func() int {
 		all, err := alice.incomingRows(nil)
 		require.NoError(t, err)

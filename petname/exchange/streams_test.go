@@ -103,7 +103,7 @@ func TestARemovedDeviceDoesNothing(t *testing.T) {
 // recipient, none is there twice, and all are acknowledged. A device that is removed in the
 // middle takes only what it alone had.
 func TestLawMessagesReachEveryDeviceOnce(t *testing.T) {
-	seeds := uint64(12)
+	seeds := uint64(16)
 	if lawtest.Long() {
 		seeds = 200
 	}
@@ -325,6 +325,15 @@ func TestEntriesAreReplicatedBeforeTheAcknowledgement(t *testing.T) {
 	}
 	bob[0].fetch(t)
 	require.Equal(t, 1, calls)
+
+	// A message of its own that is put again acknowledges nothing new.
+	bob[0].introducesOne(t, "alice", "heidi")
+	c.now = c.now.Add(13 * time.Hour)
+	network.reset()
+	bob[0].fetch(t)
+	require.Equal(t, 1, calls)
+	puts, _ = network.reset()
+	require.Equal(t, 1, puts)
 
 	// Received while the identity was locked: the Sync that acknowledges replicates.
 	alice[0].introducesOne(t, "bob", "grace")

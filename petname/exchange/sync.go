@@ -130,23 +130,6 @@ func (e *Exchange) Sync(ctx context.Context, key crypto.Signer) (Report, error) 
 	return report, ctx.Err()
 }
 
-// inParallel calls a function for each value, at most maxParallel at a time, and returns the
-// errors.
-func inParallel[T any](all []T, do func(T) error) []error {
-	errs := make([]error, len(all))
-	slots := make(chan struct{}, maxParallel)
-	var wg sync.WaitGroup
-	for i, one := range all {
-		wg.Go(func() {
-			slots <- struct{}{}
-			defer func() { <-slots }()
-			errs[i] = do(one)
-		})
-	}
-	wg.Wait()
-	return errs
-}
-
 // refuse adds the reason why a message was not accepted: to Refused, or to Errs if it is
 // that this home could not store it. A nil err adds nothing.
 func (r *Report) refuse(by pointer.Pointer, err error) {
@@ -351,22 +334,6 @@ func (e *Exchange) syncOpened(ctx context.Context, key crypto.Signer, party poin
 		report.Waiting[party] += n
 	}
 	return nil
-}
-
-// pollOwn polls the channel on which this device sends. That of another device than the first
-// one returns acknowledgements alone: messages there are not received.
-func (e *Exchange) pollOwn(ctx context.Context, party pointer.Pointer, c *channel, report *Report) (polled drop.PollResult, err error) {
-	if c.role.isFirst() {
-		return e.poll(ctx, party, c, report)
-	}
-	if c.Waiting() == 0 {
-		return drop.PollResult{}, nil
-	}
-	if polled, err = c.Poll(ctx, c.store, e.c.Now()); err != nil {
-		report.Errs = append(report.Errs, err)
-	}
-	polled.Messages = nil
-	return polled, nil
 }
 
 // poll receives the messages of a channel.
