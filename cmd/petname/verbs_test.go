@@ -86,7 +86,7 @@ func newKey(t testing.TB) *pointer.Key {
 // Arguments that cannot be decoded, and verbs that don't exist, are errors.
 func TestDo(t *testing.T) {
 	v := opened(t)
-	wrong := `{"name":1,"target":1,"path":1,"names":1,"targets":1,"record":1,"label":1,"text":1,"old":1,"id":1,"to":1,"for":1,"offline":1,"next":1}`
+	wrong := `{"name":1,"target":1,"path":1,"names":1,"targets":1,"record":1,"label":1,"text":1,"old":1,"id":1,"to":1,"for":1,"offline":1,"next":1,"device":1,"with":1}`
 	var takeNone []string
 	for verb := range ops {
 		for _, args := range []string{"", "[]", `"x"`, "{", wrong} {
@@ -100,7 +100,7 @@ func TestDo(t *testing.T) {
 			}
 		}
 	}
-	require.ElementsMatch(t, []string{"doctor", "id", "kept", "list", "public", "status", "undo"}, takeNone)
+	require.ElementsMatch(t, []string{"devices", "doctor", "hash", "id", "kept", "list", "public", "status", "undo"}, takeNone)
 	_, failed := v.do(context.Background(), "bogus", []byte("{}"))
 	require.Equal(t, exitUsage, failed.Exit)
 }
