@@ -51,8 +51,7 @@ type forkedBooks struct {
 	dir          string
 	one, two     *Book // copies
 	third        *Book
-	lost, counts *Book  // of the copies, after meet
-	path         string // of lost
+	lost, counts *Book // of the copies, after meet
 }
 
 func newFork(t tb, dir string, before func(b *Book)) *forkedBooks {

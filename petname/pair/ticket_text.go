@@ -53,8 +53,7 @@ func parseTicket(s string) (Ticket, error) {
 		prefix := compactPrefix
 		digits, ok := strings.CutPrefix(strings.TrimSpace(rest), "I")
 		if !ok {
-			digits, ok = strings.CutPrefix(digits, "D")
-			prefix = compactDevicePrefix
+			digits, prefix = strings.TrimPrefix(digits, "D"), compactDevicePrefix
 		}
 		if digits, ok = strings.CutPrefix(strings.TrimSpace(digits), "."); !ok {
 			continue // the link of a contact
