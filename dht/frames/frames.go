@@ -5,7 +5,7 @@
 //	CRC-32C of the payload  4 bytes
 //	payload                 1 byte or more
 //
-// The checksum finds damage by accident; it is no protection against who can write the
+// The checksum finds damage by accident; it is no protection against a process that can write the
 // file. [Read] allocates no more than its bound.
 package frames
 

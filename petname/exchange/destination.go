@@ -323,7 +323,7 @@ func (tx tx) moveOne(m plannedMove) (err error) {
 	return tx.local.Delete(tableQueue, m.key)
 }
 
-// leaveChannel deletes the channel with a pointer, whose messages were moved. Its position is
+// leaveChannel deletes the channel with a pointer after its messages were moved. Its position is
 // stored, so that the channel continues if the contact comes back.
 func (tx tx) leaveChannel(from pointer.Pointer) error {
 	head, err := tx.local.Get(tableChannels, from.Bytes())

@@ -94,7 +94,7 @@ func (e *Exchange) contactDetails(ctx context.Context, contact pointer.Pointer) 
 
 // contactCard returns what is known of a contact: its newest card, or else the known details. It
 // returns a [*MovedError] for a pointer that a contact has left, also when the card that it
-// fetches is the reason, and for one whose card names a successor.
+// fetches is the reason, and for one with a card that names a successor.
 func (e *Exchange) contactCard(ctx context.Context, contact pointer.Pointer) (contactCard, error) {
 	fail := func(err error) (contactCard, error) { return contactCard{}, err }
 	details, err := e.knownDetails(contact)

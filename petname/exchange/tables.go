@@ -102,7 +102,7 @@ func numbered(prefix []byte, n uint64) []byte {
 	return binary.BigEndian.AppendUint64(bytes.Clone(prefix), n)
 }
 
-// channelRows are the rows of a channel: one for its head, whose value begins with the prefix,
+// channelRows are the rows of a channel: one for its head, with a value that begins with the prefix,
 // and one for each message. A channel on which this device sends no messages has no queue.
 type channelRows struct {
 	heads, queue string

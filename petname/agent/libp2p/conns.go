@@ -24,7 +24,7 @@ const (
 	maxSourceConns = 8
 )
 
-// directStream is a stream whose Close ends reads and writes that wait.
+// directStream is a stream with a Close that ends reads and writes that wait.
 type directStream struct{ network.Stream }
 
 func (c directStream) Close() error {
