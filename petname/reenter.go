@@ -53,7 +53,8 @@ type ReentryConflict struct {
 // Of an act that conflicts with what the branch that counts or another device changed, decide
 // returns whether it is entered nevertheless; with a nil decide it is not. Conflicts that
 // are left are in the result. Each act is one transaction: after an error those before it are
-// entered. The same call again leads to the same names, edges and decisions.
+// entered. The same call on another new book leads to the same; on this one it can enter an
+// act that was in conflict with what a later one changed.
 func (b *Book) Reenter(acts iter.Seq2[ledger.EntryBody, error], shared uint64, decide func(ReentryConflict) (mine bool, err error)) (Reentry, error) {
 	r := &reentry{shared: shared, device: b.ledger.Device(), decide: decide, left: make(map[string]int)}
 	all, err := r.read(acts)
