@@ -29,12 +29,13 @@ func BeginJoin(dir string) (Home, error) {
 		return Home{}, err
 	}
 	h := Home{Dir: dir}
+	_, whole := os.Lstat(h.path(identityFile))
+	if p, err := Open(h.path(joiningDir)); err == nil && errors.Is(whole, fs.ErrNotExist) {
+		return p, nil // FinishJoin removes what an interrupted one left beside it
+	}
 	made, err := h.claimDir(true)
 	if err != nil {
 		return Home{}, err
-	}
-	if p, err := Open(h.path(joiningDir)); err == nil {
-		return p, nil
 	}
 	p, err := createProvisional(h.path(joiningDir))
 	if err != nil {

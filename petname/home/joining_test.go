@@ -183,6 +183,9 @@ func TestAJoiningIsFinishedAfterACrash(t *testing.T) {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, left), []byte("half"), 0o600))
 	}
 	require.NoError(t, os.Mkdir(filepath.Join(dir, recordsDir), 0o700))
+	again, err := BeginJoin(dir)
+	require.NoError(t, err, "the same command continues")
+	require.Equal(t, provisional.Dir, again.Dir)
 	joined, err := FinishJoin(dir, in)
 	require.NoError(t, err)
 	require.Empty(t, joined.CheckFiles())
