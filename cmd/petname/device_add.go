@@ -203,7 +203,11 @@ removed, which it may not know, or to end the use of a key that was copied.`,
 			}
 			j.Decide = a.decideReentry()
 			out, err := a.joinBook(dir, j)
-			return a.printResult(out, err, out.Device != "", func(w *bufio.Writer) { printJoined(w, a.style(), out) })
+			err = a.printResult(out, err, out.Device != "", func(w *bufio.Writer) { printJoined(w, a.style(), out) })
+			if err == nil && out.IdentityKey {
+				a.hint("so that contacts read what this device sends:\n  petname publish")
+			}
+			return err
 		},
 	}
 	f := cmd.Flags()

@@ -31,6 +31,7 @@ func TestUnacknowledgedMessagesAreSentAgainByTheNewDevice(t *testing.T) {
 			require.Len(t, carol.fetch(t).Fresh, 1)
 		}
 		device := alice.device(t)
+		require.NoError(t, device.StateOwnKey(true))
 		carried, err := Carry(alice.book.Ledger(), device, alice.clock.Now())
 		require.NoError(t, err)
 		require.Equal(t, 2, carried.Messages)
@@ -40,6 +41,7 @@ func TestUnacknowledgedMessagesAreSentAgainByTheNewDevice(t *testing.T) {
 		next.book = device
 		next.open()
 		next.clock.now = next.clock.now.Add(5 * time.Minute)
+		next.publish(t) // its card lists the new device, so that contacts read what it sends
 		require.NotEmpty(t, next.fetch(t).Waiting)
 		fresh := carol.fetch(t).Fresh
 		require.Len(t, bob.fetch(t).Fresh, 1)
