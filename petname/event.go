@@ -115,7 +115,7 @@ func logged(e ledger.Entry, body []byte, open opener) Event {
 	return event(e, a)
 }
 
-// event returns the event of an entry whose body decodeAct has read.
+// event returns the event of an entry with a body that decodeAct has read.
 func event(e ledger.Entry, a act) Event {
 	ev := Event{ID: e.ID(), At: e.Time(), Op: a.Op.String(), Name: a.Name, Label: a.Label, Undoes: a.Number, Lookalike: a.Lookalike}
 	ev.Contact, ev.Audience = optionalPointer(a.Contact), optionalPointer(a.Audience) // decodeAct checked them

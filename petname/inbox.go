@@ -178,7 +178,7 @@ func (b *Book) Inbox() iter.Seq2[Suggestion, error] {
 	}
 }
 
-// Suggestion returns the suggestion whose ID starts with digits, pending or
+// Suggestion returns the suggestion with an ID that starts with digits, pending or
 // not. The error is [ErrNotFound] if there is none. If several match, the error
 // asks for more digits.
 func (b *Book) Suggestion(digits string) (Suggestion, error) {

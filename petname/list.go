@@ -21,7 +21,7 @@ func (b *Book) ContactsAfter(key string) iter.Seq2[Contact, error] {
 	return b.contacts("", append([]byte(key), 0))
 }
 
-// Prefix yields the contacts whose comparison key starts with that of text.
+// Prefix yields the contacts with a comparison key that starts with that of text.
 func (b *Book) Prefix(text string) iter.Seq2[Contact, error] {
 	key, err := name.Key(text)
 	if err != nil {

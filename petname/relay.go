@@ -110,7 +110,7 @@ func (f fold) relay(v *ledger.View, e ledger.Entry, w wireRelay) error {
 	return putState(v, tableRelayed, row, state)
 }
 
-// dropRelayed removes the rows of relayed messages all of whose entries are dropped. done is
+// dropRelayed removes the rows of relayed messages of which all entries are dropped. done is
 // false if there are other entries.
 func (f fold) dropRelayed(v *ledger.View, dropped map[string][][]byte) (done bool, err error) {
 	for row, entries := range dropped {

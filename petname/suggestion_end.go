@@ -153,7 +153,7 @@ func appendEntries(ids []ledger.ID, keys [][]byte) ([]ledger.ID, error) {
 	return ids, nil
 }
 
-// Drop implements [ledger.Dropper] for suggestions and relayed messages all of whose entries
+// Drop implements [ledger.Dropper] for suggestions and relayed messages of which all entries
 // are dropped.
 func (f fold) Drop(v *ledger.View, dropped []ledger.EntryBody) (done bool, err error) {
 	left := map[SuggestionID]suggestionState{}

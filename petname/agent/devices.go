@@ -63,10 +63,7 @@ func (a *Agent) InviteDevice(ctx context.Context, t DeviceTerms) (Invitation, er
 	if err != nil {
 		return Invitation{}, err
 	}
-	if err := (&unlinkableStore{a.state}).reachable(ctx); err != nil {
-		return Invitation{}, err
-	}
-	ex, err := a.exchange()
+	ex, err := a.pairingExchange(ctx)
 	if err != nil {
 		return Invitation{}, err
 	}

@@ -64,10 +64,7 @@ func (a *Agent) Invite(ctx context.Context, t InvitationTerms) (Invitation, erro
 	if err != nil {
 		return Invitation{}, err
 	}
-	if err := (&unlinkableStore{a.state}).reachable(ctx); err != nil {
-		return Invitation{}, err
-	}
-	ex, err := a.exchange()
+	ex, err := a.pairingExchange(ctx)
 	if err != nil {
 		return Invitation{}, err
 	}
@@ -77,6 +74,14 @@ func (a *Agent) Invite(ctx context.Context, t InvitationTerms) (Invitation, erro
 	}
 	a.syncSoon()
 	return asInvitation(invited, t.Uses), nil
+}
+
+// pairingExchange returns the exchange, if the network for pairings can be reached.
+func (a *Agent) pairingExchange(ctx context.Context) (*exchange.Exchange, error) {
+	if err := (&unlinkableStore{a.state}).reachable(ctx); err != nil {
+		return nil, err
+	}
+	return a.exchange()
 }
 
 func asInvitation(invited exchange.Invitation, uses int) Invitation {
@@ -104,10 +109,7 @@ func (a *Agent) Pair(ctx context.Context, text string) (petname.Suggestion, erro
 	if err != nil {
 		return petname.Suggestion{}, err
 	}
-	if err := (&unlinkableStore{a.state}).reachable(ctx); err != nil {
-		return petname.Suggestion{}, err
-	}
-	ex, err := a.exchange()
+	ex, err := a.pairingExchange(ctx)
 	if err != nil {
 		return petname.Suggestion{}, err
 	}
