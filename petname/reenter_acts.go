@@ -92,6 +92,11 @@ func (r *reentry) remove(a act) error {
 	if err != nil || c.Name.IsZero() && c.Conflict == nil {
 		return err // there is no name
 	}
+	if !changed {
+		if changed, err = r.endsUnseen(c.ID); err != nil {
+			return err
+		}
+	}
 	what := ReentryConflict{Op: opRemove.String(), Contact: optionalPointer(a.Contact), Theirs: c.Name.String(), Reason: ReentryChanged}
 	if changed {
 		if mine, err := r.conflict("name "+string(a.Contact), what); !mine {
@@ -100,6 +105,33 @@ func (r *reentry) remove(a act) error {
 	}
 	_, err = r.book.Remove(c.ID)
 	return r.refused("name "+string(a.Contact), what, err)
+}
+
+// endsUnseen reports whether the removal of a contact's name would end an edge or a keep that
+// an entry stated that the act did not see.
+func (r *reentry) endsUnseen(contact pointer.Pointer) (bool, error) {
+	v := r.book.tx.View()
+	state, err := getState[contactState](v, tableContacts, contact.Bytes())
+	if err != nil {
+		return false, err
+	}
+	if slices.ContainsFunc(state.Keeps, func(k keepClaim) bool { return !r.saw(k.Device, k.Number) }) {
+		return true, nil
+	}
+	ends, err := edgesEndingWith(v, contact)
+	if err != nil {
+		return false, err
+	}
+	for _, w := range ends {
+		edge, err := readEdge(v, w.Audience, w.Label)
+		if err != nil {
+			return false, err
+		}
+		if slices.ContainsFunc(edge.Claims, func(cl edgeClaim) bool { return !r.saw(cl.Device, cl.Number) }) {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // learn enters a fact about a contact, if the book does not have it.
