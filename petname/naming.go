@@ -207,7 +207,11 @@ func checkSameParty(v *ledger.View, c Contact, l pointer.Link) error {
 	if err != nil || !apart {
 		return err
 	}
-	return fmt.Errorf("your contact %q moved to %s, and the link has another next key for it; if the link is of another party, remove %q: %w",
+	what := "moved to %s, and the link has another next key for it; if the link"
+	if l.Next.IsZero() {
+		what = "came to %s and left it; if that pointer"
+	}
+	return fmt.Errorf("your contact %q "+what+" is of another party, remove %q: %w",
 		c.Name, l.Pointer, c.Name, &ConflictError{Contacts: []Contact{c}, Pointer: l.Pointer})
 }
 
