@@ -191,11 +191,20 @@ func (b *Book) accept(tx *ledger.Tx, n name.Name, l pointer.Link, s Source, item
 			return err
 		}
 	}
-	if err := appendAct(tx, a); err != nil || !s.ReplacePin {
+	again := false
+	if !found {
+		if again, err = confirmedWhenRemoved(v, l); err != nil {
+			return err
+		}
+	}
+	if err := appendAct(tx, a); err != nil || !s.ReplacePin && !again {
 		return err
 	}
 	if c, _, err = readContact(tx.View(), id); err != nil {
 		return err
+	}
+	if again {
+		return decide(tx, c, l.Pointer, &wireFact{Kind: factConfirm, By: byOwner, Channel: fact.Channel, Next: l.Next.Bytes()}, true)
 	}
 	return b.replacePin(tx, c, l, fact, true)
 }

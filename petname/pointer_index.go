@@ -186,6 +186,30 @@ func removedContactAt(v *ledger.View, n name.Name, l pointer.Link) (pointer.Poin
 	return removed, nil
 }
 
+// confirmedWhenRemoved reports whether the commitment of a link was confirmed at its pointer
+// for a removed contact that came there by steps which the old keys signed. An addition by
+// the link confirms it again: it is a contact of its own, because the trail may be another
+// party's, and the commitment is about the same pointer in both.
+func confirmedWhenRemoved(v *ledger.View, l pointer.Link) (bool, error) {
+	if l.Next.IsZero() {
+		return false, nil
+	}
+	for id, err := range contactsByLaterPointer(v, l.Pointer) {
+		if err != nil {
+			return false, err
+		}
+		c, _, err := readContact(v, id)
+		if err != nil {
+			return false, err
+		}
+		i := slices.IndexFunc(c.Chain, func(s Step) bool { return s.Pointer == l.Pointer || s.Unsigned })
+		if s := c.Chain[max(i, 0)]; !c.Removed.IsZero() && !s.Unsigned && s.Pin == Confirmed && s.Next == l.Next {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
 // signerIDOf returns the id of the contact whose statements a pointer signed: that of
 // contactIDOf or, if the book has no such contact, the first without a name whose trail
 // has the pointer.
