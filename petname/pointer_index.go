@@ -187,7 +187,7 @@ func removedContactAt(v *ledger.View, n name.Name, l pointer.Link) (pointer.Poin
 }
 
 // confirmedWhenRemoved reports whether the commitment of a link was confirmed at its pointer
-// for a removed contact that came there by steps which the old keys signed. An addition by
+// for a contact without a name that came there by steps which the old keys signed. An addition by
 // the link confirms it again: it is a contact of its own, because the trail may be another
 // party's, and the commitment is about the same pointer in both.
 func confirmedWhenRemoved(v *ledger.View, l pointer.Link) (bool, error) {
@@ -203,7 +203,7 @@ func confirmedWhenRemoved(v *ledger.View, l pointer.Link) (bool, error) {
 			return false, err
 		}
 		i := slices.IndexFunc(c.Chain, func(s Step) bool { return s.Pointer == l.Pointer || s.Unsigned })
-		if s := c.Chain[max(i, 0)]; !c.Removed.IsZero() && !s.Unsigned && s.Pin == Confirmed && s.Next == l.Next {
+		if s := c.Chain[max(i, 0)]; !s.Unsigned && s.Pin == Confirmed && s.Next == l.Next {
 			return true, nil
 		}
 	}

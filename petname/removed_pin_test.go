@@ -37,7 +37,15 @@ func TestAConfirmationComesBackUnderAnotherName(t *testing.T) {
 		"old key lost": {chain(lost), owner, agreed, Claimed},
 		"lost, and passed": {chain(lost), func(t *testing.T, b *Book) {
 			owner(t, b)
-			must(0, b.applySuccession(pointerOf("next a"), chain(step(t, "next a")), "test"))
+			require.NoError(t, b.applySuccession(pointerOf("next a"), chain(step(t, "next a")), "test"))
+		}, agreed, Claimed},
+		"after a lost one": {chain(lost), func(t *testing.T, b *Book) {
+			owner(t, b)
+			require.NoError(t, b.applySuccession(pointerOf("next a"), chain(step(t, "next a")), "test"))
+		}, pointer.Link{Pointer: pointerOf("next next a"), Next: commitment("next next a")}, Claimed},
+		"a claim": {chain(stepTo(t, "a", "next a", pointer.Commitment{})), func(t *testing.T, b *Book) {
+			_, err := b.Add(mustName("alice"), agreed, Source{})
+			require.NoError(t, err)
 		}, agreed, Claimed},
 		"another commitment": {chain(signed), card, pointer.Link{Pointer: agreed.Pointer, Next: mustCommit("thief")}, Claimed},
 		"bare":               {chain(signed), card, pointer.Link{Pointer: agreed.Pointer}, ""},

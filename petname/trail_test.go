@@ -91,6 +91,14 @@ func TestAPointerIsNoContactWhoseTrailLeftIt(t *testing.T) {
 		require.Equal(t, pointerOf("next a"), res.Last().Unproven, path)
 	}
 	require.Equal(t, before, entries(w.book))
+	_, _, err := w.book.receiveBytes(sharedBy(t, "thief", 1, "x", "evil"), "test")
+	require.NoError(t, err)
+	w.publish("evil", pointer.Commitment{}, nil)
+	res, err := w.resolve("mallory/x")
+	require.NoError(t, err)
+	require.Equal(t, pointerOf("evil"), res.Last().Pointer)
+	_, err = w.resolve(pointerOf("a").String() + "/x")
+	require.ErrorIs(t, err, ErrNotFound)
 	shown, err := Render(pointerOf("a").String(), w.book)
 	require.NoError(t, err)
 	require.NotContains(t, shown.Text, "mallory")
@@ -296,6 +304,45 @@ func TestAPathPastATrailThatEndsThereRecordsNothing(t *testing.T) {
 	require.Equal(t, pointerOf("next a"), res.Last().Pointer)
 	require.Equal(t, before, entries(w.book))
 	require.Empty(t, must(w.book.byName(mustName("mallory"))).Contradictions)
+}
+
+// Likewise beside a removed contact with alice's key, whose pins count on these paths.
+func TestAPathBesideATrailToARemovedContactRecordsNothing(t *testing.T) {
+	w := newWorld(t)
+	w.add("carol", "c")
+	w.publish("c", pointer.Commitment{}, map[string]pointer.Edge{"al": {Pointer: pointerOf("a"), Next: commitment("a")}})
+	confirmedAlice(t, w.book)
+	_, err := w.book.Remove(pointerOf("a"))
+	require.NoError(t, err)
+	addMallory(t, w.book, "mallory", "m", "a")
+	require.NoError(t, w.book.applySuccession(pointerOf("m"), mallorysSteps(t, "m", "a")[:1], "test"))
+	w.put("a", &pointer.Card{Next: commitment("a")})
+	before := entries(w.book)
+	for _, path := range []string{"carol/al", pointer.Link{Pointer: pointerOf("a"), Next: commitment("a")}.String()} {
+		res, err := w.resolve(path)
+		require.NoError(t, err, path)
+		require.Equal(t, pointerOf("a"), res.Last().Pointer, path)
+	}
+	require.Equal(t, before, entries(w.book))
+	require.Empty(t, must(w.book.byName(mustName("mallory"))).Contradictions)
+}
+
+// A successor that a step on record names for mallory at alice's key is none of alice.
+func TestAPathPastATrailShowsNoSuccessorOfIt(t *testing.T) {
+	w := newWorld(t)
+	w.add("carol", "c")
+	w.publish("c", pointer.Commitment{}, map[string]pointer.Edge{"al": {Pointer: pointerOf("a"), Next: commitment("a")}})
+	addMallory(t, w.book, "mallory", "m", "a")
+	require.NoError(t, w.book.applySuccession(pointerOf("m"), chain(stepTo(t, "m", "a", pointer.Commitment{})), "test"))
+	_, err := w.book.Add(mustName("mallory"), pointer.Link{Pointer: pointerOf("a"), Next: mustCommit("thief")}, Source{})
+	require.NoError(t, err)
+	require.NoError(t, w.book.applySuccession(pointerOf("a"), chain(unsigned(t, "a", "thief", commitment("thief"))), "test"))
+	require.Equal(t, pointerOf("thief"), must(w.book.byName(mustName("mallory"))).Unproven, "the attack")
+	w.put("a", &pointer.Card{Next: commitment("a")})
+	res, err := w.resolve("carol/al")
+	require.NoError(t, err)
+	require.Equal(t, pointerOf("a"), res.Last().Pointer)
+	require.Zero(t, res.Last().Unproven)
 }
 
 // The owner named mallory alice once, by mistake. Her removed contact is continued neither by a
