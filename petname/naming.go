@@ -191,11 +191,20 @@ func (b *Book) accept(tx *ledger.Tx, n name.Name, l pointer.Link, s Source, item
 			return err
 		}
 	}
-	if err := appendAct(tx, a); err != nil || !s.ReplacePin {
+	again := false
+	if !found {
+		if again, err = confirmedWhenRemoved(v, l); err != nil {
+			return err
+		}
+	}
+	if err := appendAct(tx, a); err != nil || !s.ReplacePin && !again {
 		return err
 	}
 	if c, _, err = readContact(tx.View(), id); err != nil {
 		return err
+	}
+	if again {
+		return decide(tx, c, l.Pointer, &wireFact{Kind: factConfirm, By: byOwner, Channel: fact.Channel, Next: l.Next.Bytes()}, true)
 	}
 	return b.replacePin(tx, c, l, fact, true)
 }
@@ -207,7 +216,11 @@ func checkSameParty(v *ledger.View, c Contact, l pointer.Link) error {
 	if err != nil || !apart {
 		return err
 	}
-	return fmt.Errorf("your contact %q moved to %s, and the link has another next key for it; if the link is of another party, remove %q: %w",
+	what := "moved to %s, and the link has another next key for it; if the link"
+	if l.Next.IsZero() {
+		what = "came to %s and left it; if that pointer"
+	}
+	return fmt.Errorf("your contact %q "+what+" is of another party, remove %q: %w",
 		c.Name, l.Pointer, c.Name, &ConflictError{Contacts: []Contact{c}, Pointer: l.Pointer})
 }
 

@@ -82,7 +82,8 @@ func namedContactsByPointer(v *ledger.View, p pointer.Pointer) iter.Seq2[pointer
 //
 // A contact without a name is therefore found by its id alone. Three uses differ:
 //
-//   - a link or an edge with a commitment can contradict the trail: [contactOfLink];
+//   - a link or an edge means no contact that left its pointer, or whose pin its commitment
+//     contradicts: [contactOfLink];
 //   - an addition under the name that a removed contact had continues that contact:
 //     [removedContactAt];
 //   - a statement that was received of a contact stays its own after the removal:
@@ -108,10 +109,10 @@ func contactIDOf(v *ledger.View, p pointer.Pointer) (pointer.Pointer, error) {
 }
 
 // contactOfLink returns the id of the contact that a link or an edge means. A named
-// contact that came to the pointer later is meant only if the commitment of the link, if
-// it has one, agrees with the contact's pin there, and if no other named contact has left
-// the pointer, too; otherwise the id is the pointer, and apart is set: what is received of
-// the pointer is not about that contact.
+// contact that came to the pointer later is meant if the commitment of the link agrees
+// with the contact's pin there or, without a commitment, if it is still at the pointer;
+// otherwise the id is the pointer, and apart is set: what is received of the pointer is not
+// about that contact.
 func contactOfLink(v *ledger.View, l pointer.Link) (id pointer.Pointer, apart bool, err error) {
 	if id, err = contactIDOf(v, l.Pointer); err != nil || id == l.Pointer {
 		return id, false, err
@@ -120,20 +121,32 @@ func contactOfLink(v *ledger.View, l pointer.Link) (id pointer.Pointer, apart bo
 	if err != nil {
 		return id, false, err
 	}
-	if have := c.step(l.Pointer).Next; !l.Next.IsZero() && !have.IsZero() && have != l.Next {
-		return l.Pointer, true, nil
+	if have := c.step(l.Pointer).Next; l.Next.IsZero() {
+		apart = c.Pointer != l.Pointer
+	} else {
+		apart = !have.IsZero() && have != l.Next
 	}
-	if c.Pointer != l.Pointer {
-		for other, err := range namedContactsByPointer(v, l.Pointer) {
-			if err != nil {
-				return id, false, err
-			}
-			if other != id {
-				return l.Pointer, true, nil
-			}
+	if apart {
+		id = l.Pointer
+	}
+	return id, apart, nil
+}
+
+// Means reports whether a link means the contact, as far as is proven: by its first pointer,
+// its current one, or one that it left by a step that the key of that pointer signed, with
+// the commitment of the link, if it has one. Another party's trail can pass through a pointer:
+// see [Book.ByPointer].
+func (c Contact) Means(l pointer.Link) bool {
+	for i, s := range c.Chain {
+		switch {
+		case s.Pointer != l.Pointer:
+		case i == 0, i == len(c.Chain)-1:
+			return true
+		default:
+			return !c.Chain[i+1].Unsigned && (l.Next.IsZero() || l.Next == s.Next)
 		}
 	}
-	return id, false, nil
+	return false
 }
 
 // removedContactAt returns the id of the removed contact that an addition continues, with
@@ -171,6 +184,30 @@ func removedContactAt(v *ledger.View, n name.Name, l pointer.Link) (pointer.Poin
 		removed = id
 	}
 	return removed, nil
+}
+
+// confirmedWhenRemoved reports whether the commitment of a link was confirmed at its pointer
+// for a contact without a name that came there by steps which the old keys signed. An addition by
+// the link confirms it again: it is a contact of its own, because the trail may be another
+// party's, and the commitment is about the same pointer in both.
+func confirmedWhenRemoved(v *ledger.View, l pointer.Link) (bool, error) {
+	if l.Next.IsZero() {
+		return false, nil
+	}
+	for id, err := range contactsByLaterPointer(v, l.Pointer) {
+		if err != nil {
+			return false, err
+		}
+		c, _, err := readContact(v, id)
+		if err != nil {
+			return false, err
+		}
+		i := slices.IndexFunc(c.Chain, func(s Step) bool { return s.Pointer == l.Pointer || s.Unsigned })
+		if s := c.Chain[max(i, 0)]; !s.Unsigned && s.Pin == Confirmed && s.Next == l.Next {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // signerIDOf returns the id of the contact whose statements a pointer signed: that of

@@ -13,7 +13,7 @@ import (
 
 // With a confirmed pin at alice's first key, and without a confirmation by the owner, the
 // name alice is at one of her keys whatever the trails of other contacts, named and removed,
-// pass through: by removals, additions under her name, undo, and merges of several devices.
+// pass through, and none of her pointers leads elsewhere: by removals, additions under her name, undo, and merges of several devices.
 func TestLawNoOtherTrailTakesAName(t *testing.T) {
 	newDir := rapidDirs(t)
 	passed, renamed := 0, 0
@@ -68,6 +68,11 @@ func TestLawNoOtherTrailTakesAName(t *testing.T) {
 				for _, b := range w.books {
 					if c, err := b.byName(mustName("alice")); err == nil {
 						require.True(rt, slices.Contains(alicesPointers(), c.Pointer), "alice is at %s", c.Pointer)
+					}
+					for _, p := range alicesPointers() {
+						if at, err := b.startOfPath(p.String()); err == nil {
+							require.True(rt, slices.Contains(alicesPointers(), at.pointer), "%s leads to %s", p, at.pointer)
+						}
 					}
 				}
 			})

@@ -78,6 +78,57 @@ func TestAPointerIsNoRemovedContactWhoseTrailPassesThroughIt(t *testing.T) {
 	require.False(t, must(w.book.ByPointer(pointerOf("m"))).Removed.IsZero())
 }
 
+// A bare pointer or edge leads to the record of the pointer, which a named contact left. What is
+// received there is not about that contact, whose own private labels are not followed either.
+func TestAPointerIsNoContactWhoseTrailLeftIt(t *testing.T) {
+	w := edgeWorld(t, false)
+	w.publish("c", pointer.Commitment{}, map[string]pointer.Edge{"al": {Pointer: pointerOf("a")}})
+	before := entries(w.book)
+	for _, path := range []string{pointerOf("a").String(), "/ipns/" + pointerOf("a").String(), pointer.Link{Pointer: pointerOf("a"), Nickname: "Alice"}.String(), "carol/al"} {
+		res, err := w.resolve(path)
+		require.NoError(t, err, path)
+		require.Equal(t, pointerOf("a"), res.Last().Pointer, path)
+		require.Equal(t, pointerOf("next a"), res.Last().Unproven, path)
+	}
+	require.Equal(t, before, entries(w.book))
+	_, _, err := w.book.receiveBytes(sharedBy(t, "thief", 1, "x", "evil"), "test")
+	require.NoError(t, err)
+	w.publish("evil", pointer.Commitment{}, nil)
+	res, err := w.resolve("mallory/x")
+	require.NoError(t, err)
+	require.Equal(t, pointerOf("evil"), res.Last().Pointer)
+	_, err = w.resolve(pointerOf("a").String() + "/x")
+	require.ErrorIs(t, err, ErrNotFound)
+	shown, err := Render(pointerOf("a").String(), w.book)
+	require.NoError(t, err)
+	require.NotContains(t, shown.Text, "mallory")
+	var conflict *ConflictError
+	_, err = w.book.Add(mustName("alice"), pointer.Link{Pointer: pointerOf("a")}, Source{})
+	require.ErrorAs(t, err, &conflict)
+	require.ErrorContains(t, err, "came to "+pointerOf("a").String()+" and left it")
+}
+
+// A contact is named for a pointer that it left if the key of that pointer signed the step,
+// and not for a link with another commitment.
+func TestALinkMeansAContactByProvenSteps(t *testing.T) {
+	b := newTestBook(t)
+	confirmedAlice(t, b)
+	require.NoError(t, b.applySuccession(pointerOf("a"), chain(step(t, "a")), "test"))
+	require.NoError(t, b.learnCard(pointerOf("next a"), pointer.Card{Next: commitment("next a")}))
+	require.NoError(t, b.applySuccession(pointerOf("next a"), chain(unsigned(t, "next a", "next next a", commitment("next next a"))), "test"))
+	means := func(l pointer.Link) bool { return must(b.byName(mustName("alice"))).Means(l) }
+	require.Equal(t, pointerOf("next next a"), must(b.byName(mustName("alice"))).Pointer)
+	require.True(t, means(link("a")))
+	require.True(t, means(link("next next a")))
+	require.False(t, means(link("next a")), "its key signed no step")
+	require.False(t, means(link("b")))
+
+	require.NoError(t, b.applySuccession(pointerOf("next a"), chain(step(t, "next a")), "test"))
+	require.True(t, means(link("next a")))
+	require.True(t, means(pointer.Link{Pointer: pointerOf("next a"), Next: commitment("next a")}))
+	require.False(t, means(pointer.Link{Pointer: pointerOf("next a"), Next: mustCommit("thief")}))
+}
+
 // An introduction by carol, and alice's own links, name alice although mallory's trail has
 // her key. Beside a named mallory the owner is asked to remove her, and not to rename her.
 func TestATrailThroughAKeyTakesNoNameOfItsOwner(t *testing.T) {
@@ -253,6 +304,45 @@ func TestAPathPastATrailThatEndsThereRecordsNothing(t *testing.T) {
 	require.Equal(t, pointerOf("next a"), res.Last().Pointer)
 	require.Equal(t, before, entries(w.book))
 	require.Empty(t, must(w.book.byName(mustName("mallory"))).Contradictions)
+}
+
+// Likewise beside a removed contact with alice's key, whose pins count on these paths.
+func TestAPathBesideATrailToARemovedContactRecordsNothing(t *testing.T) {
+	w := newWorld(t)
+	w.add("carol", "c")
+	w.publish("c", pointer.Commitment{}, map[string]pointer.Edge{"al": {Pointer: pointerOf("a"), Next: commitment("a")}})
+	confirmedAlice(t, w.book)
+	_, err := w.book.Remove(pointerOf("a"))
+	require.NoError(t, err)
+	addMallory(t, w.book, "mallory", "m", "a")
+	require.NoError(t, w.book.applySuccession(pointerOf("m"), mallorysSteps(t, "m", "a")[:1], "test"))
+	w.put("a", &pointer.Card{Next: commitment("a")})
+	before := entries(w.book)
+	for _, path := range []string{"carol/al", pointer.Link{Pointer: pointerOf("a"), Next: commitment("a")}.String()} {
+		res, err := w.resolve(path)
+		require.NoError(t, err, path)
+		require.Equal(t, pointerOf("a"), res.Last().Pointer, path)
+	}
+	require.Equal(t, before, entries(w.book))
+	require.Empty(t, must(w.book.byName(mustName("mallory"))).Contradictions)
+}
+
+// A successor that a step on record names for mallory at alice's key is none of alice.
+func TestAPathPastATrailShowsNoSuccessorOfIt(t *testing.T) {
+	w := newWorld(t)
+	w.add("carol", "c")
+	w.publish("c", pointer.Commitment{}, map[string]pointer.Edge{"al": {Pointer: pointerOf("a"), Next: commitment("a")}})
+	addMallory(t, w.book, "mallory", "m", "a")
+	require.NoError(t, w.book.applySuccession(pointerOf("m"), chain(stepTo(t, "m", "a", pointer.Commitment{})), "test"))
+	_, err := w.book.Add(mustName("mallory"), pointer.Link{Pointer: pointerOf("a"), Next: mustCommit("thief")}, Source{})
+	require.NoError(t, err)
+	require.NoError(t, w.book.applySuccession(pointerOf("a"), chain(unsigned(t, "a", "thief", commitment("thief"))), "test"))
+	require.Equal(t, pointerOf("thief"), must(w.book.byName(mustName("mallory"))).Unproven, "the attack")
+	w.put("a", &pointer.Card{Next: commitment("a")})
+	res, err := w.resolve("carol/al")
+	require.NoError(t, err)
+	require.Equal(t, pointerOf("a"), res.Last().Pointer)
+	require.Zero(t, res.Last().Unproven)
 }
 
 // The owner named mallory alice once, by mistake. Her removed contact is continued neither by a

@@ -15,6 +15,7 @@ import (
 	"github.com/petnames-go/petnames/petname/agent"
 	"github.com/petnames-go/petnames/petname/agent/libp2p"
 	"github.com/petnames-go/petnames/petname/home"
+	"github.com/petnames-go/petnames/pointer"
 )
 
 func (a *app) recoverVerb() *cobra.Command {
@@ -84,6 +85,7 @@ type recovered struct {
 	OtherCopy  *otherCopy `json:"other_copy,omitempty"`  // the new key is in use in another home; null: not known
 	UsedBefore string     `json:"used_before,omitempty"` // the new recovery file of an earlier recovery from the same file
 	Missing    []string   `json:"missing"`               // what the recovery file does not have: "last_record", "old_signature"
+	Clock      string     `json:"clock,omitempty"`       // what contradicts this machine's clock
 }
 
 // besideFile reports whether an error is about a file in the folder of another file.
@@ -137,24 +139,28 @@ func (a *app) recover(dir string, r home.RecoverOptions, networks []string) (out
 		out.Missing = []string{"last_record", "old_signature"}
 	}
 	out.OtherCopy, out.UsedBefore = asOtherCopy(result.OtherCopy), result.UsedBefore
+	out.Clock = result.Clock
 	out.Published.New = result.Receipt.Stored > 0
 	for _, p := range result.Former {
 		out.Published.Old = out.Published.Old || p == result.Old
 	}
 	switch {
 	case err != nil:
-		return out, madeHome(err)
+		return out, withClock(madeHome(err), out.Clock)
 	case result.Problem == nil, len(networks) == 0 && errors.Is(result.Problem, agent.ErrNotJoined):
 		return out, nil
 	}
 	failed := *classify(result.Problem)
 	if errors.Is(result.Problem, agent.ErrNotLedOn) {
 		failed.Message = "the home is made and its record is stored, but " + failed.Message
-		return out, &failed
+		return out, withClock(&failed, out.Clock)
 	}
 	failed.Message = "the home is made, but its records are not stored as widely as wanted: " + failed.Message
 	failed.Next = "petname publish"
-	return out, &failed
+	if errors.As(result.Problem, new(*pointer.ExpiredError)) { // the record ended before it was stored
+		failed.Next = "set the clock of this machine, then:\npetname publish"
+	}
+	return out, withClock(&failed, out.Clock)
 }
 
 // madeHome returns the failure of a recovery that has made the home: a second one is not
@@ -175,6 +181,9 @@ func madeHome(err error) *failure {
 func printRecovered(w *bufio.Writer, out recovered, now time.Time) {
 	fmt.Fprintf(w, "your pointer is now\n  %s\n", out.Pointer)
 	printField(w, "succeeds", out.Old)
+	if out.Clock != "" {
+		printField(w, "CLOCK", out.Clock)
+	}
 	switch {
 	case out.Until != nil && out.Until.Before(now):
 		printField(w, "NOT LED ON", "the last record of the old key has ended on "+out.Until.Local().Format(time.DateTime)+".")

@@ -54,6 +54,9 @@ func (v *verbs) whoisLink(link pointer.Link) (*contact, error) {
 		return &contact{Pointer: id.Pointer, Nickname: id.Nickname, Words: id.Words, Link: id.Link, Me: true, Provenance: []fact{}}, nil
 	}
 	c, err := v.agent.ByPointer(link.Pointer)
+	if err == nil && !c.Means(link) {
+		err = petname.ErrNotFound
+	}
 	if err == nil {
 		if err := c.Pinned(link.Pointer, link.Next); err != nil && !link.Next.IsZero() {
 			return v.contactDetails(c), err

@@ -57,6 +57,7 @@ func Recover(ctx context.Context, dir string, r home.RecoverOptions, o Options, 
 	}
 	unlocked := a.WithPassphrase(func() ([]byte, error) { return []byte(r.Passphrase), nil })
 	out.Published, err = unlocked.PublishDraft(ctx, nil)
+	out.Clock = hintText(a.recoveryHints(made), a.now())
 	switch {
 	case out.Sequence == 0:
 		return a, out, err
@@ -72,4 +73,15 @@ func Recover(ctx context.Context, dir string, r home.RecoverOptions, o Options, 
 	}
 	out.Problem = err
 	return a, out, ierr
+}
+
+// recoveryHints returns the times that contradict the clock, with the date of the recovery
+// file: the last record in it is valid for 20 years. The new book has no other date.
+func (s *state) recoveryHints(made home.Recovered) []clockHint {
+	hints := s.clockHints()
+	ahead := made.Until.AddDate(-20, 0, 0).Sub(s.now())
+	if !made.Until.IsZero() && ahead > bookMargin {
+		hints = append(hints, clockHint{source: "the last record of your former key", group: homeGroup, bound: atTheEarliest, ahead: ahead})
+	}
+	return hints
 }
