@@ -225,28 +225,25 @@ func (r *reentry) share(a act) error {
 	return r.refused(thing, what, err)
 }
 
-// profileConflict reports whether a row of the profile states a text already, or else decides
-// on the conflict if an entry that the act did not see stated it.
-func (r *reentry) profileConflict(key []byte, c ReentryConflict) (enter bool, err error) {
-	state, err := getState[profileState](r.book.tx.View(), tableProfile, key)
+func (r *reentry) profile(a act) error {
+	state, err := getState[profileState](r.book.tx.View(), tableProfile, []byte(keyNickname))
 	if err != nil {
-		return false, err
+		return err
 	}
+	c := ReentryConflict{Op: opProfile.String(), Mine: a.Name, Reason: ReentryChanged}
 	unseen := false
 	for _, cl := range state.Claims {
 		c.Theirs = cl.Name
 		unseen = unseen || !r.saw(cl.Device, cl.Number)
 	}
-	if len(state.Claims) <= 1 && c.Theirs == c.Mine || !unseen {
-		return c.Theirs != c.Mine, nil
+	same := c.Theirs == c.Mine
+	if same && (len(state.Claims) <= 1 || !unseen) {
+		return nil
 	}
-	return r.conflict("profile "+string(key), c)
-}
-
-func (r *reentry) profile(a act) error {
-	enter, err := r.profileConflict([]byte(keyNickname), ReentryConflict{Op: opProfile.String(), Mine: a.Name, Reason: ReentryChanged})
-	if err != nil || !enter {
-		return err
+	if unseen {
+		if mine, err := r.conflict("profile "+keyNickname, c); !mine {
+			return err
+		}
 	}
 	return r.book.SetNickname(a.Name)
 }
@@ -255,9 +252,31 @@ func (r *reentry) deviceName(d wireDevice) error {
 	if d.Name == "" {
 		return r.book.stateDevice(d)
 	}
-	enter, err := r.profileConflict(deviceKey(rowDeviceName, d.Device), ReentryConflict{Op: opDevice.String(), Mine: d.Name, Reason: ReentryChanged})
-	if err != nil || !enter {
+	v := r.book.tx.View()
+	stated, err := r.book.nameStatements(v, d.Device)
+	if err != nil {
 		return err
+	}
+	holders, err := r.book.holders(v)
+	if err != nil {
+		return err
+	}
+	c := ReentryConflict{Op: opDevice.String(), Mine: d.Name, Reason: ReentryChanged}
+	c.final = !holders[r.device] && !bytes.Equal(d.Device, r.device[:]) // the statement would count for nothing
+	same, ask := len(stated) > 0, c.final
+	for _, s := range stated {
+		same = same && s.Name == d.Name
+		if !r.saw(s.by[:], s.Number) {
+			c.Theirs, ask = s.Name, true
+		}
+	}
+	if same {
+		return nil
+	}
+	if ask {
+		if mine, err := r.conflict("device "+string(d.Device), c); !mine {
+			return err
+		}
 	}
 	return r.book.stateDevice(d)
 }
@@ -358,7 +377,7 @@ func (r *reentry) statement(a act) error {
 
 // publication records the sequence of a publication.
 func (r *reentry) publication(a act) error {
-	state, err := getState[publishedState](r.book.tx.View(), tablePublished, publishedKey(a.Of))
+	state, err := r.book.publishedAt(r.book.tx.View(), a.Of)
 	if err != nil || a.Op != opPublish || state.Sequence >= a.Published.Sequence {
 		return err
 	}
