@@ -301,7 +301,7 @@ func classify(err error) *failure {
 		return set("no_devices", exitNotFound, "petname device add")
 	case errors.Is(err, petname.ErrDeviceRemoved):
 		return set("removed", exitConflict, "petname device list")
-	case errors.Is(err, home.ErrKeyElsewhere):
+	case errors.Is(err, home.ErrKeyElsewhere), errors.Is(err, petname.ErrNotHolder):
 		return set("locked", exitLocked, "use a device of yours that has the identity key:\npetname device list")
 	case errors.Is(err, pair.ErrOccupied):
 		return set("occupied", exitConflict, "petname invite")
