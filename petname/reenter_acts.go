@@ -147,13 +147,13 @@ func (r *reentry) learn(a act) error {
 	return r.about(a, entered)
 }
 
-// hasFact reports whether the fact of an act is in the book.
+// hasFact reports whether the fact of an act is in the book. Decisions are no facts.
 func (r *reentry) hasFact(a act) (bool, error) {
 	for f, err := range factsOf(r.book.tx.View(), a.Contact) {
 		if err != nil {
 			return false, err
 		}
-		if !f.Undone && bytes.Equal(f.Of, a.Of) && reflect.DeepEqual(f.Fact, *a.Fact) && bytes.Equal(f.Chain, a.Chain) && f.Decision == (a.Op == opPin) {
+		if !f.Undone && !f.Decision && bytes.Equal(f.Of, a.Of) && reflect.DeepEqual(f.Fact, *a.Fact) && bytes.Equal(f.Chain, a.Chain) {
 			return true, nil
 		}
 	}
@@ -312,16 +312,6 @@ func (r *reentry) keep(a act) error {
 	return r.refused(thing, what, r.book.SetRepublished([]pointer.Pointer{c.ID}, on))
 }
 
-// advance enters the steps of a contact, which are verified against the book as any others.
-func (r *reentry) advance(a act) error {
-	chain, err := pointer.ParseSuccession(a.Chain)
-	if err != nil {
-		return err
-	}
-	what := ReentryConflict{Op: opAdvance.String(), Contact: optionalPointer(a.Contact), Reason: ReentryChanged}
-	return r.refused("advance "+string(a.Contact), what, r.book.applySuccession(chain[0].Old, chain, a.Fact.Channel))
-}
-
 func (r *reentry) suggest(a act) error {
 	id := a.Suggestion.id()
 	state, err := getState[suggestionState](r.book.tx.View(), tableInbox, id.row())
@@ -382,36 +372,4 @@ func (r *reentry) publication(a act) error {
 		return err
 	}
 	return appendAct(r.book.tx, a)
-}
-
-// pin enters a decision about the next key of a contact.
-func (r *reentry) pin(a act) error {
-	c, found, _, err := r.contact(a.Contact)
-	if err != nil {
-		return err
-	}
-	what := ReentryConflict{Op: opPin.String(), Contact: c.ID, Reason: ReentryChanged}
-	thing := "pin " + string(a.Contact)
-	if !found {
-		what.Contact, what.Reason, what.final = optionalPointer(a.Contact), ReentryRemoved, true
-		_, err := r.conflict(thing, what)
-		return err
-	}
-	at := c.ID
-	if a.Of != nil {
-		at = optionalPointer(a.Of)
-	}
-	if known, err := r.hasFact(a); err != nil || known {
-		return err
-	}
-	pl, _, err := placeIn(r.book.tx.View(), c, at)
-	if err != nil {
-		return err
-	}
-	if slices.ContainsFunc(pl.decisions, func(id ledger.ID) bool { return !r.saw(id.Device[:], id.Number) }) {
-		if mine, err := r.conflict(thing, what); !mine {
-			return err
-		}
-	}
-	return r.refused(thing, what, decide(r.book.tx, c, at, a.Fact, false))
 }
