@@ -333,6 +333,8 @@ func classify(err error) *failure {
 		return set("own_pointer", exitConflict, "petname id")
 	case errors.Is(err, petname.ErrNotFound):
 		return set("not_found", exitNotFound, noContactNext)
+	case errors.Is(err, petname.ErrAmbiguous):
+		return set("ambiguous", exitChoose, "petname inbox")
 	case errors.Is(err, petname.ErrNothingToUndo):
 		return set("not_found", exitNotFound, "petname log")
 	case errors.Is(err, dht.ErrNotFound):
