@@ -179,7 +179,10 @@ func printConflict(w io.Writer, s name.Style, c contact) {
 		printField(w, "IN CONFLICT", what+" on different devices")
 	}
 	if len(c.Conflict.Pointers) > 0 {
-		printField(w, "IN CONFLICT", nameList(s, c.Conflict.Names)+": the same name or the same key as "+strings.Join(c.Conflict.Pointers, ", "))
+		printField(w, "IN CONFLICT", nameList(s, c.Conflict.Names)+": the same name or the same key as")
+		for _, p := range c.Conflict.Pointers {
+			printField(w, "", p)
+		}
 	}
 }
 
