@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -54,4 +55,26 @@ func parsed(t *testing.T, text string) pointer.Pointer {
 	p, err := pointer.Parse(text)
 	require.NoError(t, err)
 	return p
+}
+
+// The pointer of a public label, and those of a conflict, are whole on a line of their own
+// at any width.
+func TestPointersOfLabelsAndConflictsStandAlone(t *testing.T) {
+	key, other := hostileKey(t, "label").Pointer().String(), hostileKey(t, "conflict").Pointer().String()
+	c := contact{Name: "ana", Pointer: key, Card: &contactCard{Value: firstPath, Edges: map[string]string{"bob": key}},
+		Conflict: &contactConflict{Names: []string{"ana"}, Pointers: []string{other, key}}}
+	var text strings.Builder
+	printCard(&text, name.Plain, c)
+	printConflict(&text, name.Plain, c)
+	for wide := minColumns; wide < 130; wide++ {
+		var b strings.Builder
+		require.NoError(t, writeRows(&b, pointersBelow(text.String(), wide), wide))
+		alone := 0
+		for row := range strings.SplitSeq(b.String(), "\n") {
+			if row = strings.TrimSpace(row); row == key || row == other {
+				alone++
+			}
+		}
+		require.Equal(t, 3, alone, "%d columns:\n%s", wide, &b)
+	}
 }
