@@ -14,6 +14,10 @@ var (
 	// suggestion.
 	ErrNotFound = errors.New("not in the book")
 
+	// ErrAmbiguous is returned when several suggestions have numbers that start with the
+	// digits.
+	ErrAmbiguous = errors.New("several suggestions start with")
+
 	// ErrOwnPointer is returned for a pointer of the owner, which cannot have a
 	// petname.
 	ErrOwnPointer = errors.New("that is your own pointer")

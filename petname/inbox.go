@@ -179,8 +179,8 @@ func (b *Book) Inbox() iter.Seq2[Suggestion, error] {
 }
 
 // Suggestion returns the suggestion with an ID that starts with digits, pending or
-// not. The error is [ErrNotFound] if there is none. If several match, the error
-// asks for more digits.
+// not. The error is [ErrNotFound] if there is none, and [ErrAmbiguous] if there are
+// several.
 func (b *Book) Suggestion(digits string) (Suggestion, error) {
 	var found []Suggestion
 	err := b.read(func(v *ledger.View) error {
@@ -210,7 +210,7 @@ func (b *Book) Suggestion(digits string) (Suggestion, error) {
 	case len(found) == 0:
 		return Suggestion{}, fmt.Errorf("suggestion %s: %w", name.Quote(digits), ErrNotFound)
 	case len(found) > 1:
-		return Suggestion{}, fmt.Errorf("several suggestions start with %s: type more digits", name.Quote(digits))
+		return Suggestion{}, fmt.Errorf("%w %s: type more digits", ErrAmbiguous, name.Quote(digits))
 	}
 	return found[0], nil
 }

@@ -179,6 +179,10 @@ func splitPath(path string) ([]string, error) {
 			}
 		}
 		if _, err := name.ParseKnown(part); err != nil {
+			// A text with one pointer, as a contact or a nickname is shown.
+			if link, perr := pointer.ParseLink(path); perr == nil && (len(parts) == 1 || strings.Contains(path, "\n")) {
+				return []string{link.Pointer.String()}, nil
+			}
 			return nil, err
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/ipfs/go-cid"
+
 	"github.com/petnames-go/petnames/pointer/paste"
 )
 
@@ -43,6 +45,17 @@ func oneLink(places []string) (Link, error) {
 // linkAt parses the link, without its scheme, at the start of a text: as it is, and as
 // percent-encoded once or twice; in its case, and in lower case if it was in upper case.
 func linkAt(rest string) (Link, error) {
+	l, err := linkEncoded(rest)
+	if parameter := cutParameter(rest); err != nil && parameter != rest {
+		if l, err := linkEncoded(parameter); err == nil {
+			return l, nil
+		}
+	}
+	return l, err
+}
+
+// linkEncoded is linkAt for a link that is not followed by parameters of another URL.
+func linkEncoded(rest string) (Link, error) {
 	var first error
 	for range 3 {
 		body, found := cutLink(rest)
@@ -61,6 +74,20 @@ func linkAt(rest string) (Link, error) {
 		first = errLinkSum
 	}
 	return Link{}, first
+}
+
+// cutParameter returns a link that is percent-encoded without the further parameters of the
+// URL that it is a parameter of, such as that of a redirector. The signs of such a link are
+// encoded too, so a sign that is not encoded is none of its own.
+func cutParameter(rest string) string {
+	sign := strings.IndexAny(rest, "?&=#%")
+	if sign < 0 || rest[sign] != '%' {
+		return rest
+	}
+	if end := strings.IndexAny(rest, "?&=#"); end >= 0 {
+		return rest[:end]
+	}
+	return rest
 }
 
 // cutLink returns a link, up to its checksum, without white space and without slashes as
@@ -119,6 +146,9 @@ func parseWithin(s string) (p Pointer, err error) {
 			continue
 		}
 		one, err := parse(field)
+		if err != nil && isShownBeside(field) {
+			continue
+		}
 		switch {
 		case err != nil:
 			return Pointer{}, errNoKeyWithin
@@ -134,6 +164,21 @@ func parseWithin(s string) (p Pointer, err error) {
 		return Pointer{}, errSecondKey
 	}
 	return p, nil
+}
+
+// isShownBeside reports whether a word as long as a key is what is shown beside the pointer
+// of a contact: a commitment or the path of content, which are no keys, and no damaged ones.
+func isShownBeside(field string) bool {
+	if _, err := ParseCommitment(field); err == nil {
+		return true
+	}
+	id, ok := strings.CutPrefix(field, "/ipfs/")
+	if !ok {
+		return false
+	}
+	id, _, _ = strings.Cut(id, "/")
+	c, err := cid.Decode(id)
+	return err == nil && c.Type() != cid.Libp2pKey
 }
 
 // shortestKey is less than the length of each form of a key, in bytes.

@@ -40,6 +40,10 @@ func TestLinkWithinATextIsRead(t *testing.T) {
 			"see " + url.QueryEscape(url.QueryEscape(l)) + " there",
 			linkScheme + url.QueryEscape(bare),
 			"https://go.example/?to=" + url.QueryEscape(l),
+			"https://www.google.com/url?q=" + url.QueryEscape(l) + "&sa=D&source=editors&ust=17",
+			"https://eur02.safelinks.protection.outlook.com/?url=" + url.QueryEscape(l) + "&amp;data=05%7C01%7C&amp;sdata=x%3D&amp;reserved=0",
+			"https://l.facebook.com/l.php?h=AT0&u=" + url.PathEscape(url.QueryEscape(l)) + "#x",
+			"See https://www.google.com/url?q=" + url.QueryEscape(l) + "&sa=D and " + l,
 			"key " + want.Pointer.String() + "\nlink " + l,
 			strings.Join(strings.Split(l, ""), "\u00ad") + " \u200b\n\u2060-- \nAna",
 		} {
@@ -66,6 +70,7 @@ func TestTextWithADamagedOrASecondLinkIsRefused(t *testing.T) {
 		"[" + url.QueryEscape(other) + "](" + l + ")",
 		l + " or " + bare, // without the commitment
 		l + "\n" + testKey(3).Pointer().String(),
+		"https://www.google.com/url?q=" + url.QueryEscape(l) + "&u=" + url.QueryEscape(other),
 		testKey(3).Pointer().String() + " is now " + l,
 	} {
 		_, err := ParseLink(text)
@@ -81,6 +86,10 @@ func TestTextWithADamagedOrASecondLinkIsRefused(t *testing.T) {
 		"My link: " + l + "7 ",
 		"My link: " + l + "&x=1",
 		url.QueryEscape(damaged),
+		"https://www.google.com/url?q=" + url.QueryEscape(damaged) + "&sa=D",
+		"https://www.google.com/url?q=" + url.QueryEscape(l) + "7&sa=D",
+		"https://www.google.com/url?q=" + url.QueryEscape(l[:len(l)-1]) + "&s=" + l[len(l)-8:],
+		"https://www.google.com/url?q=" + l + "&sa=D", // its ampersands are those of the URL
 		strings.ToUpper(l), // its nickname had small letters
 		"Petname:" + l[len(linkScheme):],
 		"https://example.org/" + l,
@@ -96,6 +105,7 @@ func TestBareKeyWithinATextIsRead(t *testing.T) {
 	key, other := p.String(), testKey(3).Pointer().String()
 	for _, text := range []string{
 		"My pointer: " + key, key + " " + key, key + "\n-- \nAna", "[me](" + key + ")", "[me](https://gateway.example/ipns/" + key + "/a).",
+		"ana\n  pointer       " + key + "\n  next key      " + testCommitment(testKey(2)).String() + "\n  points to\n    /ipfs/bafkreifzjut3te7nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e/a",
 		"<a href=\"ipns://" + key + "\">me</a>", key + ", " + spellings(t, p)["did:key"],
 	} {
 		got, err := ParseLink(text)
@@ -106,6 +116,9 @@ func TestBareKeyWithinATextIsRead(t *testing.T) {
 		key + " " + other,
 		"My pointer: " + key + "\nnot " + other[:len(other)-1],
 		"My pointer: " + key[:len(key)-1],
+		"  pointer  " + key + "\n  points to  /ipns/" + other,
+		"  pointer  " + key + "\n  next key  " + testCommitment(testKey(2)).String()[:50],
+		"  pointer  " + key + "\n  points to  /ipfs/" + other,
 		"My pointer: " + fullWidthText(key),
 		"see https://example.org/a/very/long/page/without/a/key and " + key,
 	} {

@@ -110,6 +110,12 @@ type addArgs struct {
 }
 
 func (v *verbs) add(_ context.Context, a addArgs) (*contact, error) {
+	if err := invitationForPair(a.Target, a.Name); err != nil {
+		return nil, err
+	}
+	if err := invitationForPair(a.Name, a.Target); err != nil { // the other way round
+		return nil, err
+	}
 	if _, err := name.Parse(a.Name); err != nil {
 		if _, ok := name.LinkIn(a.Name); !ok {
 			if _, perr := pointer.Parse(a.Name); perr != nil {
@@ -188,5 +194,12 @@ func parseTarget(text string) (pointer.Link, error) {
 		return pointer.Link{}, usage("twelve words are for comparing: they can't be turned back into a pointer").
 			With("ask for the link, which petname id prints, and compare its words:\npetname whois LINK")
 	}
-	return pointer.Link{}, usage("%v", err).With("ask the owner for the link, which petname id prints")
+	if err := invitationForPair(text, ""); err != nil {
+		return pointer.Link{}, err
+	}
+	next := shownNext(text)
+	if next == "" {
+		next = "ask the owner for the link, which petname id prints"
+	}
+	return pointer.Link{}, usage("%v", err).With(next)
 }

@@ -22,7 +22,16 @@ provenance.`,
 		Example: `  source <(petname completion bash)
   petname completion zsh > "${fpath[1]}/_petname"
   petname completion fish > ~/.config/fish/completions/petname.fish`,
-		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 && !slices.Contains(cmd.ValidArgs, args[0]) {
+				next := "the shells are"
+				for _, shell := range cmd.ValidArgs {
+					next += "\npetname completion " + shell
+				}
+				return usage("there is no completion for the shell %q", args[0]).With(next)
+			}
+			return cobra.ExactArgs(1)(cmd, args)
+		},
 		ValidArgs: []string{"bash", "zsh", "fish", "powershell"},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			script, err := completionScript(cmd.Root(), args[0])

@@ -20,8 +20,9 @@ func (a *app) declineVerb() *cobra.Command {
 		Short: "Turn a suggestion down",
 		Long: `Remove a suggestion from the inbox; N and FILE are as for accept. With --never,
 all later suggestions of the pointer are refused, unless you add it yourself or
-pair with its owner. The sender is not notified, except of the answer to an
-offer to be introduced to each other.
+pair with its owner. A decline is final: petname undo does not revert it, but
+you can add the contact yourself. The sender is not notified, except of the
+answer to an offer to be introduced to each other.
 
 --all declines everything that waits from one contact, also from one that you
 removed: by its name or its pointer.`,
@@ -63,7 +64,9 @@ func (a *app) declineAll(request declineArgs) error {
 		}
 		if len(out.Suggestions) == 0 {
 			fmt.Fprintln(w, "nothing of this sender waits")
+			return
 		}
+		fmt.Fprintln(w, declineIsFinal)
 	})
 }
 
@@ -81,8 +84,16 @@ func (a *app) decline(request declineArgs) error {
 	err := a.call("decline", request, &s)
 	return a.printResult(s, err, err == nil, func(w *bufio.Writer) {
 		fmt.Fprintf(w, "declined: %s %s\n", headline(a.style(), s), a.subject(s))
+		fmt.Fprintln(w, declineIsFinal)
+		if s.Pointer != "" {
+			a.hint("to add the contact all the same:\n  petname add NAME %s", s.Pointer)
+		}
 	})
 }
+
+// declineIsFinal states that a decline is recorded for good: the verdicts on a suggestion are
+// a set that only grows, on every device.
+const declineIsFinal = "this is final: petname undo does not revert it"
 
 // declineArgs are the arguments of decline.
 type declineArgs struct {

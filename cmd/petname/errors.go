@@ -161,6 +161,9 @@ func classify(err error) *failure {
 
 			"peer ID": "the address ends as one that petname node prints, in /p2p/12D3Koo…",
 		}[address.Kind]
+		if meant := nearNetwork(address.Address); address.Kind == "peer" && meant != "" {
+			next = "did you mean\npetname join " + meant
+		}
 		return set("usage", exitUsage, next)
 	case errors.As(err, &mismatch):
 		return set("damaged", exitFailure, "put the files that belong together back into "+mismatch.Dir)
@@ -206,7 +209,7 @@ func classify(err error) *failure {
 		e.Message = agent.ErrNotJoined.Error()
 		return set("not_joined", exitNetwork, "petname join --help")
 	case errors.As(err, &name):
-		return set("bad_name", exitUsage, "")
+		return set("bad_name", exitUsage, shownNext(name.Text))
 	case errors.Is(err, petname.ErrPathTooLong):
 		return set("usage", exitUsage, "")
 	case errors.As(err, &taken):
@@ -333,6 +336,8 @@ func classify(err error) *failure {
 		return set("own_pointer", exitConflict, "petname id")
 	case errors.Is(err, petname.ErrNotFound):
 		return set("not_found", exitNotFound, noContactNext)
+	case errors.Is(err, petname.ErrAmbiguous):
+		return set("ambiguous", exitChoose, "petname inbox")
 	case errors.Is(err, petname.ErrNothingToUndo):
 		return set("not_found", exitNotFound, "petname log")
 	case errors.Is(err, dht.ErrNotFound):

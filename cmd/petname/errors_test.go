@@ -75,6 +75,7 @@ func TestClassify(t *testing.T) {
 		{petname.ErrMuted, "muted", 8, "to add the contact anyway:\npetname add NAME LINK"},
 		{petname.ErrInboxFull, "inbox_full", 8, "petname inbox"},
 		{petname.ErrDecided, "decided", 8, "petname inbox"},
+		{petname.ErrAmbiguous, "ambiguous", 5, "petname inbox"},
 		{exchange.ErrMalformed, "usage", 2, "petname pair --help"},
 		{pair.ErrOccupied, "occupied", 8, "petname invite"},
 		{pair.ErrWrongCode, "wrong_code", 6, "petname invite"},

@@ -2,7 +2,9 @@ package main
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"os"
+	"strconv"
 	"testing"
 	"time"
 
@@ -181,4 +183,48 @@ func TestAFewDigitsSelectNoSuggestion(t *testing.T) {
 	s, err := v.agent.Suggestion(id.String())
 	require.NoError(t, err)
 	require.Equal(t, petname.Pending, s.State)
+}
+
+// Digits that several suggestions have select none: the owner chooses. The attack: a
+// contact searches for a statement whose number begins as that of another one, in about a
+// thousand tries.
+func TestDigitsOfSeveralSuggestionsSelectNone(t *testing.T) {
+	v, alice := opened(t), newKey(t)
+	_, err := v.add(t.Context(), addArgs{Name: "alice", Target: alice.Pointer().String()})
+	require.NoError(t, err)
+	about, now := newKey(t).Pointer(), time.Now()
+	first := map[string]introduce.Statement{}
+	var same string
+	var two []introduce.Statement
+	for n := 0; two == nil; n++ {
+		require.Less(t, n, 100_000)
+		i := introduce.Introduction{To: v.agent.Pointer(), About: about, Suggested: strconv.Itoa(n), Expires: now.Add(time.Hour)}
+		s, err := i.Sign(alice, nil, now)
+		require.NoError(t, err)
+		sum := sha256.Sum256(append([]byte("petnames/suggestion/v1\x00"+string(petname.Introduced)+"\x00"), s.Bytes()...))
+		same = petname.SuggestionID(sum[:16]).String()[:leastDigits]
+		if other, found := first[same]; found {
+			two = []introduce.Statement{other, s}
+		}
+		first[same] = s
+	}
+	in, err := v.inbox(t.Context(), inboxArgs{Texts: [][]byte{introduce.Armor(two[0].Bytes()), introduce.Armor(two[1].Bytes())}})
+	require.NoError(t, err)
+	require.Len(t, in.Suggestions, 2)
+	for _, act := range []func() error{
+		func() error { _, err := v.accept(t.Context(), acceptArgs{ID: same, As: "bob"}); return err },
+		func() error { _, err := v.decline(t.Context(), declineArgs{ID: same}); return err },
+		func() error { _, err := v.deny(t.Context(), denyArgs{ID: same}); return err },
+	} {
+		f := classify(act())
+		require.Equal(t, "ambiguous", f.Code, f.Message)
+		require.Equal(t, exitChoose, f.Exit)
+		require.Equal(t, "petname inbox", f.Next)
+		require.Equal(t, `several suggestions start with "`+same+`": type more digits`, f.Message)
+	}
+	for _, s := range in.Suggestions {
+		require.Greater(t, len(s.Digits), leastDigits)
+		_, err := v.decline(t.Context(), declineArgs{ID: s.Digits})
+		require.NoError(t, err)
+	}
 }

@@ -29,8 +29,9 @@ leaves this machine.
 
 Several can be combined. They replace the networks of before. A router learns
 which client asks for which record; it cannot forge one. The choice is saved
-even if no peer answers within 5 seconds (exit status 7). It is not saved if a
-URL is that of another web server (exit status 7, too).`,
+even if no peer answers within 5 seconds (exit status 7); the error then has the
+command that joins the networks of before again. It is not saved if a URL is
+that of another web server (exit status 7, too).`,
 		Example: `  petname join /ip4/127.0.0.1/tcp/4001/p2p/12D3Koo…
   petname join http://127.0.0.1:8080
   petname join lan https://router.example /ip4/127.0.0.1/tcp/4001/p2p/12D3Koo…
@@ -96,7 +97,19 @@ func (v *verbs) join(ctx context.Context, a joinArgs) (*joined, error) {
 	if saved != nil {
 		c := *classify(saved.Err)
 		c.Message = "saved, but " + strings.ReplaceAll(c.Message, "\n", "; ")
+		if saved.Before != nil {
+			c.Next = "to join again what this has replaced:\n" + joinCommand(saved.Before) + "\n# to check the network:\npetname doctor"
+		}
 		return out, &c
 	}
 	return out, nil
+}
+
+// joinCommand returns the command that joins targets.
+func joinCommand(targets []string) string {
+	words := make([]string, len(targets))
+	for i, target := range targets {
+		words[i] = shellWord(target)
+	}
+	return "petname join " + strings.Join(words, " ")
 }

@@ -45,7 +45,6 @@ To receive their answer, add them to your book, and publish.`,
 			if request.Passphrase, err = a.passphrase(); err != nil {
 				return err
 			}
-			a.hint("computing the proof of work, some seconds")
 			var out knocked
 			err = a.call("knock", request, &out)
 			err = a.printResult(out, err, out.Sent != "", func(w *bufio.Writer) {
@@ -110,7 +109,12 @@ func (a *app) workProgress() func(answered, of int) {
 	if a.quiet || a.json || !isTerminal(a.stderr) {
 		return nil
 	}
+	begun := false
 	return func(answered, of int) {
+		if !begun { // not before: the request can be refused without any work
+			a.hint("computing the proof of work, some seconds")
+			begun = true
+		}
 		if answered == of {
 			fmt.Fprintf(a.stderr, "\r%*s\r", len("working: 64 of 64 puzzles"), "")
 			return

@@ -55,6 +55,17 @@ func (v *verbs) withNearNames(err error) error {
 	return f.With(strings.Join(steps, "\n"))
 }
 
+// nearNetwork returns the network of join with a name that is spelled alike, in any case; ""
+// if there is none.
+func nearNetwork(typed string) string {
+	for _, network := range []string{"ipfs", "lan", "off"} {
+		if distance([]rune(strings.ToLower(typed)), []rune(network), 1) <= 1 {
+			return network
+		}
+	}
+	return ""
+}
+
 // distance returns how many letters are to be inserted, removed, replaced or exchanged
 // with the next one to turn a into b (optimal string alignment), or most+1 if there are
 // more than most.

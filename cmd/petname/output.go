@@ -122,7 +122,8 @@ func (a *app) printError(failed *failure) {
 		}
 		return
 	}
-	_ = writeRows(a.stderr, fmt.Sprintf("petname: %s\n", cleanLines(e.Message)), terminalWidth(a.stderr))
+	wide := terminalWidth(a.stderr)
+	a.writeSentence(fmt.Sprintf("petname: %s", cleanLines(e.Message)), wide)
 	sentences, copied := "", ""
 	for line := range strings.SplitSeq(e.Next, "\n") {
 		switch {
@@ -134,8 +135,18 @@ func (a *app) printError(failed *failure) {
 		}
 	}
 	if sentences+copied != "" {
-		_ = writeRows(a.stderr, "try:"+sentences+"\n", terminalWidth(a.stderr))
+		a.writeSentence("try:"+sentences, wide)
 		fmt.Fprint(a.stderr, copied)
+	}
+}
+
+// writeSentence writes a message to stderr, and below it the values in it that are to be
+// copied: see [copiedBelow].
+func (a *app) writeSentence(message string, wide int) {
+	message, values := copiedBelow(message, wide)
+	_ = writeRows(a.stderr, message+"\n", wide)
+	for _, value := range values {
+		fmt.Fprintf(a.stderr, "    %s\n", value) // whole at any length
 	}
 }
 
@@ -186,7 +197,7 @@ func (a *app) warn(format string, args ...any) {
 			between = " "
 		}
 		if sentences != nil {
-			_ = writeRows(a.stderr, strings.Join(sentences, between)+"\n", wide)
+			a.writeSentence(strings.Join(sentences, between), wide)
 		}
 		sentences = nil
 	}

@@ -179,7 +179,10 @@ func printConflict(w io.Writer, s name.Style, c contact) {
 		printField(w, "IN CONFLICT", what+" on different devices")
 	}
 	if len(c.Conflict.Pointers) > 0 {
-		printField(w, "IN CONFLICT", nameList(s, c.Conflict.Names)+": the same name or the same key as "+strings.Join(c.Conflict.Pointers, ", "))
+		printField(w, "IN CONFLICT", nameList(s, c.Conflict.Names)+": the same name or the same key as")
+		for _, p := range c.Conflict.Pointers {
+			printField(w, "", p)
+		}
 	}
 }
 
@@ -192,7 +195,8 @@ func printCard(w io.Writer, s name.Style, of contact) {
 	printCopied(w, "points to", contentPath(c.Value))
 	printField(w, "record", fmt.Sprintf("sequence %d, %s", c.Sequence, state))
 	for _, label := range slices.Sorted(maps.Keys(c.Edges)) {
-		printField(w, "public label", edgeName(s, of.Name, of.Pointer, label)+" → "+c.Edges[label])
+		printField(w, "public label", edgeName(s, of.Name, of.Pointer, label)+" →")
+		printField(w, "", c.Edges[label])
 	}
 	for _, l := range c.Links {
 		printField(w, "link", s.Text(l))

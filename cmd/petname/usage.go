@@ -19,8 +19,13 @@ func checkUsage(c *cobra.Command) {
 	}
 	c.Args = func(c *cobra.Command, args []string) error {
 		unmarkPasted(c, args)
-		if check(c, args) == nil {
+		err := check(c, args)
+		var own *failure
+		switch {
+		case err == nil:
 			return emptyFlag(c)
+		case errors.As(err, &own):
+			return own
 		}
 		return wrongArguments(c, args)
 	}

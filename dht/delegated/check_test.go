@@ -1,13 +1,19 @@
 package delegated
 
 import (
+	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -140,5 +146,53 @@ func TestNotFoundOfAWebServerIsNoAnswer(t *testing.T) {
 			require.Equal(t, dht.Receipt{Asked: 1, Unreachable: 1}, receipt, name)
 			require.ErrorIs(t, err, ErrNoRouter, name)
 		}
+	}
+}
+
+// Whatever a server sends at the URL of a router, a check ends in time and reads little.
+func TestACheckIsBounded(t *testing.T) {
+	const timeout, most = 5 * time.Second, 64 << 10
+	block := strings.Repeat("x", 1000)
+	for head, of := range map[string]string{
+		"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n":                                       block,
+		"HTTP/1.1 200 OK\r\nContent-Type: " + contentType + "\r\n\r\n":                             block,
+		"HTTP/1.1 200 OK\r\nContent-Type: " + contentType + "\r\nContent-Length: 50000000\r\n\r\n": block,
+		"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n":                                      block,
+		"HTTP/1.1 200 OK\r\n\r\n":                             block,
+		"HTTP/1.1 404 No\r\nContent-Type: text/plain\r\n\r\n": block,
+		"HTTP/1.1 404 No\r\nContent-Type: text/html\r\n\r\n":  block,
+		"HTTP/1.1 405 No\r\n\r\n":                             block,
+		"HTTP/1.1 500 No\r\n\r\n":                             block,
+		"HTTP/1.1 200 OK\r\nX: ":                              block,
+		"HTTP/1.1 200 OK\r\n":                                 "X: y\r\n",
+		"":                                                    "HTTP/1.1 103 Early Hints\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n":           "1\r\nx\r\n",
+		"HTTP/1.1 302 No\r\nLocation: /routing/v1/ipns/-\r\nX: y\r\n\r\n": "",
+		"HTTP/1.1 404 No\r\nContent-Type: text/plain\r\nX: y\r\n\r\n":     "", // and no end
+		"HTTP/1.1 200 OK\r\nX:": "",
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var sent atomic.Int64
+			c := piped(t, func(conn net.Conn, _ *http.Request) {
+				for text := head; ; text = of {
+					n, err := io.WriteString(conn, text)
+					sent.Add(int64(n))
+					if err != nil {
+						return
+					}
+					if of == "" {
+						_, _ = conn.Read(make([]byte, 1))
+						return
+					}
+				}
+			})
+			ctx, cancel := context.WithTimeout(t.Context(), timeout)
+			defer cancel()
+			began := time.Now()
+			_ = c.Check(ctx) // which error, TestCheck and TestWhatIsNoRouter hold
+			require.LessOrEqual(t, time.Since(began), timeout, head)
+			waitForEnd(t, c)
+			require.LessOrEqual(t, sent.Load(), int64(most), head)
+		})
 	}
 }

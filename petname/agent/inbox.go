@@ -15,7 +15,8 @@ import (
 func (a *Agent) Inbox() iter.Seq2[petname.Suggestion, error] { return a.book.Inbox() }
 
 // Suggestion returns the suggestion with a number, or with the first digits of
-// one. It fails with [ErrNoSuggestion].
+// one. The error is [ErrNoSuggestion] if there is none, and [petname.ErrAmbiguous] if there
+// are several.
 func (a *Agent) Suggestion(digits string) (petname.Suggestion, error) {
 	s, err := a.book.Suggestion(digits)
 	if errors.Is(err, petname.ErrNotFound) {

@@ -60,6 +60,34 @@ func TestAJoinOfAWebServerChangesNothing(t *testing.T) {
 	require.Equal(t, puts+1, now)
 }
 
+// The error of a join that replaced networks and cannot be used yet has the targets that
+// restore them.
+func TestAJoinThatCannotBeUsedYetNamesWhatItReplaced(t *testing.T) {
+	a, ctx := opened(t), t.Context()
+	const dead = "http://127.0.0.1:1"
+	peer := "/ip4/127.0.0.1/tcp/1/p2p/12D3KooWGQh4PZmNNXHpLHPVGNWQx9VHjKVWcMVLwMtHaSd7LqKC"
+	was := []string{"http://127.0.0.1:2", "http://127.0.0.1:3"}
+	for _, c := range []struct {
+		before home.Config
+		want   []string
+	}{
+		{home.Config{Network: "off"}, nil},
+		{home.Config{Network: "off", Routers: []string{dead}}, nil},
+		{home.Config{Network: "off", Routers: was}, was},
+		{home.Config{Network: "lan", Routers: was}, append([]string{"lan"}, was...)},
+		{home.Config{Network: "peers", Bootstrap: []string{peer}}, []string{peer}},
+		{home.Config{Network: "ipfs", Bootstrap: []string{peer}, Routers: was}, append([]string{"ipfs", peer}, was...)},
+	} {
+		require.NoError(t, agent.HomeOf(a).SetConfig(c.before))
+		var saved *agent.JoinError
+		require.ErrorAs(t, a.Join(ctx, dead), &saved)
+		require.Equal(t, c.want, saved.Before)
+		joined, err := a.Joined()
+		require.NoError(t, err)
+		require.Equal(t, []string{dead}, joined.Routers)
+	}
+}
+
 // A web server that a home is configured with is not counted among those that answered.
 func TestAWebServerIsNoPeerThatAnswered(t *testing.T) {
 	a, r := opened(t), newRouter(t)

@@ -34,7 +34,12 @@ type Joined struct {
 // JoinError is returned when networks were saved and cannot be used yet: an agent
 // tries again when it needs them. It wraps [dht.ErrUnreachable] if no peer
 // responded.
-type JoinError struct{ Err error }
+type JoinError struct {
+	Err error
+	// Before are the targets with which [Agent.Join] restores the networks that were
+	// replaced; nil if none were joined, or the same ones.
+	Before []string
+}
 
 func (e *JoinError) Error() string { return "saved, but " + e.Err.Error() }
 
@@ -79,9 +84,37 @@ func (a *Agent) Join(ctx context.Context, targets ...string) error {
 		err = a.joinDHT(ctx, c)
 	}
 	if failed := errors.Join(append([]error{err}, failed...)...); failed != nil {
-		return &JoinError{failed}
+		out := &JoinError{Err: failed}
+		if unread == nil && !sameNetworks(was, c) {
+			out.Before = a.rejoinTargets(was)
+		}
+		return out
 	}
 	return nil
+}
+
+// sameNetworks reports whether two configurations join the same networks.
+func sameNetworks(a, b home.Config) bool {
+	return a.Network == b.Network && slices.Equal(a.Bootstrap, b.Bootstrap) && slices.Equal(a.Routers, b.Routers)
+}
+
+// rejoinTargets returns the targets from which parseJoin makes the networks of a
+// configuration; nil if it has none.
+func (s *state) rejoinTargets(c home.Config) (all []string) {
+	peers := c.Bootstrap
+	switch c.Network {
+	case "ipfs":
+		all = append(all, c.Network)
+		if s.transport != nil { // parseJoin adds its peers
+			own := s.transport.Bootstrap(c.Network)
+			peers = slices.DeleteFunc(slices.Clone(peers), func(addr string) bool { return slices.Contains(own, addr) })
+		}
+	case "lan":
+		all = append(all, c.Network)
+	case "off":
+		peers = nil
+	}
+	return slices.Concat(all, peers, c.Routers)
 }
 
 // Joined returns the networks that the home uses.

@@ -110,7 +110,7 @@ func atStart(s string, in func(rune) bool, parse func(string) (Ticket, error)) (
 			b.WriteRune(r)
 			continue
 		}
-		if !ended && paste.CanEnd(string(r)) {
+		if !ended && (paste.CanEnd(string(r)) || r == '&' || r == '#') { // of a URL that it is a parameter of
 			try(b.String())
 		}
 		if lines++; !unicode.IsSpace(r) || lines == maxLines {
