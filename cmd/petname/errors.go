@@ -233,17 +233,8 @@ func classify(err error) *failure {
 		if len(conflict.Contacts) == 0 {
 			next += "\npetname choose NAME POINTER"
 		}
-		for _, c := range conflict.Contacts[:min(len(conflict.Contacts), 4)] {
-			names := []string{conflict.Name.String()}
-			if conflict.Name.IsZero() && c.Conflict != nil {
-				names = names[:0]
-				for _, n := range c.Conflict.Names {
-					names = append(names, n.String())
-				}
-			}
-			for _, n := range names {
-				next += "\npetname choose " + shellWord(n) + " " + c.ID.String()
-			}
+		for _, c := range conflict.Choices() {
+			next += "\npetname choose " + shellWord(c.Name.String()) + " " + c.Contact.String()
 		}
 		return set("conflict", exitConflict, next+"\n# or, to give one another name:\npetname rename POINTER NEW")
 	case errors.As(err, &duplicity):
