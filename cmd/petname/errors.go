@@ -112,6 +112,8 @@ func classify(err error) *failure {
 		return set("unfinished", exitFailure, next)
 	case errors.As(err, &copied) && copied.Successor.IsZero():
 		return set("copied", exitConflict, "to rotate to a key that the other does not have:\npetname key rotate --despite-copy\npetname publish --despite-copy")
+	case errors.As(err, &copied) && copied.Devices && copied.NextElsewhere:
+		return set("copied", exitConflict, "to receive the key from the other device:\npetname sync\n# if no device has it any more, or it is the key of petname recover:\npetname key rotate --despite-copy --next FILE --recovery NEWFILE --passphrase-file FILE")
 	case errors.As(err, &copied) && copied.Devices:
 		return set("copied", exitConflict, "to receive the key from the other device:\npetname sync\n# if no device has it any more:\npetname key rotate --despite-copy")
 	case errors.As(err, &copied):
