@@ -1,8 +1,11 @@
 package petname
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/petname/name"
@@ -13,20 +16,53 @@ import (
 // conflict.
 var ErrNoConflict = errors.New("is in no conflict")
 
-// Choose settles a conflict of concurrent edits: the contact with pointer p, or with the id p,
+// Choice is a name and the id of a contact, for [Book.Choose].
+type Choice struct {
+	Name    name.Name
+	Contact pointer.Pointer
+}
+
+// maxChoices bounds the contacts of which Choices returns the choices.
+const maxChoices = 4
+
+// Choices returns choices of which each settles the conflict, for the first contacts of it. It
+// returns none for a conflict over a pointer that only a removal settles.
+func (e *ConflictError) Choices() (all []Choice) {
+	if !e.Pointer.IsZero() {
+		return nil
+	}
+	for _, c := range e.Contacts[:min(len(e.Contacts), maxChoices)] {
+		names := []name.Name{e.Name}
+		if e.Name.IsZero() && c.Conflict != nil {
+			names = c.Conflict.Names
+		}
+		for _, n := range names {
+			all = append(all, Choice{n, c.ID})
+		}
+	}
+	return all
+}
+
+// localSteps is the device-local table of the acts of this device that one undo reverts: the
+// number of the last entry → that of the first one, each 8 bytes, big endian.
+const localSteps = "steps"
+
+// Choose settles a conflict of concurrent edits: the contact with the id p, or at the pointer p,
 // has the name n from then on, alone, and is its only name. It removes the names of the other
-// contacts that have n, and of the others at that pointer, and returns these contacts.
-// All of it is one transaction. The error is [ErrNotFound] if p is no contact, or
-// ErrNoConflict if neither the contact nor the name is in conflict, or if n is none of the
-// names that the conflict is about.
+// contacts that have n, and of the others at the pointer of the contact, however many, and
+// returns these contacts. All of it is one transaction, and one step of [Book.Undo]. The error is
+// [ErrNotFound] if p is no contact, or ErrNoConflict if neither the contact nor the name
+// is in conflict, or if n is none of the names that the conflict is about.
 func (b *Book) Choose(n name.Name, p pointer.Pointer) (chosen Contact, others []Contact, err error) {
-	err = b.Update(func(book *Book, _ *ledger.View) error {
-		kept, rivals, err := book.conflictOf(n, p)
+	err = b.Update(func(book *Book, local *ledger.View) error {
+		kept, rivals, err := conflictOf(book.tx.View(), n, p)
 		if err != nil {
 			return err
 		}
-		for _, c := range rivals {
-			if c, err = book.Remove(c.ID); err != nil {
+		made := book.tx.Appended()
+		for _, id := range rivals {
+			c, err := book.Remove(id)
+			if err != nil {
 				return err
 			}
 			others = append(others, c)
@@ -34,7 +70,14 @@ func (b *Book) Choose(n name.Name, p pointer.Pointer) (chosen Contact, others []
 		if chosen, err = book.Rename(kept, n, Source{Lookalike: true}); err != nil {
 			return err
 		}
-		return nil
+		if made = book.tx.Appended() - made; made < 2 {
+			return nil
+		}
+		last, err := book.newestUndoable(book.tx.View())
+		if err != nil {
+			return err
+		}
+		return local.Put(localSteps, binary.BigEndian.AppendUint64(nil, last.Number), binary.BigEndian.AppendUint64(nil, last.Number-uint64(made)+1))
 	})
 	if err != nil {
 		return Contact{}, nil, err
@@ -42,69 +85,68 @@ func (b *Book) Choose(n name.Name, p pointer.Pointer) (chosen Contact, others []
 	return chosen, others, nil
 }
 
-// conflictOf returns the id of the contact that is to have a name, and the contacts that lose
-// theirs.
-func (b *Book) conflictOf(n name.Name, p pointer.Pointer) (kept pointer.Pointer, rivals []Contact, err error) {
-	c, err := b.ByID(p)
-	if errors.Is(err, ErrNotFound) {
-		c, err = b.ByPointer(p)
+// conflictOf returns the id of the contact that is to have a name, and those of the contacts that
+// lose theirs. Of several contacts that have the name at the pointer, it is the first one.
+func conflictOf(v *ledger.View, n name.Name, p pointer.Pointer) (kept pointer.Pointer, rivals []pointer.Pointer, err error) {
+	fail := func(err error) (pointer.Pointer, []pointer.Pointer, error) { return pointer.Pointer{}, nil, err }
+	claim, err := claimants(v, n.Key(), 0)
+	if err != nil {
+		return fail(err)
 	}
-	at := &ConflictError{}
-	switch {
-	case errors.As(err, &at) && !at.Pointer.IsZero(): // several contacts are at p
-		for _, one := range at.Contacts {
-			if one.hasName(n) && kept.IsZero() {
-				kept = one.ID
-			} else {
-				rivals = append(rivals, one)
-			}
-		}
-		if kept.IsZero() {
-			return pointer.Pointer{}, nil, fmt.Errorf("name %q at %s: %w", n, p, ErrNoConflict)
-		}
-	case err != nil:
-		return pointer.Pointer{}, nil, err
-	default:
-		kept = c.ID
+	means, err := contactIDOf(v, p)
+	if err != nil {
+		return fail(err)
 	}
-	err = b.read(func(v *ledger.View) error {
-		same, err := claimants(v, n.Key(), maxRivals)
+	for _, cl := range claim {
+		state, err := getState[contactState](v, tableContacts, cl.id.Bytes())
 		if err != nil {
-			return err
+			return fail(err)
 		}
-		has := false
-		for _, cl := range same {
-			if cl.id == kept {
-				has = true
-				continue
-			}
-			other, _, err := readContact(v, cl.id)
-			if err != nil {
-				return err
-			}
-			rivals = append(rivals, other)
+		switch at := bytes.Equal(state.current(cl.id.Bytes()), p.Bytes()); {
+		case cl.id == p, kept.IsZero() && (at || cl.id == means):
+			kept = cl.id
 		}
-		if !has || len(rivals) == 0 && c.Conflict == nil {
-			return fmt.Errorf("name %q of %s: %w", n, p, ErrNoConflict)
+		rivals = append(rivals, cl.id)
+	}
+	if kept.IsZero() {
+		_, found, err := readContact(v, means)
+		if err == nil && !found {
+			err = ErrNotFound
 		}
-		return nil
-	})
-	return kept, rivals, err
+		return fail(fmt.Errorf("name %q at %s: %w", n, p, firstError(err, ErrNoConflict)))
+	}
+	c, _, err := readContact(v, kept)
+	if err != nil {
+		return fail(err)
+	}
+	sharing, err := namedContactsAt(v, c.Pointer, 0)
+	if err != nil {
+		return fail(err)
+	}
+	for _, id := range sharing {
+		if !slices.Contains(rivals, id) {
+			rivals = append(rivals, id)
+		}
+	}
+	rivals = slices.DeleteFunc(rivals, func(id pointer.Pointer) bool { return id == kept })
+	if len(rivals) == 0 && c.Conflict == nil {
+		return fail(fmt.Errorf("name %q of %s: %w", n, p, ErrNoConflict))
+	}
+	return kept, rivals, nil
 }
 
-// hasName reports whether a name is the contact's, or one of those that it is in conflict
-// over.
-func (c Contact) hasName(n name.Name) bool {
-	if c.Name.Key() == n.Key() && !c.Name.IsZero() {
-		return true
-	}
-	if c.Conflict == nil {
-		return false
-	}
-	for _, other := range c.Conflict.Names {
-		if other.Key() == n.Key() {
-			return true
+// firstOfStep returns the number of the first entry of the step of the owner that an entry is the
+// last one of; 0: no step of several acts is recorded.
+func (b *Book) firstOfStep(last uint64) (first uint64, err error) {
+	err = b.ledger.ReadLocal(func(local *ledger.View) error {
+		row, err := local.Get(localSteps, binary.BigEndian.AppendUint64(nil, last))
+		if err == nil && row != nil {
+			if len(row) != 8 {
+				return errRow
+			}
+			first = binary.BigEndian.Uint64(row)
 		}
-	}
-	return false
+		return err
+	})
+	return first, err
 }

@@ -286,9 +286,8 @@ func (b *Book) checkAdvance(v *ledger.View, c Contact, at pointer.Pointer, next 
 }
 
 // decide appends a decision of the owner: the commitment of a fact is right at a
-// pointer of the contact, and all others on record are not. What is over the
-// bounds of one act is in further ones. joined reports whether it is one step with
-// the act before it.
+// pointer of the contact, and all others on record are not. joined reports whether it is
+// one step with the act before it.
 func decide(tx *ledger.Tx, c Contact, at pointer.Pointer, f *wireFact, joined bool) error {
 	pl, _, err := placeIn(tx.View(), c, at)
 	if err != nil {
@@ -298,14 +297,20 @@ func decide(tx *ledger.Tx, c Contact, at pointer.Pointer, f *wireFact, joined bo
 	if err != nil {
 		return err
 	}
-	rejected, replaced := without(pl.all, next), pl.decisions
+	a := act{Op: opPin, Contact: c.ID.Bytes(), Of: otherPointer(c.ID, at), Fact: f, Joined: joined}
+	return appendDecision(tx, a, without(pl.all, next), pl.decisions)
+}
+
+// appendDecision appends a decision that rejects commitments and replaces decisions. What is
+// over the bounds of one act is in further ones.
+func appendDecision(tx *ledger.Tx, a act, rejected []pointer.Commitment, replaced []ledger.ID) error {
 	for {
 		r, d := min(len(rejected), maxDiffering), min(len(replaced), maxReplaced)
-		a := act{Op: opPin, Contact: c.ID.Bytes(), Of: otherPointer(c.ID, at), Fact: f, Pin: newWirePin(rejected[:r], replaced[:d]), Joined: joined}
+		a.Pin = newWirePin(rejected[:r], replaced[:d])
 		if err := appendAct(tx, a); err != nil {
 			return err
 		}
-		if rejected, replaced, joined = rejected[r:], replaced[d:], true; len(rejected)+len(replaced) == 0 {
+		if rejected, replaced, a.Joined = rejected[r:], replaced[d:], true; len(rejected)+len(replaced) == 0 {
 			return nil
 		}
 	}

@@ -1,6 +1,7 @@
 package petname
 
 import (
+	"cmp"
 	"crypto"
 	"crypto/ed25519"
 	"errors"
@@ -10,15 +11,15 @@ import (
 	"unicode/utf8"
 
 	"github.com/petnames-go/petnames/ledger"
-	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 )
 
 // Device is a device of the book, with what the book states about it.
 type Device struct {
-	ledger.Device      // Name is the one that the owner gave it last
-	This          bool // it is the device of this ledger
-	IdentityKey   bool // it holds the identity key, according to the book
+	ledger.Device        // Name is the last one that counts
+	This          bool   // it is the device of this ledger
+	IdentityKey   bool   // it holds the identity key, according to the book
+	AdmittedAs    string // the name of its admission, which the identity signed
 
 	// By the clocks of the devices that wrote it, which may be wrong; RemovedAt is zero for a
 	// device that was not removed.
@@ -60,7 +61,7 @@ func deviceKey(row string, device []byte) []byte { return append([]byte(row), de
 
 func (f fold) setDevice(v *ledger.View, e ledger.Entry, d wireDevice) error {
 	if d.Name != "" {
-		if err := f.setProfile(v, e, deviceKey(rowDeviceName, d.Device), d.Name); err != nil {
+		if err := f.setDeviceName(v, e, d.Device, d.Name); err != nil {
 			return err
 		}
 	}
@@ -82,9 +83,10 @@ func (b *Book) Devices() (all []Device, err error) {
 	if err != nil {
 		return nil, err
 	}
+	var names [][]nameStatement
 	err = b.read(func(v *ledger.View) error {
 		for i, d := range b.ledger.Devices() {
-			out := Device{Device: d, This: d.ID == b.ledger.Device()}
+			out := Device{Device: d, This: d.ID == b.ledger.Device(), AdmittedAs: d.Name}
 			for _, s := range statements {
 				at := &out.Admitted
 				if s.Kind == ledger.KindRemove {
@@ -94,13 +96,11 @@ func (b *Book) Devices() (all []Device, err error) {
 					*at = s.Time
 				}
 			}
-			names, err := getState[profileState](v, tableProfile, deviceKey(rowDeviceName, d.ID[:]))
+			stated, err := b.nameStatements(v, d.ID[:])
 			if err != nil {
 				return err
 			}
-			for _, c := range names.Claims {
-				out.Name = c.Name
-			}
+			names = append(names, stated)
 			if out.IdentityKey, err = holdsIdentityKey(v, d.ID, i == 0); err != nil {
 				return err
 			}
@@ -108,6 +108,12 @@ func (b *Book) Devices() (all []Device, err error) {
 		}
 		return nil
 	})
+	for i := range all {
+		text, nerr := b.lastName(names[i])
+		if all[i].Name = cmp.Or(text, all[i].Name); err == nil {
+			err = nerr
+		}
+	}
 	return all, err
 }
 
@@ -153,18 +159,6 @@ func (b *Book) AdmitDevice(identity crypto.Signer, device ed25519.PublicKey, tex
 // ever.
 var ErrDeviceRemoved = errors.New("was removed from the book: it can join with a new device key")
 
-// RenameDevice changes the name of a device. It needs no key of the identity.
-func (b *Book) RenameDevice(id ledger.DeviceID, text string) error {
-	text, err := deviceName(text)
-	if err != nil {
-		return err
-	}
-	if !slices.ContainsFunc(b.ledger.Devices(), func(d ledger.Device) bool { return d.ID == id }) {
-		return fmt.Errorf("device %s: %w", id, ErrNotFound)
-	}
-	return b.stateDevice(wireDevice{Device: id[:], Name: text})
-}
-
 // RemoveDevice removes a device from the book for ever. Its entries up to the last one that
 // is in this ledger count, and no later ones.
 func (b *Book) RemoveDevice(identity crypto.Signer, id ledger.DeviceID) error {
@@ -186,35 +180,26 @@ func (b *Book) StateOwnKey(holds bool) error {
 	return b.stateDevice(wireDevice{Device: id[:], Key: key})
 }
 
-// stateDevice appends a statement about a device, unless the book states the same.
+// stateDevice appends a statement about a device, unless this device stated the same name last
+// and the book states the same about the key.
 func (b *Book) stateDevice(d wireDevice) error {
+	own := b.ledger.Device()
 	return b.update(func(tx *ledger.Tx) error {
-		for _, row := range []struct{ key, text string }{{rowDeviceName, d.Name}, {rowDeviceKey, [...]string{"", textHeld, textNotHeld}[d.Key]}} {
-			if row.text == "" {
-				continue
-			}
-			state, err := getState[profileState](tx.View(), tableProfile, deviceKey(row.key, d.Device))
-			if err != nil {
-				return err
-			}
-			if len(state.Claims) != 1 || state.Claims[0].Name != row.text {
-				return appendAct(tx, act{Op: opDevice, Device: &d})
-			}
+		v := tx.View()
+		stated, err := getState[nameStatement](v, tableProfile, append(deviceKey(rowDeviceName, d.Device), own[:]...))
+		if err != nil {
+			return err
 		}
-		return nil
+		key, err := getState[profileState](v, tableProfile, deviceKey(rowDeviceKey, d.Device))
+		if err != nil {
+			return err
+		}
+		text := [...]string{"", textHeld, textNotHeld}[d.Key]
+		if (d.Name == "" || d.Name == stated.Name) && (text == "" || len(key.Claims) == 1 && key.Claims[0].Name == text) {
+			return nil
+		}
+		return appendAct(tx, act{Op: opDevice, Device: &d})
 	})
-}
-
-// deviceName returns the normal form of the name of a device.
-func deviceName(text string) (string, error) {
-	clean := name.Clean(text)
-	switch {
-	case clean == "":
-		return "", &name.Error{Text: text, Reason: "is no name of a device: it has nothing to show"}
-	case len(clean) > MaxDeviceName:
-		return "", &name.Error{Text: text, Reason: fmt.Sprintf("is %d bytes long, over %d for a device", len(clean), MaxDeviceName)}
-	}
-	return clean, nil
 }
 
 // ownSteps returns the steps from the identity that created the book to the current one.

@@ -32,7 +32,9 @@ func TestDevicesAreNamedAndKnown(t *testing.T) {
 	entries := a.Ledger().Devices()[0].Head
 	require.NoError(t, a.AdmitDevice(testKey("me"), ed25519.PublicKey(phone[:]), "Ana's phone (old)", true), "a repetition")
 	require.Equal(t, entries, a.Ledger().Devices()[0].Head, "writes nothing")
-	require.NoError(t, b.RenameDevice(all[0].ID, "laptop"))
+	require.ErrorIs(t, b.RenameDevice(all[0].ID, "laptop"), ErrNotHolder)
+	pull(t, b, a)
+	require.NoError(t, b.RenameDevice(all[0].ID, "laptop"), "it has the key")
 	syncBooks(t, books...)
 	for _, book := range books {
 		all, err := book.Devices()

@@ -25,7 +25,7 @@ const (
 	tableEdges       = "edges"     // audience ‖ comparison key of the label → edgeState
 	tableUndo        = "undo"      // entry → empty, for each entry that can be undone
 	tableProfile     = "profile"   // "nickname", or what deviceKey returns → profileState
-	tablePublished   = "published" // "own", or a later pointer of the owner → publishedState
+	tablePublished   = "published" // "own", or a later pointer of the owner; ‖ device → publishedState
 )
 
 const (
@@ -42,11 +42,6 @@ type profileState struct {
 	Claims []claim `cbor:"1,keyasint"`
 }
 
-type publishedState struct {
-	Value    string `cbor:"1,keyasint"`
-	Sequence uint64 `cbor:"2,keyasint"`
-}
-
 // fold derives the view of the book from the entries of the ledger. Concurrent
 // entries may be applied in any order with the same result: a claim replaces
 // the claims that its entry saw, whatever the clocks show.
@@ -60,7 +55,7 @@ type fold struct {
 // Version names the rules and the Unicode tables of the comparison keys. The
 // ledger rebuilds the view when either changes.
 func (fold) Version() string {
-	return "petname/18 unicode/" + name.UnicodeVersion + " categories/" + unicode.Version + " confusables/" + name.ConfusablesVersion + " emoji/" + name.EmojiVersion
+	return "petname/19 unicode/" + name.UnicodeVersion + " categories/" + unicode.Version + " confusables/" + name.ConfusablesVersion + " emoji/" + name.EmojiVersion
 }
 
 func (f fold) Apply(v *ledger.View, e ledger.Entry, body []byte) error {
@@ -121,7 +116,7 @@ func (f fold) Apply(v *ledger.View, e ledger.Entry, body []byte) error {
 	case opProfile:
 		return f.setProfile(v, e, []byte(keyNickname), a.Name)
 	case opPublish:
-		return f.setPublished(v, a)
+		return f.setPublished(v, e, a)
 	case opKeep:
 		return f.setKeep(v, e, a.Contact, a.Keep)
 	case opSuggest:
@@ -264,32 +259,6 @@ func (f fold) setProfile(v *ledger.View, e ledger.Entry, key []byte, text string
 	state.Claims = append(state.Claims, newClaim(e.ID(), text, false, 0))
 	slices.SortFunc(state.Claims, compareClaims)
 	return putState(v, tableProfile, key, state)
-}
-
-// setPublished stores the last publication of one of the owner's pointers: its value and
-// sequence. It keeps the row unless the act has a greater sequence.
-func (f fold) setPublished(v *ledger.View, a act) error {
-	key := publishedKey(a.Of)
-	state, err := getState[publishedState](v, tablePublished, key)
-	if err != nil {
-		return err
-	}
-	// Two devices can publish with one sequence. The greater value is then stored, so that
-	// all devices have the same view in whatever order they apply the acts.
-	if a.Published.Sequence < state.Sequence ||
-		(a.Published.Sequence == state.Sequence && a.Published.Value <= state.Value) {
-		return nil
-	}
-	return putState(v, tablePublished, key, publishedState{a.Published.Value, a.Published.Sequence})
-}
-
-// publishedKey returns the key of a publication: "own" for the owner's first
-// pointer.
-func publishedKey(of []byte) []byte {
-	if of == nil {
-		return []byte(keyOwn)
-	}
-	return of
 }
 
 // getState reads a row of a table; the zero value if there is none.

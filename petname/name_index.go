@@ -73,7 +73,7 @@ func rivalKey(key string, id pointer.Pointer) []byte {
 	return append(rivalsPrefix(key), id.Bytes()...)
 }
 
-// claimants returns the contacts that claim a key, ordered by id, up to limit.
+// claimants returns the contacts that claim a key, ordered by id, up to limit; 0: all.
 func claimants(v *ledger.View, key string, limit int) ([]claimant, error) {
 	stored, err := v.Get(tableNames, []byte(key))
 	if err != nil || stored == nil {

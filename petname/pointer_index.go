@@ -232,7 +232,7 @@ func signerIDOf(v *ledger.View, p pointer.Pointer) (pointer.Pointer, error) {
 func formerNameKey(contact []byte, key string) []byte { return append(slices.Clone(contact), key...) }
 
 // namedContactsAt returns the named contacts with a current pointer, up to
-// limit. Several are in conflict.
+// limit; 0: all. Several are in conflict.
 func namedContactsAt(v *ledger.View, p pointer.Pointer, limit int) ([]pointer.Pointer, error) {
 	var found []pointer.Pointer
 	for id, err := range namedContactsByPointer(v, p) {

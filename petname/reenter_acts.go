@@ -147,13 +147,13 @@ func (r *reentry) learn(a act) error {
 	return r.about(a, entered)
 }
 
-// hasFact reports whether the fact of an act is in the book.
+// hasFact reports whether the fact of an act is in the book. Decisions are no facts.
 func (r *reentry) hasFact(a act) (bool, error) {
 	for f, err := range factsOf(r.book.tx.View(), a.Contact) {
 		if err != nil {
 			return false, err
 		}
-		if !f.Undone && bytes.Equal(f.Of, a.Of) && reflect.DeepEqual(f.Fact, *a.Fact) && bytes.Equal(f.Chain, a.Chain) && f.Decision == (a.Op == opPin) {
+		if !f.Undone && !f.Decision && bytes.Equal(f.Of, a.Of) && reflect.DeepEqual(f.Fact, *a.Fact) && bytes.Equal(f.Chain, a.Chain) {
 			return true, nil
 		}
 	}
@@ -225,28 +225,25 @@ func (r *reentry) share(a act) error {
 	return r.refused(thing, what, err)
 }
 
-// profileConflict reports whether a row of the profile states a text already, or else decides
-// on the conflict if an entry that the act did not see stated it.
-func (r *reentry) profileConflict(key []byte, c ReentryConflict) (enter bool, err error) {
-	state, err := getState[profileState](r.book.tx.View(), tableProfile, key)
+func (r *reentry) profile(a act) error {
+	state, err := getState[profileState](r.book.tx.View(), tableProfile, []byte(keyNickname))
 	if err != nil {
-		return false, err
+		return err
 	}
+	c := ReentryConflict{Op: opProfile.String(), Mine: a.Name, Reason: ReentryChanged}
 	unseen := false
 	for _, cl := range state.Claims {
 		c.Theirs = cl.Name
 		unseen = unseen || !r.saw(cl.Device, cl.Number)
 	}
-	if len(state.Claims) <= 1 && c.Theirs == c.Mine || !unseen {
-		return c.Theirs != c.Mine, nil
+	same := c.Theirs == c.Mine
+	if same && (len(state.Claims) <= 1 || !unseen) {
+		return nil
 	}
-	return r.conflict("profile "+string(key), c)
-}
-
-func (r *reentry) profile(a act) error {
-	enter, err := r.profileConflict([]byte(keyNickname), ReentryConflict{Op: opProfile.String(), Mine: a.Name, Reason: ReentryChanged})
-	if err != nil || !enter {
-		return err
+	if unseen {
+		if mine, err := r.conflict("profile "+keyNickname, c); !mine {
+			return err
+		}
 	}
 	return r.book.SetNickname(a.Name)
 }
@@ -255,9 +252,31 @@ func (r *reentry) deviceName(d wireDevice) error {
 	if d.Name == "" {
 		return r.book.stateDevice(d)
 	}
-	enter, err := r.profileConflict(deviceKey(rowDeviceName, d.Device), ReentryConflict{Op: opDevice.String(), Mine: d.Name, Reason: ReentryChanged})
-	if err != nil || !enter {
+	v := r.book.tx.View()
+	stated, err := r.book.nameStatements(v, d.Device)
+	if err != nil {
 		return err
+	}
+	holders, err := r.book.holders(v)
+	if err != nil {
+		return err
+	}
+	c := ReentryConflict{Op: opDevice.String(), Mine: d.Name, Reason: ReentryChanged}
+	c.final = !holders[r.device] && !bytes.Equal(d.Device, r.device[:]) // the statement would count for nothing
+	same, ask := len(stated) > 0, c.final
+	for _, s := range stated {
+		same = same && s.Name == d.Name
+		if !r.saw(s.by[:], s.Number) {
+			c.Theirs, ask = s.Name, true
+		}
+	}
+	if same {
+		return nil
+	}
+	if ask {
+		if mine, err := r.conflict("device "+string(d.Device), c); !mine {
+			return err
+		}
 	}
 	return r.book.stateDevice(d)
 }
@@ -291,16 +310,6 @@ func (r *reentry) keep(a act) error {
 		}
 	}
 	return r.refused(thing, what, r.book.SetRepublished([]pointer.Pointer{c.ID}, on))
-}
-
-// advance enters the steps of a contact, which are verified against the book as any others.
-func (r *reentry) advance(a act) error {
-	chain, err := pointer.ParseSuccession(a.Chain)
-	if err != nil {
-		return err
-	}
-	what := ReentryConflict{Op: opAdvance.String(), Contact: optionalPointer(a.Contact), Reason: ReentryChanged}
-	return r.refused("advance "+string(a.Contact), what, r.book.applySuccession(chain[0].Old, chain, a.Fact.Channel))
 }
 
 func (r *reentry) suggest(a act) error {
@@ -358,41 +367,9 @@ func (r *reentry) statement(a act) error {
 
 // publication records the sequence of a publication.
 func (r *reentry) publication(a act) error {
-	state, err := getState[publishedState](r.book.tx.View(), tablePublished, publishedKey(a.Of))
+	state, err := r.book.publishedAt(r.book.tx.View(), a.Of)
 	if err != nil || a.Op != opPublish || state.Sequence >= a.Published.Sequence {
 		return err
 	}
 	return appendAct(r.book.tx, a)
-}
-
-// pin enters a decision about the next key of a contact.
-func (r *reentry) pin(a act) error {
-	c, found, _, err := r.contact(a.Contact)
-	if err != nil {
-		return err
-	}
-	what := ReentryConflict{Op: opPin.String(), Contact: c.ID, Reason: ReentryChanged}
-	thing := "pin " + string(a.Contact)
-	if !found {
-		what.Contact, what.Reason, what.final = optionalPointer(a.Contact), ReentryRemoved, true
-		_, err := r.conflict(thing, what)
-		return err
-	}
-	at := c.ID
-	if a.Of != nil {
-		at = optionalPointer(a.Of)
-	}
-	if known, err := r.hasFact(a); err != nil || known {
-		return err
-	}
-	pl, _, err := placeIn(r.book.tx.View(), c, at)
-	if err != nil {
-		return err
-	}
-	if slices.ContainsFunc(pl.decisions, func(id ledger.ID) bool { return !r.saw(id.Device[:], id.Number) }) {
-		if mine, err := r.conflict(thing, what); !mine {
-			return err
-		}
-	}
-	return r.refused(thing, what, decide(r.book.tx, c, at, a.Fact, false))
 }

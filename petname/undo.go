@@ -95,8 +95,13 @@ func (ev *Event) moved(v *ledger.View, before Contact) error {
 
 // stepUpTo returns the acts that were one step of the owner, the newest first: that
 // of an entry, and those of the entries before it. The event is that of the
-// step's naming, or of its first act.
+// step's naming, or of its first act; of a choice that of its last one.
 func (b *Book) stepUpTo(id ledger.ID) (step []act, ev Event, err error) {
+	newest := id
+	first, err := b.firstOfStep(id.Number)
+	if err != nil {
+		return nil, Event{}, err
+	}
 	for {
 		e, body, err := b.ledger.Entry(id)
 		if err != nil {
@@ -113,8 +118,12 @@ func (b *Book) stepUpTo(id ledger.ID) (step []act, ev Event, err error) {
 		if replaced && (a.Op != opRemove || !bytes.Equal(a.Contact, step[len(step)-1].Replaced)) {
 			return step, ev, nil
 		}
-		if step = append(step, a); !replaced {
+		if step = append(step, a); !replaced && (first == 0 || id == newest) {
 			ev = event(e, a)
+		}
+		if first > 0 && first < id.Number {
+			id.Number--
+			continue
 		}
 		if !a.Joined && a.Replaced == nil || id.Number < 2 {
 			return step, ev, nil

@@ -40,7 +40,8 @@ copy was stolen, petname device rm names the last change that was yours.`,
 // device is a device of the owner.
 type device struct {
 	ID          string     `json:"id"`
-	Name        string     `json:"name"` // cleaned
+	Name        string     `json:"name"`                  // cleaned
+	AdmittedAs  string     `json:"admitted_as,omitempty"` // the name of its admission, cleaned, if it is another one
 	This        bool       `json:"this"`
 	IdentityKey bool       `json:"identity_key"`
 	Admitted    *time.Time `json:"admitted"`
@@ -50,8 +51,12 @@ type device struct {
 }
 
 func asDevice(d agent.Device) device {
-	return device{ID: d.ID.String(), Name: name.Clean(d.Name), This: d.This, IdentityKey: d.IdentityKey,
+	out := device{ID: d.ID.String(), Name: name.Clean(d.Name), This: d.This, IdentityKey: d.IdentityKey,
 		Admitted: timeOrNull(d.Admitted), Removed: timeOrNull(d.RemovedAt), Seen: timeOrNull(d.At), Forked: d.Forked}
+	if admitted := name.Clean(d.AdmittedAs); admitted != out.Name {
+		out.AdmittedAs = admitted
+	}
+	return out
 }
 
 func printDevice(w *bufio.Writer, s name.Style, d device) {
@@ -64,6 +69,9 @@ func printDevice(w *bufio.Writer, s name.Style, d device) {
 	}
 	fmt.Fprintln(w, title)
 	printCopied(w, "id", d.ID)
+	if d.AdmittedAs != "" {
+		printField(w, "admitted as", s.Text(d.AdmittedAs))
+	}
 	held := "no"
 	if d.IdentityKey {
 		held = "yes"
@@ -128,7 +136,8 @@ func (a *app) deviceRenameVerb() *cobra.Command {
 		Use:   "rename DEVICE NEW",
 		Short: "Change the name of a device",
 		Long: `Change the name of a device, on all devices. DEVICE is its name, or the first
-letters of its id. It needs no passphrase.`,
+letters of its id. Each device can rename itself, and one with your identity key
+can rename the others. It needs no passphrase.`,
 		Example: `  petname device rename phone 'old phone'`,
 		Args:    cobra.ExactArgs(2),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -145,11 +154,13 @@ type deviceArgs struct {
 	Device     string `json:"device"`
 	New        string `json:"new,omitempty"`
 	Keep       string `json:"keep,omitempty"` // of rm: the first digits of a hash, or "none"
+	Ask        bool   `json:"ask,omitempty"`  // of rm: describe the device, and do not remove it
 	Passphrase string `json:"passphrase,omitempty"`
 }
 
-// deviceBy returns the device that a text names: by its name, or by the first letters of its
-// id. Removed devices are named by their id.
+// deviceBy returns the device that a text names: by its id, or else by its name or the first
+// letters of its id. Removed devices are named by their id. No name takes the place of an id:
+// each device states its own.
 func (v *verbs) deviceBy(text string) (agent.Device, error) {
 	all, err := v.agent.Devices()
 	if err != nil {
@@ -158,6 +169,9 @@ func (v *verbs) deviceBy(text string) (agent.Device, error) {
 	var found []agent.Device
 	clean := name.Clean(text)
 	for _, d := range all {
+		if d.ID.String() == strings.ToLower(clean) {
+			return d, nil
+		}
 		byID := len(clean) >= 4 && strings.HasPrefix(d.ID.String(), strings.ToLower(clean))
 		if byID || !d.Removed && strings.EqualFold(name.Clean(d.Name), clean) && clean != "" {
 			found = append(found, d)
@@ -213,9 +227,15 @@ count any more.`,
 			if request.Passphrase, err = a.passphrase(); err != nil {
 				return err
 			}
-			request.Device = args[0]
+			request.Device, request.Ask = args[0], a.asks()
 			var out removedDevice
 			err = a.call("device-rm", request, &out)
+			if e := (*failure)(nil); errors.As(err, &e) && e.Code == "remove_device" {
+				request.Device, request.Ask, out = out.ID, false, removedDevice{}
+				if a.confirm(err, e.Code, "\nRemove it for ever? Type yes: ") {
+					err = a.call("device-rm", request, &out)
+				}
+			}
 			if e := (*failure)(nil); errors.As(err, &e) && e.Code == "forked" && len(out.Branches) > 0 {
 				if request.Keep = a.askBranch(e, out.Branches); request.Keep != "" {
 					out = removedDevice{}
@@ -227,6 +247,12 @@ count any more.`,
 			err = a.printResult(out, err, out.ID != "", func(w *bufio.Writer) {
 				fmt.Fprintf(w, "removed %s\n", a.style().Text(out.Name))
 				printCopied(w, "id", out.ID)
+				if out.AdmittedAs != "" {
+					printField(w, "admitted as", a.style().Text(out.AdmittedAs))
+				}
+				if out.Seen != nil {
+					printField(w, "last entry", out.Seen.Local().Format(time.DateTime))
+				}
 				holds := "the book until now, the keys that open messages"
 				if out.IdentityKey {
 					holds += ", the identity key"
@@ -266,6 +292,10 @@ func (v *verbs) rmDevice(_ context.Context, a deviceArgs) (*removedDevice, error
 	if d.This {
 		return nil, &failure{Code: "usage", Exit: exitUsage, Message: fmt.Sprintf("device %s is this one", name.Quote(a.Device)), Next: "remove it on another device of yours"}
 	}
+	if a.Ask && !(d.Forked && a.Keep == "") { // otherwise the branches are asked about
+		out := &removedDevice{device: asDevice(d), Holds: []string{}}
+		return out, removalQuestion(out.device)
+	}
 	if a.Keep == "" {
 		d, err = v.agentWith(a.Passphrase).RemoveDevice(d.ID)
 	} else {
@@ -282,6 +312,18 @@ func (v *verbs) rmDevice(_ context.Context, a deviceArgs) (*removedDevice, error
 		out.Holds = append(out.Holds, "identity_key")
 	}
 	return out, nil
+}
+
+// removalQuestion returns the failure that describes a device before its removal.
+func removalQuestion(d device) *failure {
+	text := fmt.Sprintf("device %s\n  id %s", name.Quote(d.Name), d.ID)
+	if d.AdmittedAs != "" {
+		text += "\n  admitted as " + name.Quote(d.AdmittedAs)
+	}
+	if d.Seen != nil {
+		text += "\n  last entry " + d.Seen.Local().Format(time.DateTime)
+	}
+	return &failure{Code: "remove_device", Exit: exitChoose, Message: text, Next: "petname device list"}
 }
 
 // completeDevices completes the name of a device that was not removed.

@@ -247,7 +247,7 @@ func (a *app) joinBook(dir string, j agent.DeviceJoin) (out joinedBook, err erro
 		f.Next = "petname device join --help"
 		return out, &f
 	case errors.Is(err, home.ErrNotEmpty), errors.Is(err, home.ErrExists):
-		return out, classify(err)
+		return out, classify(err).With("choose another folder with --home: a code or link that no device has used is valid until it expires")
 	case err != nil:
 		f := *classify(err)
 		f.Next = strings.ReplaceAll(f.Next, "petname invite", "make a new code on the device that has your book, with petname device add")

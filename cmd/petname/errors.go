@@ -112,6 +112,8 @@ func classify(err error) *failure {
 		return set("unfinished", exitFailure, next)
 	case errors.As(err, &copied) && copied.Successor.IsZero():
 		return set("copied", exitConflict, "to rotate to a key that the other does not have:\npetname key rotate --despite-copy\npetname publish --despite-copy")
+	case errors.As(err, &copied) && copied.Devices && copied.NextElsewhere:
+		return set("copied", exitConflict, "to receive the key from the other device:\npetname sync\n# if no device has it any more, or it is the key of petname recover:\npetname key rotate --despite-copy --next FILE --recovery NEWFILE --passphrase-file FILE")
 	case errors.As(err, &copied) && copied.Devices:
 		return set("copied", exitConflict, "to receive the key from the other device:\npetname sync\n# if no device has it any more:\npetname key rotate --despite-copy")
 	case errors.As(err, &copied):
@@ -233,17 +235,8 @@ func classify(err error) *failure {
 		if len(conflict.Contacts) == 0 {
 			next += "\npetname choose NAME POINTER"
 		}
-		for _, c := range conflict.Contacts[:min(len(conflict.Contacts), 4)] {
-			names := []string{conflict.Name.String()}
-			if conflict.Name.IsZero() && c.Conflict != nil {
-				names = names[:0]
-				for _, n := range c.Conflict.Names {
-					names = append(names, n.String())
-				}
-			}
-			for _, n := range names {
-				next += "\npetname choose " + shellWord(n) + " " + c.ID.String()
-			}
+		for _, c := range conflict.Choices() {
+			next += "\npetname choose " + shellWord(c.Name.String()) + " " + c.Contact.String()
 		}
 		return set("conflict", exitConflict, next+"\n# or, to give one another name:\npetname rename POINTER NEW")
 	case errors.As(err, &duplicity):
@@ -304,7 +297,7 @@ func classify(err error) *failure {
 		return set("no_devices", exitNotFound, "petname device add")
 	case errors.Is(err, petname.ErrDeviceRemoved):
 		return set("removed", exitConflict, "petname device list")
-	case errors.Is(err, home.ErrKeyElsewhere):
+	case errors.Is(err, home.ErrKeyElsewhere), errors.Is(err, petname.ErrNotHolder):
 		return set("locked", exitLocked, "use a device of yours that has the identity key:\npetname device list")
 	case errors.Is(err, pair.ErrOccupied):
 		return set("occupied", exitConflict, "petname invite")

@@ -131,6 +131,8 @@ func TestClassify(t *testing.T) {
 		{home.ErrRecovery, "invalid", 6, "take another copy of the recovery file"},
 		{&agent.CopiedError{}, "copied", 8, "to rotate to a key that the other does not have:\npetname key rotate --despite-copy\npetname publish --despite-copy"},
 		{&agent.CopiedError{Successor: p, Devices: true}, "copied", 8, "to receive the key from the other device:\npetname sync\n# if no device has it any more:\npetname key rotate --despite-copy"},
+		{&agent.CopiedError{Successor: p, Devices: true, NextElsewhere: true}, "copied", 8, "to receive the key from the other device:\npetname sync\n# if no device has it any more, or it is the key of petname recover:\npetname key rotate --despite-copy --next FILE --recovery NEWFILE --passphrase-file FILE"},
+		{petname.ErrNotHolder, "locked", 4, "use a device of yours that has the identity key:\npetname device list"},
 		{&agent.CopiedError{Successor: p}, "copied", 8, "use the home of " + p.String() + "; if no copy has that key any more:\npetname key rotate --despite-copy"},
 		{&ledger.ForkError{}, "forked", 8, rejoinNext},
 		{&ledger.RemovedError{Name: "x"}, "removed", 8, rejoinNext},

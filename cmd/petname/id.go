@@ -43,7 +43,7 @@ With --as the key is printed in the form of another system alone: did:key, peer
 					printField(w, "nickname", a.style().Text(id.Nickname))
 				}
 				printWords(w, id.Words)
-				printField(w, "next key", recoveryText(id.Recovery))
+				printField(w, "next key", recoveryText(id.Recovery, id.Added))
 				if id.Sequence > 0 {
 					printField(w, "published", fmt.Sprintf("sequence %d", id.Sequence))
 				} else {
@@ -96,12 +96,15 @@ func keyAs(text, form string) (string, error) {
 	return as, nil
 }
 
-// recoveryText states where the next key is.
-func recoveryText(recovery string) string {
-	if recovery == "elsewhere" {
-		return "in the recovery file"
+// recoveryText states where the next key is. added is that of identity.
+func recoveryText(recovery string, added bool) string {
+	switch {
+	case recovery != "elsewhere":
+		return recovery
+	case added:
+		return "on the device that made it, or in the recovery file"
 	}
-	return recovery
+	return "in the recovery file"
 }
 
 // identity is the result of id and of init.
@@ -116,6 +119,7 @@ type identity struct {
 	Recovery string `json:"recovery"`
 	Sequence uint64 `json:"sequence"` // of the last publication; 0: none
 	Locked   bool   `json:"locked"`
+	Added    bool   `json:"added,omitempty"` // another device admitted this one
 
 	LastRecords []lastRecord `json:"last_records,omitempty"` // of the previous pointers, oldest first
 }
@@ -137,7 +141,7 @@ func asIdentity(id agent.Identity) identity {
 	return identity{
 		Pointer: id.Pointer.String(), Nickname: id.Nickname, Device: id.Device, Next: id.Next.String(),
 		Link:  pointer.Link{Pointer: id.Pointer, Next: id.Next, Nickname: id.Nickname}.String(),
-		Words: id.Pointer.Words().String(), Recovery: id.Recovery, Sequence: id.Sequence, Locked: id.Locked,
+		Words: id.Pointer.Words().String(), Recovery: id.Recovery, Sequence: id.Sequence, Locked: id.Locked, Added: id.Added,
 		LastRecords: last,
 	}
 }

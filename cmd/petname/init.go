@@ -60,7 +60,7 @@ that file only, under the same passphrase: keep the file off this computer.`,
 					return
 				}
 				fmt.Fprintf(w, "your pointer is\n  %s\n", id.Pointer)
-				fmt.Fprintf(w, "your next key is %s\n", recoveryText(id.Recovery))
+				fmt.Fprintf(w, "your next key is %s\n", recoveryText(id.Recovery, id.Added))
 			})
 			if err == nil {
 				a.hint("\nsend your link to your contacts:\n  petname id")

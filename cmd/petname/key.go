@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"strings"
 
 	"github.com/petnames-go/petnames/ledger/durable"
 	"github.com/petnames-go/petnames/petname/agent"
@@ -41,7 +42,9 @@ the rotation with it, and keep the names that they have for you. The old key
 signs a last record, valid for 20 years, and is then erased; publish stores both
 records.
 
-Rotate when another party may have the old key. The next key should then be in
+Rotate when another party may have the old key. If a device of yours was lost or
+stolen, remove it first, with petname device rm: your other devices receive the
+new key. The next key should then be in
 no place that this party could read: --next reads it from the recovery file that
 was written last, and --recovery writes the key after it to a new file. Destroy
 the old recovery file then.
@@ -80,7 +83,7 @@ reverted if the key had not changed. Rotating again finishes it, once.`,
 				}
 				fmt.Fprintf(w, "your pointer is now\n  %s\n", out.Pointer)
 				printField(w, "succeeds", out.Former[len(out.Former)-1])
-				printField(w, "next key", recoveryText(out.Recovery))
+				printField(w, "next key", recoveryText(out.Recovery, out.Added))
 				if out.RecoveryFile != "" {
 					fmt.Fprintf(w, "your new recovery file is\n  %s\n", out.RecoveryFile)
 				}
@@ -123,6 +126,8 @@ func (v *verbs) rotate(ctx context.Context, a rotateArgs) (*rotated, error) {
 		return nil, usage("%v", err)
 	case errors.Is(err, home.ErrRecoveryInHome):
 		return nil, usage("%v", err).With("name a file outside of " + v.agent.Dir())
+	case errors.Is(err, home.ErrNextElsewhere):
+		return nil, v.nextElsewhere(err, a.DespiteCopy)
 	case err != nil:
 		return nil, err
 	}
@@ -134,4 +139,17 @@ func (v *verbs) rotate(ctx context.Context, a rotateArgs) (*rotated, error) {
 		out.RecoveryFile = a.Recovery
 	}
 	return out, err
+}
+
+// nextElsewhere returns the failure of a rotation to a key that is not in this home.
+func (v *verbs) nextElsewhere(err error, despite bool) *failure {
+	f := *classify(err)
+	if despite {
+		f.Next = strings.Replace(f.Next, "key rotate", "key rotate --despite-copy", 1)
+	}
+	if id, ierr := v.agent.Identity(); ierr == nil && id.Added {
+		f.Message = "the next key is not on this device: it is on the device that made it, or in the recovery file that was written last"
+		f.Next = "rotate on the device that has the key, or with the recovery file:\n" + f.Next
+	}
+	return &f
 }

@@ -29,6 +29,9 @@ nothing else. Your pointer is then that of the next key. A last record of the
 old key, valid for 20 years, leads your followers on to it. An existing home is
 never overwritten.
 
+If another device of yours has your book and works, make no home: rotate there,
+with petname key rotate --next FILE --recovery NEWFILE.
+
 Lost are the book, unless a backup or another device has it; the value that you
 published; and the keys of the old home for messages: what was sent to it and
 not read yet cannot be read any more.
@@ -56,7 +59,7 @@ this machine, and publish stores both after join.`,
 				a.warn("the recovery file was used before: a home with this key may have been made, to which this belongs:\n  %s\nuse one home alone for one identity", out.UsedBefore)
 			}
 			warnCopy(a, out.OtherCopy)
-			err = a.printResult(out, err, out.Pointer != "", func(w *bufio.Writer) { printRecovered(w, out, a.clock()) })
+			err = a.printResult(out, err, out.Pointer != "", func(w *bufio.Writer) { printRecovered(w, out, r.File, a.clock()) })
 			if err == nil && !out.Published.New {
 				a.hint("\nlet people know:\n  petname join --help\n  petname publish")
 			}
@@ -178,7 +181,7 @@ func madeHome(err error) *failure {
 	return &failed
 }
 
-func printRecovered(w *bufio.Writer, out recovered, now time.Time) {
+func printRecovered(w *bufio.Writer, out recovered, file string, now time.Time) {
 	fmt.Fprintf(w, "your pointer is now\n  %s\n", out.Pointer)
 	printField(w, "succeeds", out.Old)
 	if out.Clock != "" {
@@ -213,6 +216,7 @@ func printRecovered(w *bufio.Writer, out recovered, now time.Time) {
 	if slices.Contains(out.Lost, "former") {
 		printField(w, "", "the last records of pointers before that one: see petname id")
 	}
+	fmt.Fprintf(w, "if another device has the book, use the key there, and not this home:\n  petname key rotate --despite-copy --next %s --recovery NEWFILE --passphrase-file FILE\n", shellPath(file))
 	if out.RecoveryFile != "" {
 		fmt.Fprintf(w, "your new recovery file is\n  %s\n", out.RecoveryFile)
 	}

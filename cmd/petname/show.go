@@ -43,13 +43,21 @@ With --as the key is printed in the form of another system alone: did:key, peer
 func (a *app) printContactOf(verb string, args any) error {
 	var c contact
 	err := a.call(verb, args, &c)
-	return a.printResult(c, err, c.Pointer != "", func(w *bufio.Writer) {
+	err = a.printResult(c, err, c.Pointer != "", func(w *bufio.Writer) {
 		if a.quiet && verb == "show" {
 			fmt.Fprintln(w, c.Pointer)
 			return
 		}
 		a.printContact(w, c)
 	})
+	if err == nil && c.Conflict != nil && len(c.Conflict.Names) > 0 {
+		next := "to settle the conflict, one of"
+		for _, n := range c.Conflict.Names[:min(len(c.Conflict.Names), 4)] {
+			next += "\n  petname choose " + shellWord(n) + " " + c.Pointer
+		}
+		a.warn("%s", next)
+	}
+	return err
 }
 
 func (v *verbs) show(_ context.Context, a nameArgs) (*contact, error) {

@@ -237,6 +237,7 @@ type Identity struct {
 	Device   string // ID of this device
 	Sequence uint64 // of the last publication; 0: none
 	Locked   bool   // the identity key needs a passphrase
+	Added    bool   // another device admitted this one: of what init made it has nothing
 
 	LastRecords []LastRecord // of the earlier pointers, oldest first
 }
@@ -262,7 +263,13 @@ func (a *Agent) Identity() (Identity, error) {
 		return Identity{}, err
 	}
 	return Identity{Pointer: id.Pointer, Next: id.Next, Recovery: id.Recovery(), Nickname: name.Clean(nickname),
-		Device: a.book.Ledger().Device().String(), Sequence: last.Sequence, Locked: id.Locked, LastRecords: a.lastRecords(id)}, nil
+		Device: a.book.Ledger().Device().String(), Sequence: last.Sequence, Locked: id.Locked, Added: a.added(), LastRecords: a.lastRecords(id)}, nil
+}
+
+// added reports whether another device admitted this one.
+func (s *state) added() bool {
+	all := s.book.Ledger().Devices()
+	return len(all) > 0 && all[0].ID != s.book.Ledger().Device()
 }
 
 // identity reads the header of the identity key, which must be the book's.

@@ -70,7 +70,7 @@ func (a *Agent) Check(ctx context.Context) []Check {
 	if id, err := a.checkIdentity(); err != nil {
 		out.add("identity", "", err)
 	} else {
-		out.add("identity", id.Pointer.String()+", the next key "+nextKeyText(id.Recovery))
+		out.add("identity", id.Pointer.String()+", the next key "+nextKeyText(id.Recovery, id.Added))
 	}
 	a.checkBook(ctx, &out, a.checkMessages()...)
 	a.checkRecords(&out)
@@ -135,12 +135,15 @@ func (a *Agent) checkSealing() []error {
 	return []error{errors.New("no key in sealing.key is one of your card's, so messages to you cannot be read: put back a copy of it, or publish again")}
 }
 
-// nextKeyText states where the next key is.
-func nextKeyText(recovery string) string {
-	if recovery == "elsewhere" {
-		return "in the recovery file"
+// nextKeyText states where the next key is. added reports whether another device admitted this one.
+func nextKeyText(recovery string, added bool) string {
+	switch {
+	case recovery != "elsewhere":
+		return recovery
+	case added:
+		return "on the device that made it, or in the recovery file"
 	}
-	return recovery
+	return "in the recovery file"
 }
 
 // checkMessages reads every message and session in the book's device-local
@@ -178,7 +181,7 @@ func CheckClosed(dir string, reason error) ([]Check, error) {
 	}
 	out.add("files", strings.Join(append([]string{h.Dir}, h.SetAside()...), "; "), h.CheckFiles()...)
 	id, err := h.Identity()
-	one("identity", id.Pointer.String()+", the next key "+nextKeyText(id.Recovery()), err)
+	one("identity", id.Pointer.String()+", the next key "+nextKeyText(id.Recovery(), false), err)
 	if book, berr := h.Book(petname.Options{}); berr == nil && errors.As(err, new(*home.IncompleteError)) {
 		s := state{book: book} // the identity key alone is missing
 		s.checkBook(context.Background(), &out)

@@ -77,6 +77,8 @@ type CopiedError struct {
 	Successor pointer.Pointer
 	Next      pointer.Commitment // instead of Successor
 	Devices   bool               // another device of the owner has the identity key, and may have rotated it
+
+	NextElsewhere bool // the next key is not in this home
 }
 
 func (e *CopiedError) Error() string {
@@ -296,7 +298,7 @@ func (s *state) checkRotatedElsewhere() (*OtherCopy, error) {
 	}
 	other := row.evidence()
 	if !other.Successor.IsZero() || !other.Next.IsZero() {
-		return other, &CopiedError{other.Successor, other.Next, s.othersSign()}
+		return other, &CopiedError{Successor: other.Successor, Next: other.Next, Devices: s.othersSign(), NextElsewhere: s.nextElsewhere()}
 	}
 	return other, nil
 }
@@ -321,4 +323,10 @@ func (s *state) putCopy(row copyRow) error {
 	}
 	own := s.book.Identity()
 	return s.book.Update(func(_ *petname.Book, local *ledger.View) error { return local.Put(tableCopies, own.Bytes(), b) })
+}
+
+// nextElsewhere reports whether the next key is not in this home.
+func (s *state) nextElsewhere() bool {
+	id, err := s.identity()
+	return err == nil && id.NextElsewhere
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/petnames-go/petnames/petname/exchange"
 	"github.com/petnames-go/petnames/petname/home"
 	"github.com/petnames-go/petnames/petname/pair"
+	"github.com/petnames-go/petnames/pointer"
 )
 
 // Rejoined is what a home that joined again as a new device did. It is a plain value.
@@ -104,6 +105,8 @@ func rejoinOpen(ctx context.Context, h home.Home, book *petname.Book, j DeviceJo
 	}
 	if t, err := pair.ParseTicket(j.Invitation, now); err == nil && !t.Inviter.IsZero() && !id.Created(t.Inviter) && len(id.Succession) > 0 {
 		return fail(exists) // of another identity; one of a later key of this one is known when it answers
+	} else if err == nil && precedes(id, t.Inviter, book.Ledger().Identity()) {
+		return fail(exists) // a book that was made after a recovery has no device with an earlier key
 	}
 	if err := j.complete(now); err != nil {
 		return fail(err)
@@ -138,6 +141,16 @@ func rejoinOpen(ctx context.Context, h home.Home, book *petname.Book, j DeviceJo
 		return fail(err)
 	}
 	return out, handed.Inviter, handed.Addresses, nil
+}
+
+// precedes reports whether the owner had the key of p before the one that created the book.
+func precedes(id home.Identity, p, created pointer.Pointer) bool {
+	for _, s := range id.Succession {
+		if s.Old == p || s.Old == created {
+			return s.Old == p && p != created
+		}
+	}
+	return false
 }
 
 // rejoinBook pairs, and merges what the inviter hands over into the old home: its keys and its

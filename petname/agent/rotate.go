@@ -122,7 +122,7 @@ func (a *Agent) lastRecord(ctx context.Context, r *home.Rotation, despiteCopy bo
 		looking, cancel := context.WithTimeout(ctx, lookUpTimeout)
 		defer cancel()
 		if _, err := a.resolver(stores...).Best(looking, r.New.Pointer(), dht.LevelFresh); err == nil {
-			return pointer.Record{}, &CopiedError{Successor: r.New.Pointer(), Devices: a.othersSign()}
+			return pointer.Record{}, &CopiedError{Successor: r.New.Pointer(), Devices: a.othersSign(), NextElsewhere: a.nextElsewhere()}
 		} else if errors.Is(err, context.Canceled) {
 			return pointer.Record{}, err
 		}

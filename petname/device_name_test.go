@@ -1,0 +1,103 @@
+package petname
+
+import (
+	"crypto/ed25519"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/ledger"
+)
+
+// stateName appends a statement about a device without the checks of RenameDevice, as a hostile
+// device does.
+func stateName(t *testing.T, b *Book, device ledger.DeviceID, text string) {
+	t.Helper()
+	require.NoError(t, b.update(func(tx *ledger.Tx) error {
+		return appendAct(tx, act{Op: opDevice, Device: &wireDevice{Device: device[:], Name: text}})
+	}))
+}
+
+// deviceNames returns the names of the devices in their order, which is the same on all.
+func deviceNames(t *testing.T, books ...*Book) (names []string) {
+	t.Helper()
+	for i, b := range books {
+		all, err := b.Devices()
+		require.NoError(t, err)
+		one := make(map[ledger.DeviceID]string)
+		for _, d := range all {
+			one[d.ID] = d.Name
+		}
+		var mine []string
+		for _, b := range books {
+			mine = append(mine, one[b.Ledger().Device()])
+		}
+		if i > 0 {
+			require.Equal(t, names, mine, "every device shows the same names")
+		}
+		names = mine
+	}
+	return names
+}
+
+// A device without the identity key that states names of other devices changes none of them, in
+// whatever order and however often it states them, and when an honest statement came before.
+func TestADeviceWithoutTheKeyRenamesNoOther(t *testing.T) {
+	books := testDevices(t, 3)
+	laptop, phone, tablet := books[0], books[1], books[2]
+	id := func(b *Book) ledger.DeviceID { return b.Ledger().Device() }
+	require.ErrorIs(t, phone.RenameDevice(id(tablet), "phone"), ErrNotHolder)
+	stateName(t, phone, id(tablet), "phone")
+	stateName(t, phone, id(phone), "tab")
+	stateName(t, phone, id(laptop), "stolen")
+	syncBooks(t, books...)
+	require.Equal(t, []string{"one", "tab", "three"}, deviceNames(t, books...), "its own name is its own")
+
+	require.NoError(t, laptop.RenameDevice(id(phone), "phone"))
+	require.NoError(t, tablet.RenameDevice(id(tablet), "tab"))
+	syncBooks(t, books...)
+	require.Equal(t, []string{"one", "phone", "tab"}, deviceNames(t, books...))
+	stateName(t, phone, id(tablet), "phone") // it saw the honest one
+	syncBooks(t, books...)
+	require.Equal(t, []string{"one", "phone", "tab"}, deviceNames(t, books...))
+	require.NoError(t, phone.RenameDevice(id(phone), "tab"))
+	syncBooks(t, books...)
+	require.Equal(t, []string{"one", "tab", "tab"}, deviceNames(t, books...))
+	all, err := laptop.Devices()
+	require.NoError(t, err)
+	for i, admitted := range []string{"one", "two", "three"} {
+		require.Equal(t, admitted, all[i].AdmittedAs, "the name that the identity signed")
+	}
+	for _, b := range books {
+		before := dump(t, b)
+		require.NoError(t, b.Ledger().Rebuild())
+		require.Equal(t, before, dump(t, b))
+	}
+}
+
+// What a device stated before it received the key counts when it has it, on every device and in
+// any order of entries: the name depends on the entries alone.
+func TestNamesOfDevicesDependOnTheEntriesAlone(t *testing.T) {
+	books := testDevices(t, 3)
+	laptop, phone, tablet := books[0], books[1], books[2]
+	one, two, three := laptop.Ledger().Device(), phone.Ledger().Device(), tablet.Ledger().Device()
+	stateName(t, phone, three, "by the phone")
+	pull(t, laptop, phone)
+	require.NoError(t, laptop.AdmitDevice(testKey("me"), ed25519.PublicKey(two[:]), "two", true))
+	require.NoError(t, laptop.RenameDevice(one, "laptop"))
+	stateName(t, tablet, one, "by the tablet")
+	pull(t, tablet, laptop)
+	pull(t, phone, laptop)
+	syncBooks(t, books...)
+	require.Equal(t, []string{"laptop", "two", "by the phone"}, deviceNames(t, books...))
+
+	// Concurrent statements: one of them, the same on all. Then the one that saw both.
+	require.NoError(t, laptop.RenameDevice(three, "a"))
+	require.NoError(t, phone.RenameDevice(three, "b"))
+	require.NoError(t, tablet.RenameDevice(three, "c"))
+	syncBooks(t, books...)
+	require.Contains(t, []string{"a", "b", "c"}, deviceNames(t, books...)[2])
+	require.NoError(t, tablet.RenameDevice(three, "d"))
+	syncBooks(t, books...)
+	require.Equal(t, "d", deviceNames(t, books...)[2])
+}
