@@ -38,6 +38,7 @@ func (p *Peer) Outgoing(l *ledger.Ledger) ([][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	ask = ask || p.ask
 	r, err := p.nextRound(l)
 	if err != nil {
 		return nil, err
@@ -47,7 +48,7 @@ func (p *Peer) Outgoing(l *ledger.Ledger) ([][]byte, error) {
 		return nil, nil
 	}
 	if ask {
-		p.s.Asked = state
+		p.s.Asked, p.ask = state, false
 	}
 	first := hello{Kind: kindHello, Version: version, Heads: heads, Same: []byte{}, Ask: ask, Side: p.s.Offer}
 	stream := append(appendItem(nil, first), r.stream...)

@@ -29,8 +29,10 @@ const (
 // acknowledged. When both have everything, neither sends.
 //
 // Rounds may be lost or repeated, and either device may return to an earlier state, as from
-// a backup: the next round that arrives shows what is missing, and the devices converge. A
-// device that returned to an earlier state converges when either of the two writes.
+// a backup: the next round that arrives shows what is missing, and the devices converge. What
+// is stored of the peer's heads is what it had, and a hint only: [Peer.Ask] makes a device that
+// returned to an earlier state, or whose peer did, converge although neither of the two
+// writes.
 //
 // Messages are hostile until verified, as over a connection: a message, and an item that
 // has partly arrived, have the bounds of the package. A Peer is for one goroutine.
@@ -39,7 +41,8 @@ type Peer struct {
 	// decoded. Equal, More and Bytes are not set. It is not encoded.
 	Result Result
 
-	s peerState
+	s   peerState
+	ask bool // the next round asks for the heads of the peer
 }
 
 // peerState is the encoded form of a Peer.
@@ -98,6 +101,13 @@ func (p *Peer) UnmarshalBinary(b []byte) error {
 	*p = Peer{Result: Result{Peer: s.Device, Side: s.Side}, s: s}
 	return nil
 }
+
+// Ask makes the next round that Outgoing returns ask for the heads of the peer, which the peer
+// answers, whatever is known of them. It is not encoded.
+func (p *Peer) Ask() { p.ask = true }
+
+// Asked reports whether no round is to be sent for [Peer.Ask] any more.
+func (p *Peer) Asked() bool { return !p.ask }
 
 // Offer sets the side data for the peer: at most 64 KiB. It is sent when it changes.
 func (p *Peer) Offer(side []byte) error {

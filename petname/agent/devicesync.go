@@ -59,6 +59,11 @@ type Synced struct {
 type SyncOptions struct {
 	With ledger.DeviceID // zero: all devices
 	Dir  string          // a folder that something carries between the devices; empty: the network
+
+	// Quiet asks a device with which no stream is possible for what it has only if something
+	// shows that it may lack something: so devices that run exchange no messages while neither
+	// changes. If one was restored from a backup, a Sync that is not quiet finds it.
+	Quiet bool
 }
 
 // Sync exchanges entries with the other devices of the owner: over a stream to those that are
@@ -73,7 +78,7 @@ func (a *Agent) Sync(ctx context.Context, o SyncOptions) (out Synced, err error)
 			out.With = append(out.With, one)
 		}
 	} else {
-		out.With, err = a.syncDevices(ctx, o.With)
+		out.With, err = a.syncDevices(ctx, o)
 	}
 	for _, one := range out.With {
 		out.Received += one.Received
@@ -143,13 +148,13 @@ func (a *Agent) others() (all []Device, err error) {
 }
 
 // syncDevices exchanges entries with one device, or with all.
-func (a *Agent) syncDevices(ctx context.Context, with ledger.DeviceID) (all []DeviceSync, err error) {
+func (a *Agent) syncDevices(ctx context.Context, o SyncOptions) (all []DeviceSync, err error) {
 	devices, err := a.others()
 	if err != nil {
 		return nil, err
 	}
-	if with != (ledger.DeviceID{}) {
-		devices = slices.DeleteFunc(devices, func(d Device) bool { return d.ID != with })
+	if o.With != (ledger.DeviceID{}) {
+		devices = slices.DeleteFunc(devices, func(d Device) bool { return d.ID != o.With })
 	}
 	if len(devices) == 0 {
 		return nil, ErrNoDevices
@@ -162,7 +167,7 @@ func (a *Agent) syncDevices(ctx context.Context, with ledger.DeviceID) (all []De
 		return nil, ErrNotJoined
 	}
 	for _, d := range devices {
-		one := a.syncDevice(ctx, d)
+		one := a.syncDevice(ctx, d, !o.Quiet)
 		all = append(all, one)
 		if one.Problem != nil {
 			err = errors.Join(err, fmt.Errorf("device %s: %w", d.Name, one.Problem))
@@ -172,7 +177,7 @@ func (a *Agent) syncDevices(ctx context.Context, with ledger.DeviceID) (all []De
 }
 
 // syncDevice exchanges entries with a device: over a stream, or else in messages.
-func (a *Agent) syncDevice(ctx context.Context, d Device) DeviceSync {
+func (a *Agent) syncDevice(ctx context.Context, d Device, ask bool) DeviceSync {
 	out := DeviceSync{Device: d.ID, Name: d.Name, By: ByStream}
 	r, err := a.dialDevice(ctx, d.ID)
 	if err == nil {
@@ -186,7 +191,7 @@ func (a *Agent) syncDevice(ctx context.Context, d Device) DeviceSync {
 		out.Problem = err
 		return out
 	}
-	s, err := ex.SyncDeviceUntilIdle(ctx, d.ID, a.patience)
+	s, err := ex.SyncDeviceUntilIdle(ctx, d.ID, ask, a.patience)
 	out.Received += s.Received
 	out.Sent += s.Sent
 	out.Waiting = s.Waiting
@@ -296,6 +301,7 @@ func (a *Agent) runDevices() {
 		defer look.Stop()
 		soon := time.NewTimer(0)
 		defer soon.Stop()
+		quiet := false     // the first exchange asks: this home may have been restored from a backup
 		var last time.Time // wall time: timers stand still while the machine sleeps
 		for {
 			select {
@@ -311,9 +317,10 @@ func (a *Agent) runDevices() {
 				return
 			}
 			last = a.now()
-			if _, err := a.Sync(running, SyncOptions{}); err != nil && !errors.Is(err, ErrNoDevices) && !errors.Is(err, ErrNotJoined) && running.Err() == nil {
+			if _, err := a.Sync(running, SyncOptions{Quiet: quiet}); err != nil && !errors.Is(err, ErrNoDevices) && !errors.Is(err, ErrNotJoined) && running.Err() == nil {
 				a.log.Info("other devices", "error", err)
 			}
+			quiet = true
 			if err := a.renewForDevices(running); err != nil && running.Err() == nil {
 				a.log.Info("the card does not list the devices that send", "error", err)
 			}
