@@ -17,12 +17,12 @@ import (
 )
 
 const (
-	batch      = 4 << 20           // bytes of entries that are merged at once
-	maxWaiting = 1 << 20           // bytes of entries in memory that wait for others
-	maxUseless = maxFile + 2*batch // bytes of entries of a file that wait, are repeated, or are refused
-	entryCost  = 16                // bytes that an entry counts for beside its own
-	nameTime   = "20060102-150405" // how the names of files start
-	maxOneWait = maxWaiting / 4    // of one file
+	batch      = 4 << 20            // bytes of entries that are merged at once
+	maxWaiting = 1 << 20            // bytes of entries in memory that wait for others
+	maxUseless = maxFile + 2*batch  // bytes of entries of a file that wait, are repeated, or are refused
+	entryCost  = 16                 // bytes that an entry counts for beside its own
+	nameTime   = "20060102-150405-" // how the names of files start
+	maxOneWait = maxWaiting / 4     // of one file
 )
 
 var (

@@ -108,6 +108,11 @@ type syncing struct {
 }
 
 func (s *syncing) run() error {
+	if info, err := os.Stat(s.dir); err != nil {
+		return err
+	} else if !info.IsDir() {
+		return errors.New("is a file, not a folder")
+	}
 	if err := durable.Sweep(s.files, s.dir, s.tempNames()); err != nil {
 		return err
 	}
@@ -275,7 +280,7 @@ func highest(heads []ledger.Head) []ledger.Head {
 func (s *syncing) create(entries [][]byte) error {
 	// The time and the count are for the order of reading alone: entries of one device in
 	// order wait for no others.
-	name := s.now().UTC().Format(nameTime) + fmt.Sprintf("-%03d", len(s.Written)) + strings.ToLower(rand.Text()[:10]) + suffix
+	name := s.now().UTC().Format(nameTime) + fmt.Sprintf("%03d", len(s.Written)) + strings.ToLower(rand.Text()[:10]) + suffix
 	path := filepath.Join(s.dir, name)
 	if err := durable.Replace(s.files, path, s.tempNames(), time.Time{}, content{s.devices(), entries}); err != nil {
 		return err

@@ -16,6 +16,7 @@ const (
 	maxMessage = 8192            // bytes: the bound of a message of dht/drop
 	maxData    = maxMessage - 48 // bytes of the stream in one message
 	roundSize  = 448 << 10       // bytes of entries after which a round ends
+	maxRound   = 128             // messages of a round
 	groupSize  = 4 << 10         // bytes of entries of one item
 	maxKnown   = 2 * maxHeads    // heads of a list in a Peer
 

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -127,7 +128,7 @@ func (a *Agent) syncFolder(ctx context.Context, dir string) (DeviceSync, error) 
 		out.Waiting = r.Waiting
 		out.Problem = errors.Join(append(slices.Clone(r.Problems), r.Reported)...)
 		if err != nil || !r.More {
-			return out, err
+			return out, err // a call with More has read files that no later one reads
 		}
 	}
 	return out, ctx.Err()
@@ -168,6 +169,13 @@ func (a *Agent) syncDevices(ctx context.Context, o SyncOptions) (all []DeviceSyn
 	}
 	for _, d := range devices {
 		one := a.syncDevice(ctx, d, !o.Quiet)
+		now, derr := a.device(d.ID)
+		if derr == nil && now.Removed && errors.Is(one.Problem, replicate.ErrNotAdmitted) {
+			one.Problem = nil // another device has stated the removal in this call
+			if one.Received+one.Sent == 0 {
+				continue
+			}
+		}
 		all = append(all, one)
 		if one.Problem != nil {
 			err = errors.Join(err, fmt.Errorf("device %s: %w", d.Name, one.Problem))
@@ -179,13 +187,19 @@ func (a *Agent) syncDevices(ctx context.Context, o SyncOptions) (all []DeviceSyn
 // syncDevice exchanges entries with a device: over a stream, or else in messages.
 func (a *Agent) syncDevice(ctx context.Context, d Device, ask bool) DeviceSync {
 	out := DeviceSync{Device: d.ID, Name: d.Name, By: ByStream}
-	r, err := a.dialDevice(ctx, d.ID)
+	var err error
+	for more := true; more && err == nil; {
+		var r replicate.Result
+		r, err = a.dialDevice(ctx, d.ID)
+		out.Received += r.Received
+		out.Sent += r.Sent
+		out.Waiting, out.Problem = r.Waiting, cmp.Or(out.Problem, r.Reported)
+		more = r.More && r.Received+r.Sent > 0
+	}
 	if err == nil {
-		out.Received, out.Sent, out.Waiting, out.Problem = r.Received, r.Sent, r.Waiting, r.Reported
 		return out
 	}
 	out.By = ByDrop
-	out.Received, out.Sent = r.Received, r.Sent // of a session that broke off
 	ex, err := a.exchange()
 	if err != nil {
 		out.Problem = err

@@ -212,6 +212,9 @@ func (a *Agent) fetchBook(ctx context.Context, h exchange.Handover) (iter.Seq[[]
 		if !r.More {
 			break
 		}
+		if r.Received == 0 {
+			return nil, errors.New("the other device has more of the book, and sends nothing")
+		}
 	}
 	if err := file.Sync(); err != nil {
 		return nil, err
