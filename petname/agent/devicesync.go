@@ -239,7 +239,10 @@ func (a *Agent) dialDevice(ctx context.Context, id ledger.DeviceID) (replicate.R
 	if err != nil {
 		return replicate.Result{}, err
 	}
-	return replicate.Dial(ctx, a.book.Ledger(), key, conn, id, a.replicateOptions())
+	o, refused := a.replicateOptions()
+	r, err := replicate.Dial(ctx, a.book.Ledger(), key, conn, id, o)
+	r.Reported = cmp.Or(*refused, r.Reported)
+	return r, err
 }
 
 // replicateNow exchanges entries with the other devices that can be reached over a stream, within
@@ -266,8 +269,15 @@ func (a *Agent) replicateNow(ctx context.Context) {
 	wg.Wait()
 }
 
-func (a *Agent) replicateOptions() replicate.Options {
-	return replicate.Options{OfferTo: a.offerDevice, Receive: a.receiveFromDevice}
+// replicateOptions returns the options of a stream, and where the error of the device's state
+// is after it: such a state does not keep the entries from being exchanged.
+func (a *Agent) replicateOptions() (o replicate.Options, refused *error) {
+	refused = new(error)
+	receive := func(from ledger.DeviceID, side []byte) error {
+		*refused = a.receiveFromDevice(from, side)
+		return nil
+	}
+	return replicate.Options{OfferTo: a.offerDevice, Receive: receive}, refused
 }
 
 // serveDevices answers the streams of other devices, while the agent runs.
@@ -283,7 +293,9 @@ func (a *Agent) serveDevices(node Node) {
 	node.ServeStreams(syncProtocol, func(conn io.ReadWriteCloser) {
 		ctx, cancel := context.WithTimeout(running, deviceSyncTime)
 		defer cancel()
-		r, err := replicate.Accept(ctx, a.book.Ledger(), key, conn, a.replicateOptions())
+		o, refused := a.replicateOptions()
+		r, err := replicate.Accept(ctx, a.book.Ledger(), key, conn, o)
+		err = cmp.Or(err, *refused)
 		if r.Received > 0 {
 			a.merged()
 		}
@@ -491,16 +503,41 @@ func (a *Agent) adoptIdentity(file []byte) error {
 	if errors.Is(err, home.ErrNoSuccessor) && len(id.Succession) > 0 {
 		other, perr := home.ParseHandover(file)
 		if perr == nil && id.Created(other.Pointer) {
-			return nil // the other device does not know of the rotation yet
+			return checkNext(id, other) // the other device may not know of the rotation yet
 		}
 	}
-	if err != nil || !changed {
+	if err == nil && !changed {
+		other, perr := home.ParseHandover(file)
+		return cmp.Or(perr, checkNext(id, other))
+	}
+	if err != nil {
 		return err
 	}
 	if err := a.book.SetOwnSuccession(id.Succession); err != nil {
 		return err
 	}
 	a.events.publish(Event{Kind: RecordChanged})
+	return nil
+}
+
+// ErrDiverged is returned when another device of the owner has another next key at a pointer that
+// both have had: two copies of a home have rotated the key, each to a next key of its own.
+// Followers follow only the one that was published first.
+var ErrDiverged = errors.New("another device of yours has another next key: two copies of a home have rotated this key, and only one of them can be followed; on the device with the key that you publish, remove the others, and let them join again")
+
+// checkNext returns ErrDiverged if another device, with the same pointer or an earlier one,
+// commits to another next key than this one.
+func checkNext(id, other home.Identity) error {
+	if other.Next.IsZero() {
+		return nil
+	}
+	same := other.Pointer == id.Pointer && (id.Next.IsZero() || id.Next == other.Next)
+	for _, step := range id.Succession {
+		same = same || step.Old == other.Pointer && other.Next.Opens(step.New)
+	}
+	if !same && (other.Pointer == id.Pointer || id.Created(other.Pointer)) {
+		return fmt.Errorf("%s: %w", other.Pointer, ErrDiverged)
+	}
 	return nil
 }
 
