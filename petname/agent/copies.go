@@ -173,8 +173,8 @@ func (s *state) noteCopy() (row *copyRow, newest bool, err error) {
 		return nil, false, err
 	}
 	card, _ := record.Card()
-	// A device of the owner that has rotated the key apart from this one: see [OtherCopy.Next].
-	diverged := !card.Next.IsZero() && !id.Next.IsZero() && card.Next != id.Next && record.Pointer() == id.Pointer && id.NextElsewhere
+	// Another copy, or a device of one, has rotated to this key apart: see [OtherCopy.Next].
+	diverged := !card.Next.IsZero() && !id.Next.IsZero() && card.Next != id.Next && record.Pointer() == id.Pointer
 	if record.Sequence() < signed.Sequence || record.Sequence() == signed.Sequence && !s.isForeign(record) && !diverged {
 		return row, false, nil
 	}
