@@ -109,7 +109,7 @@ func (p *Peer) nextRound(l *ledger.Ledger) (r round, err error) {
 	known, last := newChains(fromHeads(p.s.Known)), chains{}
 	next, size, total := entries{Kind: kindEntries, State: stateMore, Entries: [][]byte{}}, 0, 0
 	state := uint64(stateLast)
-	if !p.s.Heard {
+	if !p.s.Heard && !p.assumed() {
 		state = stateLimited
 	}
 	for e, err := range l.Missing(fromHeads(p.s.Known)) {

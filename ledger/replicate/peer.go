@@ -103,6 +103,13 @@ func (p *Peer) UnmarshalBinary(b []byte) error {
 	return nil
 }
 
+// Assume sets what the peer has, as far as is known without its word: of a device that has just
+// handed the book over. So the first round has what this device wrote since, and asks.
+func (p *Peer) Assume(heads []ledger.Head) { p.s.Known = limit(heads) }
+
+// assumed reports whether what the peer has is known by Assume alone.
+func (p *Peer) assumed() bool { return !p.s.Heard && len(p.s.Stated) == 0 && len(p.s.Known) > 0 }
+
 // Ask makes the next round that Outgoing returns ask for the heads of the peer, which the peer
 // answers, whatever is known of them. It is not encoded.
 func (p *Peer) Ask() { p.ask = true }
