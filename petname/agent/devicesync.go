@@ -522,8 +522,8 @@ func (a *Agent) adoptIdentity(file []byte) error {
 
 // ErrDiverged is returned when another device of the owner has another next key at a pointer that
 // both have had: two copies of a home have rotated the key, each to a next key of its own.
-// Followers follow only the one that was published first.
-var ErrDiverged = errors.New("another device of yours has another next key: two copies of a home have rotated this key, and only one of them can be followed; on the device with the key that you publish, remove the others, and let them join again")
+// Only the one that was published first is followed.
+var ErrDiverged = errors.New("another device of yours has another next key: two copies of a home have rotated the key, and only the one that was published first is followed; a device with the other one joins again in a new folder")
 
 // checkNext returns ErrDiverged if another device, with the same pointer or an earlier one,
 // commits to another next key than this one.
