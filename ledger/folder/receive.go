@@ -278,6 +278,7 @@ func (s *syncing) finishFiles() {
 		}
 	}
 	stamp := s.stamp()
+	s.state.Read = slices.DeleteFunc(s.state.Read, func(r readFile) bool { return s.sources[r.Name] != nil })
 	for _, src := range s.sources {
 		src.Waiting, src.Stamp = waiting[src]+uint64(src.dropped), nil
 		switch {
@@ -286,12 +287,8 @@ func (s *syncing) finishFiles() {
 		case src.Waiting > 0:
 			src.Stamp = stamp
 		}
-		s.setRow(src.readFile)
+		s.state.Read = append(s.state.Read, src.readFile)
 	}
-}
-
-func (s *syncing) setRow(f readFile) {
-	s.state.Read = append(slices.DeleteFunc(s.state.Read, func(r readFile) bool { return r.Name == f.Name }), f)
 }
 
 // reportFiles reports what files of the folder have that is not merged.

@@ -291,7 +291,7 @@ func (s *syncing) create(entries [][]byte) error {
 	}
 	s.Sent += len(entries)
 	s.Written = append(s.Written, name)
-	s.setRow(readFile{Name: name, Size: info.Size()})
+	s.state.Read = append(s.state.Read, readFile{Name: name, Size: info.Size()})
 	s.state.Own = append(s.state.Own, name)
 	return nil
 }
