@@ -175,6 +175,24 @@ func (b BookID) Identify(entry []byte) (h Head, prev Hash, err error) {
 	return Head{e.id.Device, e.id.Number, e.hash}, e.prev, err
 }
 
+// VerifyAlone verifies what an exchanged entry shows without others: its form, the signature
+// of the device that it names, and its body. Whether the book admits that device, and what
+// the entry builds on, is not verified.
+func (b BookID) VerifyAlone(entry []byte) error {
+	raw, body, withBody, err := parseWire(entry)
+	if err != nil {
+		return err
+	}
+	e, err := parseEntry(b, raw)
+	if err == nil {
+		err = e.verify()
+	}
+	if err == nil && withBody {
+		err = e.checkBody(body)
+	}
+	return err
+}
+
 // placeOldForks merges what a file of the first format has as the evidence of forks: the
 // first entries of other branches, without their bodies. What has no place here stays.
 func (m *merging) placeOldForks() error {

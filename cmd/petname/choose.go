@@ -32,7 +32,7 @@ print the conflicts; until you choose, the name resolves to nothing (status 8).`
 				}
 			})
 		},
-		ValidArgsFunction: a.completeNames,
+		ValidArgsFunction: a.completeConflicts,
 	}
 }
 

@@ -118,3 +118,28 @@ func (v *verbs) suggest(_ context.Context, a findArgs) (*contactList, error) {
 		}
 	})
 }
+
+// completeConflicts offers the names that are in conflict, and then the pointers that the
+// name is in conflict about.
+func (a *app) completeConflicts(_ *cobra.Command, args []string, typed string) (out []string, _ cobra.ShellCompDirective) {
+	const directive = cobra.ShellCompDirectiveNoFileComp
+	var list contactList
+	if len(args) > 1 || a.call("list", noArgs{}, &list) != nil {
+		return nil, directive
+	}
+	for _, c := range list.Contacts {
+		if c.Conflict == nil {
+			continue
+		}
+		for _, n := range c.Conflict.Names {
+			switch {
+			case len(args) == 1 && n == args[0]:
+				out = append(out, c.Pointer)
+			case len(args) == 0 && strings.HasPrefix(n, typed) && name.Scrub(n, false) == n:
+				out = append(out, n)
+			}
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out), directive
+}

@@ -159,23 +159,30 @@ type deviceArgs struct {
 }
 
 // deviceBy returns the device that a text names: by its id, or else by its name or the first
-// letters of its id. Removed devices are named by their id. No name takes the place of an id:
-// each device states its own.
+// letters of its id. A name is that of a removed device only if no other device has it, and
+// takes no id's place: each device states its own name.
 func (v *verbs) deviceBy(text string) (agent.Device, error) {
 	all, err := v.agent.Devices()
 	if err != nil {
 		return agent.Device{}, err
 	}
-	var found []agent.Device
+	var found, removed []agent.Device
 	clean := name.Clean(text)
 	for _, d := range all {
 		if d.ID.String() == strings.ToLower(clean) {
 			return d, nil
 		}
 		byID := len(clean) >= 4 && strings.HasPrefix(d.ID.String(), strings.ToLower(clean))
-		if byID || !d.Removed && strings.EqualFold(name.Clean(d.Name), clean) && clean != "" {
+		byName := strings.EqualFold(name.Clean(d.Name), clean) && clean != ""
+		switch {
+		case byID, byName && !d.Removed:
 			found = append(found, d)
+		case byName:
+			removed = append(removed, d)
 		}
+	}
+	if len(found) == 0 {
+		found = removed
 	}
 	switch {
 	case len(found) == 1:
@@ -240,7 +247,7 @@ count any more.`,
 				if request.Keep = a.askBranch(e, out.Branches); request.Keep != "" {
 					out = removedDevice{}
 					err = a.call("device-rm", request, &out)
-				} else if !a.json {
+				} else if !a.json && !a.asks() { // the question shows them
 					_ = writeRows(a.stderr, branchText(a.style(), out.Branches), terminalWidth(a.stderr))
 				}
 			}

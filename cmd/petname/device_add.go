@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -137,8 +138,14 @@ func (a *app) addDevice(do func(verb string, args, result any) error, request de
 	var d device
 	for {
 		err := do("device-await", awaitDeviceArgs{ID: out.ID, Passphrase: request.Passphrase}, &d)
-		if e := (*failure)(nil); errors.As(err, &e) && e.Code == "timeout" && a.clock().Before(out.Expires) {
-			continue // the code has expired, but not the link
+		if e := (*failure)(nil); errors.As(err, &e) && a.clock().Before(out.Expires) {
+			switch e.Code {
+			case "timeout":
+				continue // the code has expired, but not the link
+			case "wrong_code":
+				a.warn("a wrong code was entered on another device, so that the code is of no use any more; the link still is, and is waited for")
+				continue
+			}
 		}
 		if err != nil {
 			return err
@@ -218,6 +225,9 @@ removed, which it may not know, or to end the use of a key that was copied.`,
 	return cmd
 }
 
+// joinPatience is how long a device that joins waits for an answer before it says so.
+const joinPatience = 10 * time.Second
+
 // joinedBook is the result of device join.
 type joinedBook struct {
 	Device      string `json:"device"`
@@ -229,13 +239,18 @@ type joinedBook struct {
 
 func (a *app) joinBook(dir string, j agent.DeviceJoin) (out joinedBook, err error) {
 	a.hint("waiting for the other device")
-	paired := false
+	var paired atomic.Bool
 	j.Progress = func(now bool, _ int64) {
-		if now && !paired {
+		if now && !paired.Swap(now) {
 			a.hint("the other device answers; receiving the book")
 		}
-		paired = now
 	}
+	silent := time.AfterFunc(joinPatience, func() {
+		if !paired.Load() {
+			a.warn("no answer yet: the other device answers while petname device add waits there, or a node runs; a code that was entered wrongly before is answered no more, but its link is")
+		}
+	})
+	defer silent.Stop()
 	o := agent.Options{Transport: libp2p.New(libp2p.Options{Timeout: a.timeout}), Now: a.now}
 	ag, joined, err := agent.JoinBook(a.ctx, dir, j, o)
 	if ag != nil {
@@ -246,7 +261,9 @@ func (a *app) joinBook(dir string, j agent.DeviceJoin) (out joinedBook, err erro
 		f := *classify(err)
 		f.Next = "petname device join --help"
 		return out, &f
-	case errors.Is(err, home.ErrNotEmpty), errors.Is(err, home.ErrExists):
+	case errors.Is(err, home.ErrExists):
+		return out, classify(err).With("choose another folder with --home: a code or link that no device has used is valid until it expires.\nIf it is another copy of a home of yours, or was removed from your book:\npetname sync\nthen, if it says so or nothing else helps:\npetname device join --again " + shellWord(j.Invitation))
+	case errors.Is(err, home.ErrNotEmpty):
 		return out, classify(err).With("choose another folder with --home: a code or link that no device has used is valid until it expires")
 	case err != nil:
 		f := *classify(err)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"os"
@@ -13,6 +14,7 @@ import (
 
 	"golang.org/x/term"
 
+	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -146,8 +148,8 @@ func isField(line string) bool {
 		strings.IndexFunc(line[:value], func(r rune) bool { return r >= utf8.RuneSelf }) < 0
 }
 
-// isCopied reports whether a line is a value to copy and nothing else: a link, a
-// content path, a key in a form of --as, after four spaces a commitment, or after two spaces a command, an
+// isCopied reports whether a line is a value to copy and nothing else: a link, the id of a
+// device, a hash, a content path, a key in a form of --as, after four spaces a commitment, or after two spaces a command, an
 // address of a node or the URL of a router. The terminal breaks such a line, and not
 // this package, so that the copy has no line feed and no mark. The value of a record,
 // which another party chooses, is never after two spaces.
@@ -164,6 +166,8 @@ func isCopied(line string) bool {
 		return false
 	}
 	switch {
+	case isIdentifier(value):
+		return true
 	case strings.HasPrefix(value, "petname:"):
 		link, err := pointer.ParseLink(value)
 		return err == nil && link.String() == value // with nothing around it
@@ -174,6 +178,13 @@ func isCopied(line string) bool {
 		return err == nil
 	}
 	return indent == 2 && (strings.HasPrefix(value, "/") || strings.HasPrefix(value, "http"))
+}
+
+// isIdentifier reports whether a value is the id of a device, or a hash.
+func isIdentifier(value string) bool {
+	var id ledger.DeviceID
+	hash, err := hex.DecodeString(value)
+	return id.UnmarshalText([]byte(value)) == nil || err == nil && len(hash) == len(ledger.Hash{}) && hex.EncodeToString(hash) == value
 }
 
 // isForm reports whether a line is a key in a form of another system, and nothing else.

@@ -201,7 +201,8 @@ func damage(ts *testscript.TestScript, neg bool, args []string) {
 
 func wrongCode(ts *testscript.TestScript, neg bool, args []string) {
 	words := strings.Split(args[1], "-")
-	words[2], words[3] = words[3], "zoo"
+	last := len(words) - 1 // a code of a device has one more
+	words[last-1], words[last] = words[last], "zoo"
 	ts.Setenv(args[0], strings.Join(words, "-"))
 }
 

@@ -43,7 +43,10 @@ to the same name are shown as a conflict until you decide.`,
   petname sync --with phone
   petname sync --dir /media/stick/petnames`,
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cmd.Flags().Changed("dir") && request.Dir == "" {
+				return usage("--dir %q: is no folder", request.Dir)
+			}
 			if request.Dir != "" {
 				dir, err := filepath.Abs(request.Dir) // the node may run elsewhere
 				if err != nil {
@@ -177,7 +180,7 @@ func printSynced(w *bufio.Writer, s name.Style, out synced) {
 		printField(w, "sent", countText(one.Sent, "change"))
 		switch {
 		case one.Waiting > 0 && one.By == agent.ByDrop:
-			printField(w, "waiting", countText(one.Waiting, "message")+" until the device is online")
+			printField(w, "waiting", countText(one.Waiting, "message")+" for the next sync of the device")
 		case one.Waiting > 0:
 			printField(w, "waiting", countText(one.Waiting, "change")+" for others that are not here yet")
 		}

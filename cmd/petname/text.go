@@ -79,8 +79,11 @@ func nameList(s name.Style, texts []string) string {
 // warnings.
 func contactLine(st name.Style, c contact) string {
 	s := "(no name)"
-	if c.Name != "" {
+	switch {
+	case c.Name != "":
 		s = shownName(st, c.Name)
+	case c.Conflict != nil && len(c.Conflict.Names) > 0:
+		s = nameList(st, c.Conflict.Names)
 	}
 	s += "  " + nickname(st, c.Nickname, c.Pointer)
 	if how := provenance(st, c); how != "" {

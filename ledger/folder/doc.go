@@ -12,7 +12,8 @@
 // difference whether files arrive late, in another order, twice, or as the conflict copies
 // of a synchronizing program. A file that has not arrived completely is read as far as it
 // goes, and again when it has grown. The devices need not be on at the same time, and
-// none of them needs the others' files to stay: what is missing is written again.
+// none of them needs the others' files to stay: what is missing is written again. So is what
+// was written before a device was admitted, once, since that device cannot read it.
 //
 // # What the folder shows
 //
@@ -22,6 +23,14 @@
 // number of devices; it can withhold files, and delete them. Entries are signed by their
 // devices and verified like any others; what else is in the folder is reported and left
 // alone.
+//
+// A device of the book can be stolen, so that a file is hostile until its entries are
+// verified. A call reads at most 256 MiB ([Result.More]: another call reads the rest), new
+// files first, and those last that it could not read before. Of one file it reads at most
+// 24 MiB of entries that wait for others, are repeated, or are refused, and it keeps 1 MiB of
+// entries that wait in memory. Those of a removed device after its end do not wait. A file
+// with entries that wait is read again only when the ledger has others. Each such file is
+// named in [Result.Problems].
 //
 // # Format
 //

@@ -2,7 +2,6 @@ package folder
 
 import (
 	"bufio"
-	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/ecdh"
@@ -14,6 +13,7 @@ import (
 	"errors"
 	"io"
 	"iter"
+	"slices"
 
 	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/ledger/internal/bytestring"
@@ -37,7 +37,7 @@ const (
 
 var (
 	errForeign    = errors.New("it was not written by petnames")
-	errNotForUs   = errors.New("it is for devices of another book, or was written before this device was admitted")
+	errNotForUs   = errors.New("it is for devices of another book")
 	errIncomplete = errors.New("a part of it is missing: it may not have arrived yet")
 	errDamaged    = errors.New("it is damaged")
 )
@@ -142,57 +142,76 @@ func (c *counter) write(parts ...[]byte) {
 	}
 }
 
-// open returns the file key of a file for a device. r is at the frames then.
-func open(r io.Reader, id ledger.DeviceID, private *ecdh.PrivateKey) (cipher.AEAD, error) {
+// slots are the recipients of a file.
+type slots struct {
+	salt  []byte
+	hints map[[hintSize]byte][]byte // hint → sealed file key
+}
+
+// names reports whether a file is for a device.
+func (s slots) names(id ledger.DeviceID) bool {
+	_, found := s.hints[[hintSize]byte(hintOf(s.salt, id))]
+	return found
+}
+
+// readSlots reads the start of a file. r is at the frames then.
+func readSlots(r io.Reader) (s slots, err error) {
 	head := make([]byte, len(magic)+saltSize+2)
 	switch n, err := io.ReadFull(r, head); {
 	case n < len(magic) && magic[:n] == string(head[:n]) && cut(err):
-		return nil, errIncomplete
+		return s, errIncomplete
 	case string(head[:min(n, len(magic))]) != magic:
-		return nil, errForeign
+		return s, errForeign
 	case cut(err):
-		return nil, errIncomplete
+		return s, errIncomplete
 	case err != nil:
-		return nil, err
+		return s, err
 	}
-	salt := head[len(magic) : len(magic)+saltSize]
+	s.salt = head[len(magic) : len(magic)+saltSize]
 	count := int(binary.BigEndian.Uint16(head[len(magic)+saltSize:]))
 	if count > maxSlots {
-		return nil, errDamaged
+		return s, errDamaged
 	}
-	slots := make([]byte, count*(hintSize+sealedSize))
-	if _, err := io.ReadFull(r, slots); cut(err) {
-		return nil, errIncomplete
+	all := make([]byte, count*(hintSize+sealedSize))
+	if _, err := io.ReadFull(r, all); cut(err) {
+		return s, errIncomplete
 	} else if err != nil {
-		return nil, err
+		return s, err
+	}
+	s.hints = make(map[[hintSize]byte][]byte, count)
+	for slot := range slices.Chunk(all, hintSize+sealedSize) {
+		s.hints[[hintSize]byte(slot)] = slot[hintSize:]
+	}
+	return s, nil
+}
+
+// open returns the cipher of the frames of a file for a device.
+func (s slots) open(id ledger.DeviceID, private *ecdh.PrivateKey) (cipher.AEAD, error) {
+	sealed, found := s.hints[[hintSize]byte(hintOf(s.salt, id))]
+	if !found {
+		return nil, errNotForUs
 	}
 	recipient, err := hpke.NewDHKEMPrivateKey(private)
 	if err != nil {
 		return nil, err
 	}
-	hint := hintOf(salt, id)
-	for ; len(slots) > 0; slots = slots[hintSize+sealedSize:] {
-		if !bytes.Equal(slots[:hintSize], hint) {
-			continue
-		}
-		kdf, aead := suite()
-		fileKey, err := hpke.Open(recipient, kdf, aead, append([]byte(keyDomain), salt...), slots[hintSize:hintSize+sealedSize])
-		if err != nil || len(fileKey) != 32 {
-			return nil, errDamaged
-		}
-		return framesAEAD(fileKey)
+	kdf, aead := suite()
+	fileKey, err := hpke.Open(recipient, kdf, aead, append([]byte(keyDomain), s.salt...), sealed)
+	if err != nil || len(fileKey) != 32 {
+		return nil, errDamaged
 	}
-	return nil, errNotForUs
+	return framesAEAD(fileKey)
 }
 
 // cut reports whether a file ended too early.
 func cut(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }
 
 // read yields the entries of a file for a device, as far as they can be read, and the
-// error after which nothing more can be; none at the end of a complete file.
-func read(r io.Reader, id ledger.DeviceID, private *ecdh.PrivateKey) iter.Seq2[[]byte, error] {
+// error after which nothing more can be; none at the end of a complete file. r is at the
+// frames.
+func (s slots) read(r io.Reader, id ledger.DeviceID, private *ecdh.PrivateKey) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
-		aead, err := open(r, id, private)
+		aead, err := s.open(id, private)
 		if err != nil {
 			yield(nil, err)
 			return

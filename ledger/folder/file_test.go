@@ -29,7 +29,12 @@ func fileOf(t testing.TB, entries ...[]byte) (file []byte, key ed25519.PrivateKe
 func readAll(t require.TestingT, file []byte, key ed25519.PrivateKey, id ledger.DeviceID) (entries [][]byte, err error) {
 	private, err := x25519.Private(key)
 	require.NoError(t, err)
-	for e, err := range read(bytes.NewReader(file), id, private) {
+	r := bytes.NewReader(file)
+	slots, err := readSlots(r)
+	if err != nil {
+		return nil, err
+	}
+	for e, err := range slots.read(r, id, private) {
 		if err != nil {
 			return entries, err
 		}

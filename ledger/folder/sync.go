@@ -10,6 +10,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -20,16 +21,13 @@ import (
 	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/ledger/durable"
 	"github.com/petnames-go/petnames/ledger/internal/x25519"
-	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
 const (
 	suffix = ".petnames"
-	table  = "sync folders" // device-local: what was read, by the hash of the folder's path
 
 	maxFiles   = 16384     // in one folder
-	maxReceive = 256 << 20 // bytes of entries that one call reads
-	batch      = 4 << 20   // bytes of entries that are merged at once
+	maxReceive = 256 << 20 // bytes of files that one call reads
 	maxFile    = 16 << 20  // bytes of entries after which another file is begun
 	maxOwn     = 64        // own files, over which they become one
 )
@@ -38,6 +36,8 @@ const (
 type Options struct {
 	Now   func() time.Time // for the names of files; nil: time.Now
 	Files durable.FS       // nil: the operating system's
+
+	maxReceive int64 // for tests; 0: the bound of the package
 }
 
 // Result is what a [Sync] did. It is a plain value.
@@ -47,7 +47,7 @@ type Result struct {
 	Waiting  int      // entries that build on others that are not in the folder yet
 	Files    int      // that were read
 	More     bool     // the folder has more than one call reads: call again
-	Problems []error  // a [*FileError] for each file, or the rest of one, that cannot be read
+	Problems []error  // a [*FileError] for each file that cannot be read to its end, has entries that wait, or that do not verify
 	Reported error    // of [ledger.Ledger.MergePart]: an entry that does not count, or does not verify
 	Written  []string // names of the new files
 }
@@ -61,30 +61,6 @@ type FileError struct {
 func (e *FileError) Error() string { return fmt.Sprintf("%q: %v", e.Name, e.Err) }
 
 func (e *FileError) Unwrap() error { return e.Err }
-
-// state is what a device remembers of a folder.
-type state struct {
-	_       struct{} `cbor:",toarray"`
-	Read    []readFile
-	Own     []string // of the names in Read: written by this device
-	Covered []head   // the folder has all up to these
-}
-
-type readFile struct {
-	_    struct{} `cbor:",toarray"`
-	Name string
-	Size int64
-}
-
-type head struct {
-	_      struct{} `cbor:",toarray"`
-	Device []byte
-	Number uint64
-	Hash   []byte
-}
-
-// bounds are those of a state: one element for each file.
-var bounds = canonical.Bounds{Elements: maxFiles, Pairs: 16}
 
 // Sync merges what the folder has, and writes what it lacks. The folder must exist. device
 // is the key of the ledger's device. Several devices may call Sync on one folder at the
@@ -100,7 +76,7 @@ func Sync(l *ledger.Ledger, device ed25519.PrivateKey, dir string, o Options) (R
 	if dir, err = filepath.Abs(dir); err != nil {
 		return Result{}, err
 	}
-	s := &syncing{l: l, private: private, dir: dir, files: durable.Or(o.Files), now: o.Now, complete: map[ledger.Hash]bool{}}
+	s := &syncing{l: l, private: private, dir: dir, files: durable.Or(o.Files), now: o.Now, limit: cmp.Or(o.maxReceive, maxReceive), sources: map[string]*source{}, items: map[[32]byte]*item{}}
 	if s.now == nil {
 		s.now = func() time.Time { return time.Now().Round(0) }
 	}
@@ -118,17 +94,25 @@ type syncing struct {
 	dir     string
 	files   durable.FS
 	now     func() time.Time
+	limit   int64
 
-	before, after state
-	read          []ledger.Head        // the entries of the files that were read
-	complete      map[ledger.Hash]bool // entries that the folder has with all before them in their chain
-	unmerged      [][]byte             // that were read, of any number of files
-	size          int                  // of them, in bytes
-	waiting       [][]byte
-	received      int // bytes
+	state    state
+	sources  map[string]*source // by name
+	sealed   []string           // names of files of the book that this device cannot read
+	items    map[[32]byte]*item // by the hash of their bytes
+	order    [][32]byte         // of items
+	size     int                // of those that were not merged before, in bytes
+	kept     int                // of the others
+	stored   []storedEntry
+	received int64 // bytes of files
 }
 
 func (s *syncing) run() error {
+	if info, err := os.Stat(s.dir); err != nil {
+		return err
+	} else if !info.IsDir() {
+		return errors.New("is a file, not a folder")
+	}
 	if err := durable.Sweep(s.files, s.dir, s.tempNames()); err != nil {
 		return err
 	}
@@ -139,41 +123,27 @@ func (s *syncing) run() error {
 	if err := s.load(); err != nil {
 		return err
 	}
-	if !s.unchanged(names) {
-		s.before = state{Own: s.before.Own}
+	if s.outdated() || !s.unchanged(names) {
+		s.reset()
 	}
-	for _, h := range s.before.Covered {
-		s.complete[ledger.Hash(h.Hash)] = true
-	}
-	s.after.Read = s.before.Read
-	for _, f := range names {
-		if slices.ContainsFunc(s.before.Read, func(r readFile) bool { return r.Name == f.Name }) {
-			continue
-		}
-		if s.received > maxReceive {
-			s.More = true
-			break
-		}
-		if err := s.readFile(f); err != nil {
-			return err
-		}
-	}
-	if err := s.merge(); err != nil {
+	s.state.Own = slices.DeleteFunc(s.state.Own, func(name string) bool {
+		return !slices.ContainsFunc(names, func(f readFile) bool { return f.Name == name })
+	})
+	if err := s.readFiles(names); err != nil {
 		return err
 	}
-	if s.Waiting = len(s.waiting); s.Waiting > 0 {
-		s.after.Read = s.before.Read // they are read again when the others have arrived
+	if err := s.reportFiles(); err != nil {
+		return err
 	}
-	for _, name := range s.before.Own {
-		if slices.ContainsFunc(names, func(f readFile) bool { return f.Name == name }) {
-			s.after.Own = append(s.after.Own, name)
-		}
+	covered, err := s.covered()
+	if err != nil {
+		return err
 	}
 	if s.More {
-		s.after.Covered = s.before.Covered
+		s.setCovered(covered)
 		return s.save()
 	}
-	if err := s.write(); err != nil {
+	if err := s.write(covered); err != nil {
 		return err
 	}
 	if err := s.save(); err != nil {
@@ -219,116 +189,57 @@ func (s *syncing) problem(name string, err error) {
 
 // unchanged reports whether all files that were read before are there as they were.
 func (s *syncing) unchanged(names []readFile) bool {
-	for _, r := range s.before.Read {
-		if !slices.Contains(names, r) {
-			return false
-		}
+	sizes := map[string]int64{}
+	for _, f := range names {
+		sizes[f.Name] = f.Size
 	}
-	return true
-}
-
-func (s *syncing) row() []byte {
-	h := sha256.Sum256([]byte(s.dir))
-	return h[:]
-}
-
-func (s *syncing) load() error {
-	return s.l.ReadLocal(func(local *ledger.View) error {
-		b, err := local.Get(table, s.row())
-		if err != nil || b == nil {
-			return err
-		}
-		if canonical.Unmarshal(b, &s.before, bounds) != nil || slices.ContainsFunc(s.before.Covered, func(h head) bool {
-			return len(h.Hash) != len(ledger.Hash{}) || len(h.Device) != len(ledger.DeviceID{})
-		}) {
-			s.before = state{} // of another version: everything is read again
-		}
-		return nil
+	s.state.Read = slices.DeleteFunc(s.state.Read, func(r readFile) bool {
+		size, found := sizes[r.Name]
+		return r.Failed && (!found || size != r.Size)
+	})
+	return !slices.ContainsFunc(s.state.Read, func(r readFile) bool {
+		size, found := sizes[r.Name]
+		return !found || size != r.Size
 	})
 }
 
-func (s *syncing) save() error {
-	b, err := canonical.Marshal(s.after)
-	if err != nil {
-		return err
+// covered returns heads up to which files have all entries that all devices can read.
+func (s *syncing) covered() (covered []ledger.Head, err error) {
+	devices := s.devices()
+	complete, forAll := map[ledger.Hash]bool{}, map[*source]bool{}
+	for _, h := range s.state.Covered {
+		covered = append(covered, ledger.Head{Device: ledger.DeviceID(h.Device), Number: h.Number, Hash: ledger.Hash(h.Hash)})
+		complete[ledger.Hash(h.Hash)] = true
 	}
-	_, err = s.l.Update(func(tx *ledger.Tx) error { return tx.Local().Put(table, s.row(), b) })
-	return err
+	for _, src := range s.sources {
+		forAll[src] = !slices.ContainsFunc(devices, func(id ledger.DeviceID) bool { return !src.slots.names(id) })
+	}
+	slices.SortStableFunc(s.stored, func(a, b storedEntry) int { return cmp.Compare(a.head.Number, b.head.Number) })
+	for _, e := range s.stored {
+		if (e.head.Number == 1 || complete[e.prev]) && slices.ContainsFunc(e.sources, func(src *source) bool { return forAll[src] }) {
+			complete[e.head.Hash] = true
+			covered = append(covered, e.head)
+		}
+	}
+	return highest(covered), nil
 }
 
-// readFile reads a file. Its entries are merged with those of other files.
-func (s *syncing) readFile(f readFile) error {
-	file, err := durable.Open(filepath.Join(s.dir, f.Name))
-	if err != nil {
-		s.problem(f.Name, err)
-		return nil
+func (s *syncing) setCovered(heads []ledger.Head) {
+	s.state.Covered, s.state.Devices = nil, nil
+	for _, h := range heads {
+		s.state.Covered = append(s.state.Covered, head{Device: h.Device[:], Number: h.Number, Hash: h.Hash[:]})
 	}
-	defer file.Close()
-	s.Files++
-	whole := true
-	for entry, err := range read(bufio.NewReaderSize(file, 64<<10), s.l.Device(), s.private) {
-		if err != nil {
-			s.problem(f.Name, err)
-			whole = false
-			break
-		}
-		h, prev, err := s.l.Identify(entry)
-		if err != nil {
-			s.Reported = cmp.Or(s.Reported, err)
-			continue
-		}
-		s.read = append(s.read, h)
-		if h.Number == 1 || s.complete[prev] {
-			s.complete[h.Hash] = true
-		}
-		s.unmerged = append(s.unmerged, bytes.Clone(entry))
-		if s.size += len(entry); s.size >= batch {
-			if err := s.merge(); err != nil {
-				return err
-			}
-		}
-		s.received += len(entry)
+	for _, id := range s.devices() {
+		s.state.Devices = append(s.state.Devices, id[:])
 	}
-	if whole {
-		s.after.Read = append(slices.Clone(s.after.Read), f)
-	}
-	return nil
-}
-
-// merge merges the entries that were read, with those that waited for them.
-func (s *syncing) merge() error {
-	entries := append(s.waiting, s.unmerged...)
-	if s.unmerged, s.size = nil, 0; len(entries) == 0 {
-		return nil
-	}
-	n, waiting, err := s.l.MergePart(slices.Values(entries))
-	s.Received += n
-	s.waiting = waiting
-	switch {
-	case err == nil:
-	case errors.Is(err, ledger.ErrFork), errors.Is(err, ledger.ErrRefused):
-		s.Reported = cmp.Or(s.Reported, err)
-	default:
-		return err
-	}
-	return nil
 }
 
 // write writes what the folder lacks.
-func (s *syncing) write() error {
-	var covered []ledger.Head
-	for _, h := range s.before.Covered {
-		covered = append(covered, ledger.Head{Device: ledger.DeviceID(h.Device), Number: h.Number, Hash: ledger.Hash(h.Hash)})
-	}
-	for _, h := range s.read {
-		if s.complete[h.Hash] {
-			covered = append(covered, h)
-		}
-	}
+func (s *syncing) write(covered []ledger.Head) error {
 	heads := s.l.Heads()
 	var entries [][]byte
 	size := 0
-	for e, err := range s.l.Missing(highest(covered)) {
+	for e, err := range s.l.Missing(covered) {
 		if err != nil {
 			return err
 		}
@@ -345,9 +256,7 @@ func (s *syncing) write() error {
 			return err
 		}
 	}
-	for _, h := range heads {
-		s.after.Covered = append(s.after.Covered, head{Device: h.Device[:], Number: h.Number, Hash: h.Hash[:]})
-	}
+	s.setCovered(heads)
 	return nil
 }
 
@@ -369,17 +278,11 @@ func highest(heads []ledger.Head) []ledger.Head {
 
 // create writes a file.
 func (s *syncing) create(entries [][]byte) error {
-	var devices []ledger.DeviceID
-	for _, d := range s.l.Devices() {
-		if !d.Removed {
-			devices = append(devices, d.ID)
-		}
-	}
-	// The time is for the order of reading alone: entries of one device in order wait for
-	// no others.
-	name := s.now().UTC().Format("20060102-150405-") + strings.ToLower(rand.Text()[:10]) + suffix
+	// The time and the count are for the order of reading alone: entries of one device in
+	// order wait for no others.
+	name := s.now().UTC().Format(nameTime) + fmt.Sprintf("%03d", len(s.Written)) + strings.ToLower(rand.Text()[:10]) + suffix
 	path := filepath.Join(s.dir, name)
-	if err := durable.Replace(s.files, path, s.tempNames(), time.Time{}, content{devices, entries}); err != nil {
+	if err := durable.Replace(s.files, path, s.tempNames(), time.Time{}, content{s.devices(), entries}); err != nil {
 		return err
 	}
 	info, err := os.Stat(path)
@@ -388,33 +291,46 @@ func (s *syncing) create(entries [][]byte) error {
 	}
 	s.Sent += len(entries)
 	s.Written = append(s.Written, name)
-	s.after.Read = append(slices.Clone(s.after.Read), readFile{Name: name, Size: info.Size()})
-	s.after.Own = append(s.after.Own, name)
+	s.state.Read = append(s.state.Read, readFile{Name: name, Size: info.Size()})
+	s.state.Own = append(s.state.Own, name)
 	return nil
 }
 
-// unite replaces the files of this device by one when they are many.
+// unite replaces the small files of this device by one when its files are many.
 func (s *syncing) unite() error {
-	if len(s.after.Own) <= maxOwn {
+	if len(s.state.Own) <= maxOwn {
 		return nil
 	}
-	old := s.after.Own
-	var entries [][]byte
-	for _, name := range old {
-		file, err := durable.Open(filepath.Join(s.dir, name))
-		if err != nil {
-			return err
+	var old []string
+	for _, r := range s.state.Read {
+		if r.Size <= maxFile/maxOwn && slices.Contains(s.state.Own, r.Name) {
+			old = append(old, r.Name)
 		}
-		for entry, err := range read(bufio.NewReader(file), s.l.Device(), s.private) {
-			if err != nil {
-				file.Close()
-				return nil // it is damaged: it stays for what of it can be read
-			}
-			entries = append(entries, bytes.Clone(entry))
-		}
-		file.Close()
 	}
-	s.after.Own = nil
+	var entries [][]byte
+	var heads []ledger.Head
+	for _, name := range old {
+		err := s.readOwn(name, func(entry []byte) {
+			if h, _, err := s.l.Identify(entry); err == nil {
+				entries, heads = append(entries, bytes.Clone(entry)), append(heads, h)
+			}
+		})
+		if err != nil {
+			return nil // it is damaged: it stays for what of it can be read
+		}
+	}
+	lacks, err := s.l.Lacks(heads)
+	if err != nil {
+		return err
+	}
+	for i := len(heads) - 1; i >= 0; i-- {
+		if slices.Contains(lacks, heads[i]) { // the carrier has replaced a file
+			entries = slices.Delete(entries, i, i+1)
+		}
+	}
+	if len(old) < 2 || len(entries) == 0 {
+		return nil
+	}
 	sent := s.Sent
 	if err := s.create(entries); err != nil {
 		return err
@@ -425,6 +341,28 @@ func (s *syncing) unite() error {
 			return err
 		}
 	}
-	s.after.Read = slices.DeleteFunc(s.after.Read, func(r readFile) bool { return slices.Contains(old, r.Name) })
+	s.state.Own = slices.DeleteFunc(s.state.Own, func(name string) bool { return slices.Contains(old, name) })
+	s.state.Read = slices.DeleteFunc(s.state.Read, func(r readFile) bool { return slices.Contains(old, r.Name) })
 	return s.save()
+}
+
+// readOwn calls fn with the entries of a file that this device wrote.
+func (s *syncing) readOwn(name string, fn func(entry []byte)) error {
+	file, err := durable.Open(filepath.Join(s.dir, name))
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	r := bufio.NewReader(io.LimitReader(file, maxFile))
+	slots, err := readSlots(r)
+	if err != nil {
+		return err
+	}
+	for entry, err := range slots.read(r, s.l.Device(), s.private) {
+		if err != nil {
+			return err
+		}
+		fn(entry)
+	}
+	return nil
 }

@@ -80,7 +80,7 @@
 // # Format of messages
 //
 // A round is a hello and entries of one device, about 512 KiB at most, as a stream of byte
-// strings as above, cut into messages of at most 8192 bytes:
+// strings as above, cut into at most 128 messages of at most 8192 bytes:
 //
 //	message = [version: 1, channel: bytes .size 16, round: bytes .size 8,
 //	           number: uint,           ; of the message in its round, from 0

@@ -45,6 +45,9 @@ func (p *Peer) incoming(l *ledger.Ledger, b []byte) error {
 	if err := canonical.Unmarshal(b, &m, messageBounds); err != nil {
 		return broken("a message that %w", err)
 	}
+	if m.Number >= maxRound {
+		return broken("a round of over %d messages", maxRound)
+	}
 	if m.Version != version || len(m.Round) != roundIDSize || !bytes.Equal(m.Channel, channel(l.Book(), p.s.Device, l.Device())) {
 		return broken("a message of another book, or between other devices")
 	}

@@ -38,6 +38,7 @@ func (p *Peer) Outgoing(l *ledger.Ledger) ([][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	ask = ask || p.ask
 	r, err := p.nextRound(l)
 	if err != nil {
 		return nil, err
@@ -47,7 +48,7 @@ func (p *Peer) Outgoing(l *ledger.Ledger) ([][]byte, error) {
 		return nil, nil
 	}
 	if ask {
-		p.s.Asked = state
+		p.s.Asked, p.ask = state, false
 	}
 	first := hello{Kind: kindHello, Version: version, Heads: heads, Same: []byte{}, Ask: ask, Side: p.s.Offer}
 	stream := append(appendItem(nil, first), r.stream...)
@@ -108,7 +109,7 @@ func (p *Peer) nextRound(l *ledger.Ledger) (r round, err error) {
 	known, last := newChains(fromHeads(p.s.Known)), chains{}
 	next, size, total := entries{Kind: kindEntries, State: stateMore, Entries: [][]byte{}}, 0, 0
 	state := uint64(stateLast)
-	if !p.s.Heard {
+	if !p.s.Heard && !p.assumed() {
 		state = stateLimited
 	}
 	for e, err := range l.Missing(fromHeads(p.s.Known)) {

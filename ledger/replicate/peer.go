@@ -16,6 +16,7 @@ const (
 	maxMessage = 8192            // bytes: the bound of a message of dht/drop
 	maxData    = maxMessage - 48 // bytes of the stream in one message
 	roundSize  = 448 << 10       // bytes of entries after which a round ends
+	maxRound   = 128             // messages of a round
 	groupSize  = 4 << 10         // bytes of entries of one item
 	maxKnown   = 2 * maxHeads    // heads of a list in a Peer
 
@@ -29,8 +30,10 @@ const (
 // acknowledged. When both have everything, neither sends.
 //
 // Rounds may be lost or repeated, and either device may return to an earlier state, as from
-// a backup: the next round that arrives shows what is missing, and the devices converge. A
-// device that returned to an earlier state converges when either of the two writes.
+// a backup: the next round that arrives shows what is missing, and the devices converge. What
+// is stored of the peer's heads is what it had, and a hint only: [Peer.Ask] makes a device that
+// returned to an earlier state, or whose peer did, converge although neither of the two
+// writes.
 //
 // Messages are hostile until verified, as over a connection: a message, and an item that
 // has partly arrived, have the bounds of the package. A Peer is for one goroutine.
@@ -39,7 +42,8 @@ type Peer struct {
 	// decoded. Equal, More and Bytes are not set. It is not encoded.
 	Result Result
 
-	s peerState
+	s   peerState
+	ask bool // the next round asks for the heads of the peer
 }
 
 // peerState is the encoded form of a Peer.
@@ -98,6 +102,20 @@ func (p *Peer) UnmarshalBinary(b []byte) error {
 	*p = Peer{Result: Result{Peer: s.Device, Side: s.Side}, s: s}
 	return nil
 }
+
+// Assume sets what the peer has, as far as is known without its word: of a device that has just
+// handed the book over. So the first round has what this device wrote since, and asks.
+func (p *Peer) Assume(heads []ledger.Head) { p.s.Known = limit(heads) }
+
+// assumed reports whether what the peer has is known by Assume alone.
+func (p *Peer) assumed() bool { return !p.s.Heard && len(p.s.Stated) == 0 && len(p.s.Known) > 0 }
+
+// Ask makes the next round that Outgoing returns ask for the heads of the peer, which the peer
+// answers, whatever is known of them. It is not encoded.
+func (p *Peer) Ask() { p.ask = true }
+
+// Asked reports whether no round is to be sent for [Peer.Ask] any more.
+func (p *Peer) Asked() bool { return !p.ask }
 
 // Offer sets the side data for the peer: at most 64 KiB. It is sent when it changes.
 func (p *Peer) Offer(side []byte) error {

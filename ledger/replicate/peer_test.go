@@ -412,6 +412,53 @@ func TestAChangedMessageIsRefused(t *testing.T) {
 
 // A peer that sends no end of an item, or items of no form, is bounded, and asked for
 // nothing: its rounds cannot make this device send for ever.
+// A device that asks receives the heads of the other one, and what it lacks, whatever both
+// stored of each other; asked once, neither sends any more.
+func TestAskingFindsWhatABackupLost(t *testing.T) {
+	for _, asking := range []int{0, 1} {
+		b := book(t, "laptop", "phone")
+		p := newPair(t, b[0], b[1])
+		p.settle()
+		ledgerFile, state := snapshot(t, b[1]), p.state[1]
+		write(t, b[0], "a")
+		p.settle()
+		restore(t, b[1], ledgerFile)
+		p.state[1] = state
+		require.Zero(t, p.settle(), "each believes that the other one has everything")
+		require.NotEqual(t, digest(t, b[0]), digest(t, b[1]))
+		peer := p.load(asking)
+		peer.Ask()
+		out, err := peer.Outgoing(b[asking].Ledger)
+		require.NoError(t, err)
+		require.True(t, peer.Asked())
+		p.queue[asking] = out
+		p.store(asking, peer)
+		p.settle()
+		require.Equal(t, digest(t, b[0]), digest(t, b[1]))
+		p.requireSilence(3)
+	}
+}
+
+// A round of more messages than any device sends is refused, so that none goes on for ever.
+func TestARoundIsBounded(t *testing.T) {
+	b := book(t, "laptop", "phone")
+	p := NewPeer(b[1].Device())
+	stream := appendItem(nil, helloOf())
+	for len(stream) < 2*maxRound*maxData {
+		stream = appendItem(stream, entriesOf(stateMore))
+	}
+	var err error
+	n := 0
+	for _, m := range cut(channel(b[0].Book(), b[1].Device(), b[0].Device()), roundOf(stream), stream) {
+		if err = p.Incoming(b[0].Ledger, m); err != nil {
+			break
+		}
+		n++
+	}
+	require.True(t, IsRefused(err), "%v", err)
+	require.Equal(t, maxRound, n)
+}
+
 func TestHostileMessagesAreBounded(t *testing.T) {
 	b := book(t, "laptop", "phone")
 	p := newPair(t, b[0], b[1])

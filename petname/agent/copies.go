@@ -174,7 +174,10 @@ func (s *state) noteCopy() (row *copyRow, newest bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
-	if record.Sequence() < signed.Sequence || record.Sequence() == signed.Sequence && !s.isForeign(record) {
+	card, _ := record.Card()
+	// Another copy, or a device of one, has rotated to this key apart: see [OtherCopy.Next].
+	diverged := !card.Next.IsZero() && !id.Next.IsZero() && card.Next != id.Next && record.Pointer() == id.Pointer
+	if record.Sequence() < signed.Sequence || record.Sequence() == signed.Sequence && !s.isForeign(record) && !diverged {
 		return row, false, nil
 	}
 	if row != nil && row.Sequence == record.Sequence() && row.Signed == signed.Sequence {
@@ -188,7 +191,7 @@ func (s *state) noteCopy() (row *copyRow, newest bool, err error) {
 	}
 	if to := s.provenSuccessor(record); !to.IsZero() {
 		seen.Successor = to.String()
-	} else if card, _ := record.Card(); !card.Next.IsZero() && !id.Next.IsZero() && card.Next != id.Next {
+	} else if !card.Next.IsZero() && !id.Next.IsZero() && card.Next != id.Next {
 		seen.Next = card.Next.String()
 	}
 	if seen.Successor == "" && seen.Next == "" && s.othersSign() {

@@ -137,3 +137,20 @@ func TestAJoiningThatFailsLeavesNothing(t *testing.T) {
 	_, err = opened(t).InviteDevice(t.Context(), agent.DeviceTerms{})
 	require.ErrorIs(t, err, agent.ErrNotJoined)
 }
+
+// What a device writes after it has joined is on the other one after one sync of each, in stored
+// messages: the first message has it.
+func TestTheFirstSyncOfADeviceSendsWhatItWrote(t *testing.T) {
+	hub := served(t, nil)
+	a := opened(t)
+	join(t, a, addrs(t, hub)...)
+	b, _ := joinedBy(t, a, true, false)
+	add(t, b, "bob", newKey(t).Pointer())
+	for _, one := range []*agent.Agent{b, a} {
+		agent.SetPatience(one, 0)
+		_, err := one.Sync(t.Context(), agent.SyncOptions{})
+		require.NoError(t, err)
+	}
+	_, err := a.Lookup("bob")
+	require.NoError(t, err)
+}

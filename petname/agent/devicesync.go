@@ -2,6 +2,7 @@ package agent
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -59,6 +60,11 @@ type Synced struct {
 type SyncOptions struct {
 	With ledger.DeviceID // zero: all devices
 	Dir  string          // a folder that something carries between the devices; empty: the network
+
+	// Quiet asks a device with which no stream is possible for what it has only if something
+	// shows that it may lack something: so devices that run exchange no messages while neither
+	// changes. If one was restored from a backup, a Sync that is not quiet finds it.
+	Quiet bool
 }
 
 // Sync exchanges entries with the other devices of the owner: over a stream to those that are
@@ -73,7 +79,7 @@ func (a *Agent) Sync(ctx context.Context, o SyncOptions) (out Synced, err error)
 			out.With = append(out.With, one)
 		}
 	} else {
-		out.With, err = a.syncDevices(ctx, o.With)
+		out.With, err = a.syncDevices(ctx, o)
 	}
 	for _, one := range out.With {
 		out.Received += one.Received
@@ -122,7 +128,7 @@ func (a *Agent) syncFolder(ctx context.Context, dir string) (DeviceSync, error) 
 		out.Waiting = r.Waiting
 		out.Problem = errors.Join(append(slices.Clone(r.Problems), r.Reported)...)
 		if err != nil || !r.More {
-			return out, err
+			return out, err // a call with More has read files that no later one reads
 		}
 	}
 	return out, ctx.Err()
@@ -143,13 +149,13 @@ func (a *Agent) others() (all []Device, err error) {
 }
 
 // syncDevices exchanges entries with one device, or with all.
-func (a *Agent) syncDevices(ctx context.Context, with ledger.DeviceID) (all []DeviceSync, err error) {
+func (a *Agent) syncDevices(ctx context.Context, o SyncOptions) (all []DeviceSync, err error) {
 	devices, err := a.others()
 	if err != nil {
 		return nil, err
 	}
-	if with != (ledger.DeviceID{}) {
-		devices = slices.DeleteFunc(devices, func(d Device) bool { return d.ID != with })
+	if o.With != (ledger.DeviceID{}) {
+		devices = slices.DeleteFunc(devices, func(d Device) bool { return d.ID != o.With })
 	}
 	if len(devices) == 0 {
 		return nil, ErrNoDevices
@@ -162,7 +168,14 @@ func (a *Agent) syncDevices(ctx context.Context, with ledger.DeviceID) (all []De
 		return nil, ErrNotJoined
 	}
 	for _, d := range devices {
-		one := a.syncDevice(ctx, d)
+		one := a.syncDevice(ctx, d, !o.Quiet)
+		now, derr := a.device(d.ID)
+		if derr == nil && now.Removed && errors.Is(one.Problem, replicate.ErrNotAdmitted) {
+			one.Problem = nil // another device has stated the removal in this call
+			if one.Received+one.Sent == 0 {
+				continue
+			}
+		}
 		all = append(all, one)
 		if one.Problem != nil {
 			err = errors.Join(err, fmt.Errorf("device %s: %w", d.Name, one.Problem))
@@ -172,21 +185,27 @@ func (a *Agent) syncDevices(ctx context.Context, with ledger.DeviceID) (all []De
 }
 
 // syncDevice exchanges entries with a device: over a stream, or else in messages.
-func (a *Agent) syncDevice(ctx context.Context, d Device) DeviceSync {
+func (a *Agent) syncDevice(ctx context.Context, d Device, ask bool) DeviceSync {
 	out := DeviceSync{Device: d.ID, Name: d.Name, By: ByStream}
-	r, err := a.dialDevice(ctx, d.ID)
+	var err error
+	for more := true; more && err == nil; {
+		var r replicate.Result
+		r, err = a.dialDevice(ctx, d.ID)
+		out.Received += r.Received
+		out.Sent += r.Sent
+		out.Waiting, out.Problem = r.Waiting, cmp.Or(out.Problem, r.Reported)
+		more = r.More && r.Received+r.Sent > 0
+	}
 	if err == nil {
-		out.Received, out.Sent, out.Waiting, out.Problem = r.Received, r.Sent, r.Waiting, r.Reported
 		return out
 	}
 	out.By = ByDrop
-	out.Received, out.Sent = r.Received, r.Sent // of a session that broke off
 	ex, err := a.exchange()
 	if err != nil {
 		out.Problem = err
 		return out
 	}
-	s, err := ex.SyncDeviceUntilIdle(ctx, d.ID, a.patience)
+	s, err := ex.SyncDeviceUntilIdle(ctx, d.ID, ask, a.patience)
 	out.Received += s.Received
 	out.Sent += s.Sent
 	out.Waiting = s.Waiting
@@ -220,7 +239,10 @@ func (a *Agent) dialDevice(ctx context.Context, id ledger.DeviceID) (replicate.R
 	if err != nil {
 		return replicate.Result{}, err
 	}
-	return replicate.Dial(ctx, a.book.Ledger(), key, conn, id, a.replicateOptions())
+	o, refused := a.replicateOptions()
+	r, err := replicate.Dial(ctx, a.book.Ledger(), key, conn, id, o)
+	r.Reported = cmp.Or(*refused, r.Reported)
+	return r, err
 }
 
 // replicateNow exchanges entries with the other devices that can be reached over a stream, within
@@ -247,8 +269,15 @@ func (a *Agent) replicateNow(ctx context.Context) {
 	wg.Wait()
 }
 
-func (a *Agent) replicateOptions() replicate.Options {
-	return replicate.Options{OfferTo: a.offerDevice, Receive: a.receiveFromDevice}
+// replicateOptions returns the options of a stream, and where the error of the device's state
+// is after it: such a state does not keep the entries from being exchanged.
+func (a *Agent) replicateOptions() (o replicate.Options, refused *error) {
+	refused = new(error)
+	receive := func(from ledger.DeviceID, side []byte) error {
+		*refused = a.receiveFromDevice(from, side)
+		return nil
+	}
+	return replicate.Options{OfferTo: a.offerDevice, Receive: receive}, refused
 }
 
 // serveDevices answers the streams of other devices, while the agent runs.
@@ -264,7 +293,9 @@ func (a *Agent) serveDevices(node Node) {
 	node.ServeStreams(syncProtocol, func(conn io.ReadWriteCloser) {
 		ctx, cancel := context.WithTimeout(running, deviceSyncTime)
 		defer cancel()
-		r, err := replicate.Accept(ctx, a.book.Ledger(), key, conn, a.replicateOptions())
+		o, refused := a.replicateOptions()
+		r, err := replicate.Accept(ctx, a.book.Ledger(), key, conn, o)
+		err = cmp.Or(err, *refused)
 		if r.Received > 0 {
 			a.merged()
 		}
@@ -296,6 +327,7 @@ func (a *Agent) runDevices() {
 		defer look.Stop()
 		soon := time.NewTimer(0)
 		defer soon.Stop()
+		quiet := false     // the first exchange asks: this home may have been restored from a backup
 		var last time.Time // wall time: timers stand still while the machine sleeps
 		for {
 			select {
@@ -311,9 +343,10 @@ func (a *Agent) runDevices() {
 				return
 			}
 			last = a.now()
-			if _, err := a.Sync(running, SyncOptions{}); err != nil && !errors.Is(err, ErrNoDevices) && !errors.Is(err, ErrNotJoined) && running.Err() == nil {
+			if _, err := a.Sync(running, SyncOptions{Quiet: quiet}); err != nil && !errors.Is(err, ErrNoDevices) && !errors.Is(err, ErrNotJoined) && running.Err() == nil {
 				a.log.Info("other devices", "error", err)
 			}
+			quiet = true
 			if err := a.renewForDevices(running); err != nil && running.Err() == nil {
 				a.log.Info("the card does not list the devices that send", "error", err)
 			}
@@ -470,16 +503,41 @@ func (a *Agent) adoptIdentity(file []byte) error {
 	if errors.Is(err, home.ErrNoSuccessor) && len(id.Succession) > 0 {
 		other, perr := home.ParseHandover(file)
 		if perr == nil && id.Created(other.Pointer) {
-			return nil // the other device does not know of the rotation yet
+			return checkNext(id, other) // the other device may not know of the rotation yet
 		}
 	}
-	if err != nil || !changed {
+	if err == nil && !changed {
+		other, perr := home.ParseHandover(file)
+		return cmp.Or(perr, checkNext(id, other))
+	}
+	if err != nil {
 		return err
 	}
 	if err := a.book.SetOwnSuccession(id.Succession); err != nil {
 		return err
 	}
 	a.events.publish(Event{Kind: RecordChanged})
+	return nil
+}
+
+// ErrDiverged is returned when another device of the owner has another next key at a pointer that
+// both have had: two copies of a home have rotated the key, each to a next key of its own.
+// Only the one that was published first is followed.
+var ErrDiverged = errors.New("another device of yours has another next key: two copies of a home have rotated the key, and only the one that was published first is followed; a device with the other one joins again in a new folder")
+
+// checkNext returns ErrDiverged if another device, with the same pointer or an earlier one,
+// commits to another next key than this one.
+func checkNext(id, other home.Identity) error {
+	if other.Next.IsZero() {
+		return nil
+	}
+	same := other.Pointer == id.Pointer && (id.Next.IsZero() || id.Next == other.Next)
+	for _, step := range id.Succession {
+		same = same || step.Old == other.Pointer && other.Next.Opens(step.New)
+	}
+	if !same && (other.Pointer == id.Pointer || id.Created(other.Pointer)) {
+		return fmt.Errorf("%s: %w", other.Pointer, ErrDiverged)
+	}
 	return nil
 }
 

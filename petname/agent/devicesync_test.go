@@ -127,6 +127,36 @@ func TestARemovedDeviceReceivesNothing(t *testing.T) {
 	require.Error(t, err)
 }
 
+// A sync that receives the removal of a device from another one, and has not exchanged entries
+// with the removed one yet, has no problem.
+func TestASyncThatReceivesARemovalHasNoProblem(t *testing.T) {
+	hub := served(t, nil)
+	a := opened(t)
+	join(t, a, addrs(t, hub)...)
+	b, _ := joinedBy(t, a, true, false)
+	_, joined := joinedBy(t, a, false, false)
+	require.NoError(t, a.Start(t.Context()))
+	devices, err := a.Devices()
+	require.NoError(t, err)
+	for digest(t, a) != digest(t, b) {
+		_, err := b.Sync(t.Context(), agent.SyncOptions{With: devices[0].ID})
+		require.NoError(t, err)
+	}
+	_, err = a.RemoveDevice(joined.Device)
+	require.NoError(t, err)
+	for range 5 {
+		s, err := b.Sync(t.Context(), agent.SyncOptions{})
+		require.NoError(t, err)
+		for _, one := range s.With {
+			require.NoError(t, one.Problem)
+		}
+		if digest(t, a) == digest(t, b) {
+			return
+		}
+	}
+	require.Fail(t, "the removal has not arrived")
+}
+
 // Two devices that publish in turn, or at one moment, are no copies of each other: the later
 // record is above the earlier one, and of two at one moment the peers keep one.
 func TestDevicesPublishInTurn(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/petnames-go/petnames/dht"
@@ -131,9 +132,23 @@ func JoinBook(ctx context.Context, dir string, j DeviceJoin, o Options) (*Agent,
 		err = a.setDeviceAddresses(joined.inviter, joined.addresses)
 	}
 	if err == nil {
+		err = a.assumeDevice(joined.inviter)
+	}
+	if err == nil {
 		joined.Names, err = a.book.Count()
 	}
 	return a, joined.JoinedBook, err
+}
+
+// assumeDevice records that the device which handed the book over has what was handed over, so
+// that the first sync sends what is written here.
+func (a *Agent) assumeDevice(inviter ledger.DeviceID) error {
+	ex, err := a.exchange()
+	if err != nil {
+		return err
+	}
+	heads := a.book.Ledger().Heads()
+	return ex.AssumeDevice(inviter, slices.DeleteFunc(heads, func(h ledger.Head) bool { return h.Device == a.book.Ledger().Device() }))
 }
 
 // madeHome is what joinBook made.
@@ -211,6 +226,9 @@ func (a *Agent) fetchBook(ctx context.Context, h exchange.Handover) (iter.Seq[[]
 		}
 		if !r.More {
 			break
+		}
+		if r.Received == 0 {
+			return nil, errors.New("the other device has more of the book, and sends nothing")
 		}
 	}
 	if err := file.Sync(); err != nil {

@@ -174,7 +174,11 @@ func (a *Agent) rejoinBook(ctx context.Context, h home.Home, book *petname.Book,
 	case errors.Is(err, home.ErrNoSuccessor) && id.Created(theirs.Pointer): // a thief may have that key
 		return handed, errEarlierKey
 	case errors.Is(err, home.ErrNoSuccessor):
-		return handed, exists
+		device, _ := a.Pointer().Ed25519()
+		if theirs.First() == id.First() {
+			exists = ErrDiverged
+		}
+		return handed, fmt.Errorf("%w; the other device has admitted this one as %s: remove it there", exists, ledger.DeviceID(device))
 	case err != nil:
 		return handed, err
 	}

@@ -1,6 +1,7 @@
 package exchange
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"crypto/hpke"
@@ -23,12 +24,18 @@ type DeviceSync struct {
 	replicate.Result
 	Waiting int  // messages that the other device has not received
 	Moved   bool // something was received, or acknowledged: another step may do more
+	Asked   bool // a message that asks for what the other device has was put
 }
 
 // SyncDevice does one step of the exchange of entries with another device of the book, in
 // messages that the network stores: so the two need not be online at the same time. A
 // step receives what is there, and puts one record.
-func (e *Exchange) SyncDevice(ctx context.Context, device ledger.DeviceID) (out DeviceSync, err error) {
+//
+// What is stored of the entries that the other device has is a hint, since either of the two
+// may have been restored from a backup. With ask, or if a message that this device
+// acknowledged before is lost, the step asks for what the other device has; without, it sends
+// nothing if both have everything by that hint.
+func (e *Exchange) SyncDevice(ctx context.Context, device ledger.DeviceID, ask bool) (out DeviceSync, err error) {
 	if e.c.DeviceKey == nil {
 		return out, errors.New("this program exchanges no messages between devices")
 	}
@@ -48,6 +55,9 @@ func (e *Exchange) SyncDevice(ctx context.Context, device ledger.DeviceID) (out 
 	l := e.c.Book.Ledger()
 	waiting := c.Waiting()
 	polled, pollErr := c.Poll(ctx, c.store, e.c.Now())
+	if ask || polled.Lost > 0 {
+		peer.Ask()
+	}
 	done := 0
 	var refused error
 	for _, m := range polled.Messages {
@@ -111,7 +121,7 @@ func (e *Exchange) SyncDevice(ctx context.Context, device ledger.DeviceID) (out 
 	if c.Due(e.c.Now()) {
 		_, err = e.putRecord(ctx, c)
 	}
-	out.Result, out.Waiting = peer.Result, c.Waiting()
+	out.Result, out.Waiting, out.Asked = peer.Result, c.Waiting(), ask && peer.Asked()
 	out.Peer = device
 	return out, errors.Join(refused, pollErr, err)
 }
@@ -185,6 +195,23 @@ func (e *Exchange) syncPeer(device ledger.DeviceID) (*replicate.Peer, error) {
 	return peer, nil
 }
 
+// AssumeDevice states that another device has the entries up to these heads, before anything was
+// exchanged with it.
+func (e *Exchange) AssumeDevice(device ledger.DeviceID, heads []ledger.Head) error {
+	peer := replicate.NewPeer(device)
+	peer.Assume(heads)
+	state, err := peer.MarshalBinary()
+	if err != nil {
+		return err
+	}
+	return e.update(func(tx tx) error {
+		if row, err := tx.local.Get(tableSyncPeers, device[:]); err != nil || row != nil {
+			return err
+		}
+		return tx.local.Put(tableSyncPeers, device[:], state)
+	})
+}
+
 // ForgetDevice deletes the channel with a device that was removed.
 func (e *Exchange) ForgetDevice(device ledger.DeviceID) error {
 	unlock, err := e.lockDevice(device)
@@ -198,26 +225,31 @@ func (e *Exchange) ForgetDevice(device ledger.DeviceID) error {
 	})
 }
 
+// maxDeviceSync bounds a SyncDeviceUntilIdle with a device that sends messages for ever.
+const maxDeviceSync = 2 * time.Minute
+
 // SyncDeviceUntilIdle repeats SyncDevice while that does something, and for patience after
-// it did: the other device may be online too. It returns the sums.
-func (e *Exchange) SyncDeviceUntilIdle(ctx context.Context, device ledger.DeviceID, patience time.Duration) (sum DeviceSync, err error) {
+// it did, but not for over two minutes: the other device may be online too. It returns the
+// sums.
+func (e *Exchange) SyncDeviceUntilIdle(ctx context.Context, device ledger.DeviceID, ask bool, patience time.Duration) (sum DeviceSync, err error) {
 	tick := time.NewTicker(e.c.PollInterval)
 	defer tick.Stop()
-	idle := time.Duration(0)
+	idle, total := time.Duration(0), time.Duration(0)
 	for {
-		step, err := e.SyncDevice(ctx, device)
-		sum.Peer, sum.Waiting, sum.Reported = device, step.Waiting, step.Reported
+		step, err := e.SyncDevice(ctx, device, ask && !sum.Asked)
+		sum.Peer, sum.Waiting, sum.Reported = device, step.Waiting, cmp.Or(sum.Reported, step.Reported)
 		sum.Received += step.Received
 		sum.Sent += step.Sent
 		sum.Result.Waiting = step.Result.Waiting
-		sum.Moved = sum.Moved || step.Moved
+		sum.Moved, sum.Asked = sum.Moved || step.Moved, sum.Asked || step.Asked
 		if err != nil {
 			return sum, err
 		}
+		total += e.c.PollInterval
 		if idle += e.c.PollInterval; step.Moved {
 			idle = 0
 		}
-		if idle >= patience || step.Waiting == 0 && !step.Moved {
+		if idle >= patience || total >= maxDeviceSync || step.Waiting == 0 && !step.Moved {
 			return sum, nil
 		}
 		select {
