@@ -91,10 +91,8 @@ func (a *Agent) Rotate(ctx context.Context, o Rotation) (Rotated, error) {
 	if serr := a.book.SetOwnSuccession(r.Succession); serr != nil {
 		return Rotated{}, &home.UnfinishedError{Old: r.Old.Pointer(), New: r.New.Pointer(), Err: serr}
 	}
-	if herr := a.keepHandovers(passphrase); herr != nil {
-		a.log.Warn("other devices do not receive the new key", "error", herr)
-	}
 	if id, ierr := a.identity(); ierr == nil {
+		a.unlocked(id, passphrase)
 		if kerr := a.saveLastRecords(ctx, id); kerr != nil {
 			a.log.Warn("last record of a former pointer not saved", "error", kerr) // putFormer saves it before it stores it
 		}
