@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,11 +48,14 @@ type device struct {
 	Removed     *time.Time `json:"removed"`          // null: it was not
 	Seen        *time.Time `json:"seen"`             // the date of its last entry in this book; null: there is none
 	Forked      bool       `json:"forked,omitempty"` // two copies have written as this device
+
+	// Only removed devices stated that it has the identity key: it does not receive the next one.
+	Unconfirmed bool `json:"unconfirmed,omitempty"`
 }
 
 func asDevice(d agent.Device) device {
 	return device{ID: d.ID.String(), Name: name.Clean(d.Name), This: d.This, IdentityKey: d.IdentityKey,
-		Admitted: timeOrNull(d.Admitted), Removed: timeOrNull(d.RemovedAt), Seen: timeOrNull(d.At), Forked: d.Forked}
+		Admitted: timeOrNull(d.Admitted), Removed: timeOrNull(d.RemovedAt), Seen: timeOrNull(d.At), Forked: d.Forked, Unconfirmed: d.Unconfirmed && !d.Removed}
 }
 
 func printDevice(w *bufio.Writer, s name.Style, d device) {
@@ -69,6 +73,9 @@ func printDevice(w *bufio.Writer, s name.Style, d device) {
 		held = "yes"
 	}
 	printField(w, "identity key", held)
+	if d.Unconfirmed {
+		printCopied(w, "NOT CONFIRMED: only a removed device admitted it with the key. It does not receive the next key before", confirmCommand(d.ID))
+	}
 	if d.Forked {
 		printField(w, "FORKED", "two copies have written as this device: see petname device --help")
 	}
@@ -81,6 +88,9 @@ func printDevice(w *bufio.Writer, s name.Style, d device) {
 		}
 	}
 }
+
+// confirmCommand returns the command that confirms a device.
+func confirmCommand(id string) string { return "petname device add " + id }
 
 func (a *app) deviceListVerb() *cobra.Command {
 	return &cobra.Command{
@@ -202,6 +212,12 @@ to you, and your identity key if it has that. The keys for messages are replaced
 at once, and published with the next publish. If it has the identity key, rotate
 to the next one, which no device receives: petname key rotate.
 
+The devices that it admitted stay, and are listed: remove those that are not
+yours. One that it admitted with the identity key does not receive the next key
+before you confirm it: petname device add DEVICE.
+
+A removal that was interrupted is finished by the same command again.
+
 If two copies have written as the device, both branches are shown, and --keep
 names the last entry that is yours: by the first digits of its hash, or "none"
 for nothing that only one of the copies has. What it does not name does not
@@ -232,6 +248,9 @@ count any more.`,
 					holds += ", the identity key"
 				}
 				printField(w, "it still has", holds)
+				for _, d := range out.AdmittedDevices {
+					fmt.Fprintf(w, "it admitted %s, which stays; if that is not yours\n  %s\n", a.style().Text(d.Name), d.Remove)
+				}
 			})
 			switch {
 			case err != nil:
@@ -253,22 +272,42 @@ type removedDevice struct {
 	device
 	Holds    []string `json:"holds"`              // "book", "sealing_keys", "identity_key"
 	Branches []branch `json:"branches,omitempty"` // of a device with two copies, if it was not removed: one is to be chosen
+
+	AdmittedDevices []admittedDevice `json:"admitted_devices,omitempty"` // by it, directly or through others, that were not removed
+}
+
+// admittedDevice is a device that a removed one admitted.
+type admittedDevice struct {
+	ID     string `json:"id"`
+	Name   string `json:"name"`   // cleaned
+	Remove string `json:"remove"` // the command that removes it
 }
 
 func (v *verbs) rmDevice(_ context.Context, a deviceArgs) (*removedDevice, error) {
 	d, err := v.deviceBy(a.Device)
+	if f := (*failure)(nil); errors.As(err, &f) && f.Code == "not_found" {
+		d, err = v.removedDeviceBy(a.Device, err)
+	}
 	if err != nil {
 		return nil, err
 	}
+	finished := false
 	if d.Removed {
+		if finished, err = v.agent.FinishRemoval(d.ID); err != nil {
+			return nil, err
+		}
+	}
+	if d.Removed && !finished {
 		return nil, &failure{Code: "removed", Exit: exitConflict, Message: fmt.Sprintf("device %s was removed before", name.Quote(a.Device)), Next: "petname device list"}
 	}
 	if d.This {
 		return nil, &failure{Code: "usage", Exit: exitUsage, Message: fmt.Sprintf("device %s is this one", name.Quote(a.Device)), Next: "remove it on another device of yours"}
 	}
-	if a.Keep == "" {
+	switch {
+	case finished:
+	case a.Keep == "":
 		d, err = v.agentWith(a.Passphrase).RemoveDevice(d.ID)
-	} else {
+	default:
 		d, err = v.removeAfter(d, a)
 	}
 	if choice := (*agent.BranchError)(nil); errors.As(err, &choice) {
@@ -281,7 +320,23 @@ func (v *verbs) rmDevice(_ context.Context, a deviceArgs) (*removedDevice, error
 	if d.IdentityKey {
 		out.Holds = append(out.Holds, "identity_key")
 	}
-	return out, nil
+	admitted, err := v.agent.AdmittedBy(d.ID)
+	for _, x := range admitted {
+		out.AdmittedDevices = append(out.AdmittedDevices, admittedDevice{x.ID.String(), name.Clean(x.Name), "petname device rm " + x.ID.String()})
+	}
+	return out, err
+}
+
+// removedDeviceBy returns the removed device with a name whose removal was interrupted, or else
+// an error.
+func (v *verbs) removedDeviceBy(text string, otherwise error) (agent.Device, error) {
+	all, err := v.agent.UnfinishedRemovals()
+	for _, d := range all {
+		if strings.EqualFold(name.Clean(d.Name), name.Clean(text)) {
+			return d, nil
+		}
+	}
+	return agent.Device{}, cmp.Or(err, otherwise)
 }
 
 // completeDevices completes the name of a device that was not removed.
