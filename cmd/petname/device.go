@@ -74,7 +74,8 @@ func printDevice(w *bufio.Writer, s name.Style, d device) {
 	}
 	printField(w, "identity key", held)
 	if d.Unconfirmed {
-		printCopied(w, "NOT CONFIRMED: only a removed device admitted it with the key. It does not receive the next key before", confirmCommand(d.ID))
+		printField(w, "NOT CONFIRMED", "a removed device admitted it with the key; it does not receive the next one")
+		printCopied(w, "to confirm it", confirmCommand(d.ID))
 	}
 	if d.Forked {
 		printField(w, "FORKED", "two copies have written as this device: see petname device --help")
