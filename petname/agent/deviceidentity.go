@@ -114,13 +114,70 @@ func (a *Agent) adoptIdentity(from ledger.DeviceID, file []byte) error {
 	if errors.Is(err, home.ErrNoSuccessor) && id.Pointer != other.Pointer && id.Created(other.Pointer) {
 		return nil // the other device does not know of the rotation yet
 	}
+	if errors.Is(err, home.ErrHoldsNext) && other.Locked {
+		err = errors.Join(err, a.updateLocal(func(local *ledger.View) error { return local.Put(tableHanded, from[:], file) }))
+	}
 	if err != nil || !changed {
 		return err
 	}
+	return a.adopted(id)
+}
+
+func (a *Agent) adopted(id home.Identity) error {
 	if err := a.book.SetOwnSuccession(id.Succession); err != nil {
 		return err
 	}
 	a.events.publish(Event{Kind: RecordChanged})
+	return nil
+}
+
+// tableHanded is a device-local table: device → the locked file of the next key of this home that
+// it handed over. The home holds that key, and adopts the file when it is unlocked: after
+// a restored backup it continues the rotation that it had made.
+const tableHanded = "handed"
+
+// adoptHanded adopts a file of tableHanded that the passphrase unlocks. Others stay. The caller
+// holds the lock publishing.
+func (a *Agent) adoptHanded() error {
+	all := make(map[ledger.DeviceID][]byte)
+	err := a.book.Ledger().ReadLocal(func(local *ledger.View) error {
+		for row, err := range local.Scan(tableHanded, nil) {
+			if err != nil {
+				return err
+			}
+			if len(row.Key) == len(ledger.DeviceID{}) {
+				all[ledger.DeviceID(row.Key)] = bytes.Clone(row.Value)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for from, file := range all {
+		other, err := home.ParseHandover(file)
+		if err != nil {
+			return err
+		}
+		passphrase, err := a.passphrase(other)
+		if err != nil {
+			return err
+		}
+		if _, err := other.Key(passphrase); err != nil {
+			a.log.Warn("the identity key that another device handed over is not unlocked", "device", from, "error", err)
+			continue
+		}
+		id, changed, err := a.home.AdoptInvited(file)
+		if err == nil && changed {
+			err = errors.Join(a.home.IdentityUnlocked(id), a.adopted(id))
+		}
+		if err != nil && !errors.Is(err, home.ErrNoSuccessor) { // it is late
+			return err
+		}
+		if err := a.updateLocal(func(local *ledger.View) error { return local.Delete(tableHanded, from[:]) }); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/base64"
 	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -269,4 +271,46 @@ func TestADeviceHasTheLastRecordsOfRotationsThatItMissed(t *testing.T) {
 	p, err := b.PublishDraft(t.Context(), draft(agent.WaitAll, value("/ipfs/bafkqaaa")))
 	require.NoError(t, err)
 	require.Len(t, p.Former, 3)
+}
+
+// A home with a passphrase that was restored from before its rotation, and so holds the next key,
+// is not changed by what it cannot unlock, and continues its rotation when it can.
+func TestARestoredHomeContinuesItsRotation(t *testing.T) {
+	hub := served(t, nil)
+	secret := func() ([]byte, error) { return []byte("secret"), nil }
+	o := agent.Options{Transport: loopback(), JoinTimeout: 2 * patient,
+		Create: &agent.Profile{Passphrase: "secret", WorkFactor: 10}, Passphrase: secret}
+	a := openedWith(t, o)
+	join(t, a, addrs(t, hub)...)
+	b, _ := joinedBy(t, a, true, false)
+	syncAll(t, agent.SyncOptions{}, a, b)
+	before, err := os.ReadFile(filepath.Join(a.Dir(), "identity.key"))
+	require.NoError(t, err)
+	first := a.Pointer()
+	r, err := a.Rotate(t.Context(), agent.Rotation{WorkFactor: 10})
+	require.NoError(t, err)
+	add(t, a, "bob", newKey(t).Pointer())
+	syncAll(t, agent.SyncOptions{}, a, b)
+	require.Equal(t, r.Pointer, b.Pointer())
+
+	dir := a.Dir()
+	require.NoError(t, a.Close())
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "identity.key"), before, 0o600))
+	o.Create = nil
+	a, err = agent.Open(t.Context(), dir, o)
+	require.NoError(t, err)
+	defer a.Close()
+	require.NoError(t, agent.HandTo(a, agent.BookOf(b).Ledger().Device(), b))
+	now, err := os.ReadFile(filepath.Join(a.Dir(), "identity.key"))
+	require.NoError(t, err)
+	require.Equal(t, before, now)
+	require.Equal(t, first, a.Pointer())
+	wrong := a.WithPassphrase(func() ([]byte, error) { return []byte("wrong"), nil })
+	_, err = wrong.PublishDraft(t.Context(), draft(agent.WaitAll, value("/ipfs/bafkqaaa")))
+	require.ErrorIs(t, err, home.ErrPassphrase)
+	require.Equal(t, first, a.Pointer())
+	p, err := a.PublishDraft(t.Context(), draft(agent.WaitAll, value("/ipfs/bafkqaaa")))
+	require.NoError(t, err)
+	require.Equal(t, r.Pointer, p.Pointer)
+	require.NoFileExists(t, filepath.Join(a.Dir(), "identity.key.replaced"))
 }

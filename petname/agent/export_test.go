@@ -3,6 +3,8 @@ package agent
 import (
 	"context"
 	"crypto/hpke"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"time"
@@ -193,4 +195,17 @@ func PlantIdentity(a *Agent, file []byte) error {
 		}
 		return nil
 	})
+}
+
+// HandTo hands the identity key of one agent to another one, as an exchange of from does, and
+// fails unless that refuses it for now.
+func HandTo(a *Agent, device ledger.DeviceID, from *Agent) error {
+	file, err := from.home.IdentityFile()
+	if err != nil {
+		return err
+	}
+	if err := a.adoptIdentity(device, file); !errors.Is(err, home.ErrHoldsNext) {
+		return fmt.Errorf("handed over: %w", err)
+	}
+	return nil
 }

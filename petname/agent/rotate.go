@@ -58,6 +58,9 @@ func (a *Agent) Rotate(ctx context.Context, o Rotation) (Rotated, error) {
 	if err := a.checkClockOfBook(); err != nil {
 		return Rotated{}, err
 	}
+	if err := a.adoptHanded(); err != nil {
+		return Rotated{}, err
+	}
 	id, err := a.identity()
 	if err != nil {
 		return Rotated{}, err
