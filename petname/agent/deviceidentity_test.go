@@ -108,6 +108,12 @@ func TestAThiefOfADeviceWithoutTheKeyTakesNoIdentity(t *testing.T) {
 		id, err := agent.HomeOf(phone).Identity()
 		require.NoError(t, err)
 		chain := id.Succession
+		require.NoError(t, agent.PlantIdentity(phone, forgedIdentity(t, r.Pointer, r.Next, chain))) // without the key
+		add(t, phone, "w", newKey(t).Pointer())
+		syncTries(t, phone, tablet)
+		theirs, err := agent.HomeOf(tablet).Identity()
+		require.NoError(t, err)
+		require.False(t, theirs.Locked)
 		require.NoError(t, agent.PlantIdentity(phone, forgedIdentity(t, r.Pointer, next, chain)))
 		add(t, phone, "x", newKey(t).Pointer())
 		syncTries(t, phone, tablet)
