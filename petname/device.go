@@ -21,6 +21,15 @@ type Device struct {
 	IdentityKey   bool   // it holds the identity key, according to the book
 	AdmittedAs    string // the name of its admission, which the identity signed
 
+	// Unconfirmed reports of a device with the identity key that only devices that were removed
+	// stated so, directly or through others: the next key is not handed over to it until the
+	// owner confirms it, with Book.ConfirmDevice. From this device, which holds the key, no
+	// statement is needed.
+	Unconfirmed bool
+
+	// AdmittedBy is the devices that admitted it; empty for the first one.
+	AdmittedBy []ledger.DeviceID
+
 	// By the clocks of the devices that wrote it, which may be wrong; RemovedAt is zero for a
 	// device that was not removed.
 	Admitted, RemovedAt time.Time
@@ -49,13 +58,8 @@ func (d wireDevice) check() error {
 	return nil
 }
 
-// The rows of a device in tableProfile.
-const (
-	rowDeviceName = "device name "
-	rowDeviceKey  = "device key "
-	textHeld      = "held"
-	textNotHeld   = "elsewhere"
-)
+// rowDeviceName is the row of the name of a device in tableProfile.
+const rowDeviceName = "device name "
 
 func deviceKey(row string, device []byte) []byte { return append([]byte(row), device...) }
 
@@ -72,12 +76,12 @@ func (f fold) setDevice(v *ledger.View, e ledger.Entry, d wireDevice) error {
 	case keyNotHeld:
 		text = textNotHeld
 	}
-	return f.setProfile(v, e, deviceKey(rowDeviceKey, d.Device), text)
+	by := e.ID().Device
+	return f.setProfile(v, e, heldKey(d.Device, by[:]), text)
 }
 
 // Devices returns the devices of the book, including removed ones, in the order in which
-// this ledger learned of them. A device of which the book does not state it holds the identity
-// key if it is the first one.
+// this ledger learned of them. The first one created the book.
 func (b *Book) Devices() (all []Device, err error) {
 	statements, err := b.ledger.Statements()
 	if err != nil {
@@ -85,8 +89,14 @@ func (b *Book) Devices() (all []Device, err error) {
 	}
 	var names [][]nameStatement
 	err = b.read(func(v *ledger.View) error {
-		for i, d := range b.ledger.Devices() {
-			out := Device{Device: d, This: d.ID == b.ledger.Device(), AdmittedAs: d.Name}
+		devices := b.ledger.Devices()
+		held, err := holdings(v, devices, b.ledger.Device())
+		if err != nil {
+			return err
+		}
+		for i, d := range devices {
+			out := Device{Device: d, This: d.ID == b.ledger.Device(), AdmittedAs: d.Name, IdentityKey: held[i].holds}
+			out.Unconfirmed = out.IdentityKey && !held[i].confirmed
 			for _, s := range statements {
 				at := &out.Admitted
 				if s.Kind == ledger.KindRemove {
@@ -95,15 +105,15 @@ func (b *Book) Devices() (all []Device, err error) {
 				if s.Device == d.ID && (s.Kind != ledger.KindRemove || d.Removed) && (at.IsZero() || s.Time.Before(*at)) {
 					*at = s.Time
 				}
+				if s.Kind == ledger.KindAdmit && s.Device == d.ID && !slices.Contains(out.AdmittedBy, s.At.Device) {
+					out.AdmittedBy = append(out.AdmittedBy, s.At.Device)
+				}
 			}
 			stated, err := b.nameStatements(v, d.ID[:])
 			if err != nil {
 				return err
 			}
 			names = append(names, stated)
-			if out.IdentityKey, err = holdsIdentityKey(v, d.ID, i == 0); err != nil {
-				return err
-			}
 			all = append(all, out)
 		}
 		return nil
@@ -115,17 +125,6 @@ func (b *Book) Devices() (all []Device, err error) {
 		}
 	}
 	return all, err
-}
-
-// holdsIdentityKey reports whether a device holds the identity key, according to the book. first
-// is the result for a device of which the book states neither.
-func holdsIdentityKey(v *ledger.View, id ledger.DeviceID, first bool) (holds bool, err error) {
-	state, err := getState[profileState](v, tableProfile, deviceKey(rowDeviceKey, id[:]))
-	holds = first
-	for _, c := range state.Claims {
-		holds = c.Name == textHeld
-	}
-	return holds, err
 }
 
 // AdmitDevice admits a device to the book, with a name, and records whether it holds the
@@ -148,11 +147,7 @@ func (b *Book) AdmitDevice(identity crypto.Signer, device ed25519.PublicKey, tex
 	} else if all[i].Removed {
 		return fmt.Errorf("device %s: %w", id, ErrDeviceRemoved)
 	}
-	key := uint8(keyNotHeld)
-	if holdsKey {
-		key = keyHeld
-	}
-	return b.stateDevice(wireDevice{Device: id[:], Name: text, Key: key})
+	return b.stateDevice(wireDevice{Device: id[:], Name: text, Key: keyStatement(holdsKey)})
 }
 
 // ErrDeviceRemoved is returned for a device that was removed from the book, which is for
@@ -171,17 +166,7 @@ func (b *Book) RemoveDeviceAfter(identity crypto.Signer, last ledger.Head) error
 	return b.ledger.RemoveDeviceAfter(identity, last, b.ownSteps()...)
 }
 
-// StateOwnKey states whether this device holds the identity key.
-func (b *Book) StateOwnKey(holds bool) error {
-	id, key := b.ledger.Device(), uint8(keyNotHeld)
-	if holds {
-		key = keyHeld
-	}
-	return b.stateDevice(wireDevice{Device: id[:], Key: key})
-}
-
-// stateDevice appends a statement about a device, unless this device stated the same name last
-// and the book states the same about the key.
+// stateDevice appends a statement about a device, unless this device stated the same last.
 func (b *Book) stateDevice(d wireDevice) error {
 	own := b.ledger.Device()
 	return b.update(func(tx *ledger.Tx) error {
@@ -190,7 +175,7 @@ func (b *Book) stateDevice(d wireDevice) error {
 		if err != nil {
 			return err
 		}
-		key, err := getState[profileState](v, tableProfile, deviceKey(rowDeviceKey, d.Device))
+		key, err := getState[profileState](v, tableProfile, heldKey(d.Device, own[:]))
 		if err != nil {
 			return err
 		}

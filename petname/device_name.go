@@ -35,13 +35,14 @@ func (s nameStatement) id() ledger.ID { return ledger.ID{Device: s.by, Number: s
 // holders returns the devices that hold the identity key: what they state about other devices,
 // and about publications, counts. The result depends on the entries alone.
 func (b *Book) holders(v *ledger.View) (map[ledger.DeviceID]bool, error) {
+	devices := b.ledger.Devices()
+	held, err := holdings(v, devices, b.ledger.Device())
+	if err != nil {
+		return nil, err
+	}
 	all := make(map[ledger.DeviceID]bool)
-	for i, d := range b.ledger.Devices() {
-		holds, err := holdsIdentityKey(v, d.ID, i == 0)
-		if err != nil {
-			return nil, err
-		}
-		all[d.ID] = holds
+	for i, d := range devices {
+		all[d.ID] = held[i].holds
 	}
 	return all, nil
 }

@@ -29,12 +29,13 @@ type Sender struct {
 // of its genesis, on every device.
 func (b *Book) Senders() (all []Sender, err error) {
 	err = b.read(func(v *ledger.View) error {
-		for i, d := range b.ledger.Devices() {
-			holds, err := holdsIdentityKey(v, d.ID, i == 0)
-			if err != nil {
-				return err
-			}
-			if holds && !d.Removed {
+		devices := b.ledger.Devices()
+		held, err := holdings(v, devices, b.ledger.Device())
+		if err != nil {
+			return err
+		}
+		for i, d := range devices {
+			if held[i].holds && !d.Removed {
 				all = append(all, Sender{d.ID, DeviceTag(d.ID), i == 0})
 			}
 		}

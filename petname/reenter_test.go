@@ -57,6 +57,8 @@ type forkedBooks struct {
 func newFork(t tb, dir string, before func(b *Book)) *forkedBooks {
 	t.Helper()
 	books := devices(t, dir, 2)
+	third := books[1].Ledger().Device()
+	require.NoError(t, books[0].stateDevice(wireDevice{Device: third[:], Key: keyHeld})) // it admits the repaired one
 	before(books[0])
 	mergeAll(t, books...)
 	f := &forkedBooks{dir: dir, one: books[0], third: books[1]}

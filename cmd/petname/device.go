@@ -48,11 +48,14 @@ type device struct {
 	Removed     *time.Time `json:"removed"`          // null: it was not
 	Seen        *time.Time `json:"seen"`             // the date of its last entry in this book; null: there is none
 	Forked      bool       `json:"forked,omitempty"` // two copies have written as this device
+
+	// Only removed devices stated that it has the identity key: it does not receive the next one.
+	Unconfirmed bool `json:"unconfirmed,omitempty"`
 }
 
 func asDevice(d agent.Device) device {
 	out := device{ID: d.ID.String(), Name: name.Clean(d.Name), This: d.This, IdentityKey: d.IdentityKey,
-		Admitted: timeOrNull(d.Admitted), Removed: timeOrNull(d.RemovedAt), Seen: timeOrNull(d.At), Forked: d.Forked}
+		Admitted: timeOrNull(d.Admitted), Removed: timeOrNull(d.RemovedAt), Seen: timeOrNull(d.At), Forked: d.Forked, Unconfirmed: d.Unconfirmed && !d.Removed}
 	if admitted := name.Clean(d.AdmittedAs); admitted != out.Name {
 		out.AdmittedAs = admitted
 	}
@@ -77,6 +80,10 @@ func printDevice(w *bufio.Writer, s name.Style, d device) {
 		held = "yes"
 	}
 	printField(w, "identity key", held)
+	if d.Unconfirmed {
+		printField(w, "NOT CONFIRMED", "a removed device admitted it with the key; it does not receive the next one")
+		printCopied(w, "to confirm it", confirmCommand(d.ID))
+	}
 	if d.Forked {
 		printField(w, "FORKED", "two copies have written as this device: see petname device --help")
 	}
@@ -89,6 +96,9 @@ func printDevice(w *bufio.Writer, s name.Style, d device) {
 		}
 	}
 }
+
+// confirmCommand returns the command that confirms a device.
+func confirmCommand(id string) string { return "petname device add " + id }
 
 func (a *app) deviceListVerb() *cobra.Command {
 	return &cobra.Command{
@@ -223,6 +233,12 @@ to you, and your identity key if it has that. The keys for messages are replaced
 at once, and published with the next publish. If it has the identity key, rotate
 to the next one, which no device receives: petname key rotate.
 
+The devices that it admitted stay, and are listed: remove those that are not
+yours. One that it admitted with the identity key does not receive the next key
+before you confirm it: petname device add DEVICE.
+
+A removal that was interrupted is finished by the same command again.
+
 If two copies have written as the device, both branches are shown, and --keep
 names the last entry that is yours: by the first digits of its hash, or "none"
 for nothing that only one of the copies has. What it does not name does not
@@ -265,6 +281,9 @@ count any more.`,
 					holds += ", the identity key"
 				}
 				printField(w, "it still has", holds)
+				for _, d := range out.AdmittedDevices {
+					fmt.Fprintf(w, "it admitted %s, which stays; if that is not yours\n  %s\n", a.style().Text(d.Name), d.Remove)
+				}
 			})
 			switch {
 			case err != nil:
@@ -286,6 +305,15 @@ type removedDevice struct {
 	device
 	Holds    []string `json:"holds"`              // "book", "sealing_keys", "identity_key"
 	Branches []branch `json:"branches,omitempty"` // of a device with two copies, if it was not removed: one is to be chosen
+
+	AdmittedDevices []admittedDevice `json:"admitted_devices,omitempty"` // by it, directly or through others, that were not removed
+}
+
+// admittedDevice is a device that a removed one admitted.
+type admittedDevice struct {
+	ID     string `json:"id"`
+	Name   string `json:"name"`   // cleaned
+	Remove string `json:"remove"` // the command that removes it
 }
 
 func (v *verbs) rmDevice(_ context.Context, a deviceArgs) (*removedDevice, error) {
@@ -293,19 +321,27 @@ func (v *verbs) rmDevice(_ context.Context, a deviceArgs) (*removedDevice, error
 	if err != nil {
 		return nil, err
 	}
+	finished := false
 	if d.Removed {
+		if finished, err = v.agent.FinishRemoval(d.ID); err != nil {
+			return nil, err
+		}
+	}
+	if d.Removed && !finished {
 		return nil, &failure{Code: "removed", Exit: exitConflict, Message: fmt.Sprintf("device %s was removed before", name.Quote(a.Device)), Next: "petname device list"}
 	}
 	if d.This {
 		return nil, &failure{Code: "usage", Exit: exitUsage, Message: fmt.Sprintf("device %s is this one", name.Quote(a.Device)), Next: "remove it on another device of yours"}
 	}
-	if a.Ask && !(d.Forked && a.Keep == "") { // otherwise the branches are asked about
+	if a.Ask && !finished && !(d.Forked && a.Keep == "") { // otherwise the branches are asked about
 		out := &removedDevice{device: asDevice(d), Holds: []string{}}
 		return out, removalQuestion(out.device)
 	}
-	if a.Keep == "" {
+	switch {
+	case finished:
+	case a.Keep == "":
 		d, err = v.agentWith(a.Passphrase).RemoveDevice(d.ID)
-	} else {
+	default:
 		d, err = v.removeAfter(d, a)
 	}
 	if choice := (*agent.BranchError)(nil); errors.As(err, &choice) {
@@ -318,7 +354,11 @@ func (v *verbs) rmDevice(_ context.Context, a deviceArgs) (*removedDevice, error
 	if d.IdentityKey {
 		out.Holds = append(out.Holds, "identity_key")
 	}
-	return out, nil
+	admitted, err := v.agent.AdmittedBy(d.ID)
+	for _, x := range admitted {
+		out.AdmittedDevices = append(out.AdmittedDevices, admittedDevice{x.ID.String(), name.Clean(x.Name), "petname device rm " + x.ID.String()})
+	}
+	return out, err
 }
 
 // removalQuestion returns the failure that describes a device before its removal.

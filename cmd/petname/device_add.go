@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/agent"
 	"github.com/petnames-go/petnames/petname/agent/libp2p"
 	"github.com/petnames-go/petnames/petname/home"
@@ -24,7 +25,7 @@ func (a *app) deviceAddVerb() *cobra.Command {
 	var noKey, qr, noWait bool
 	var file string
 	cmd := &cobra.Command{
-		Use:   "add",
+		Use:   "add [DEVICE]",
 		Short: "Admit another device of yours",
 		Long: `Make a code and a link that admit one more device of yours, and wait for it.
 petname device join, with one of them, makes the home there.
@@ -36,11 +37,20 @@ publish, introduce or pair. The next key is never handed over.
 
 A code is valid for ten minutes; it is made while this command waits, or if a
 node runs. When this command has ended, a running node, or petname inbox,
-answers until the link expires.`,
+answers until the link expires.
+
+With a DEVICE of yours, it confirms that one instead: only a device that was
+removed since had admitted it with the identity key, and it does not receive the
+next key before you confirm it. DEVICE is its name, or the first letters of its
+id.`,
 		Example: `  petname device add
-  petname device add --no-key --name phone --qr`,
-		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) (err error) {
+  petname device add --no-key --name phone --qr
+  petname device add tablet`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if len(args) == 1 {
+				return a.confirmDevice(cmd, args[0])
+			}
 			if err := checkNewFile(file); err != nil {
 				return err
 			}
@@ -63,7 +73,42 @@ answers until the link expires.`,
 	f.BoolVar(&qr, "qr", false, "show a QR code")
 	f.StringVarP(&file, "output", "o", "", "write the QR code as a PNG to a `file`")
 	f.BoolVar(&noWait, "no-wait", false, "do not wait for the device")
+	cmd.ValidArgsFunction = a.completeDevices
 	return cmd
+}
+
+// confirmDevice confirms that a device of the book is to hold the identity key.
+func (a *app) confirmDevice(cmd *cobra.Command, text string) (err error) {
+	for _, flag := range []string{"no-key", "name", "expires", "qr", "output", "no-wait"} {
+		if cmd.Flags().Changed(flag) {
+			return usage("--%s is for a new device, and %s is one of yours", flag, name.Quote(text))
+		}
+	}
+	request := deviceArgs{Device: text}
+	if request.Passphrase, err = a.passphrase(); err != nil {
+		return err
+	}
+	var out device
+	err = a.call("device-confirm", request, &out)
+	return a.printResult(out, err, out.ID != "", func(w *bufio.Writer) {
+		fmt.Fprintf(w, "confirmed %s: it receives the identity key with the next sync\n", a.style().Text(out.Name))
+		printDevice(w, a.style(), out)
+	})
+}
+
+func (v *verbs) confirmDevice(_ context.Context, a deviceArgs) (*device, error) {
+	d, err := v.deviceBy(a.Device)
+	if err == nil {
+		d, err = v.agentWith(a.Passphrase).ConfirmDevice(d.ID)
+	}
+	if errors.Is(err, petname.ErrConfirmed) {
+		return nil, &failure{Code: "confirmed", Exit: exitConflict, Message: fmt.Sprintf("device %s needs no confirmation", name.Quote(a.Device)), Next: "petname device list"}
+	}
+	if err != nil {
+		return nil, err
+	}
+	out := asDevice(d)
+	return &out, nil
 }
 
 // deviceAddArgs are the arguments of device add.

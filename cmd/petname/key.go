@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"github.com/petnames-go/petnames/ledger/durable"
 	"github.com/petnames-go/petnames/petname/agent"
 	"github.com/petnames-go/petnames/petname/home"
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/spf13/cobra"
 )
 
@@ -88,6 +90,9 @@ reverted if the key had not changed. Rotating again finishes it, once.`,
 					fmt.Fprintf(w, "your new recovery file is\n  %s\n", out.RecoveryFile)
 				}
 			})
+			for _, d := range out.Unconfirmed {
+				a.warn("%s does not receive the new key: only a device that you removed had admitted it with the key. If it is yours:\n  %s\nif not:\n  petname device rm %s", name.Quote(d.Name), confirmCommand(d.ID), d.ID)
+			}
 			if err == nil {
 				a.hint("\npublish both records:\n  petname publish\nand send out your new link:\n  petname id")
 			}
@@ -115,6 +120,7 @@ type rotated struct {
 	Former       []string `json:"former"`                  // previous pointers, oldest first
 	RecoveryFile string   `json:"recovery_file,omitempty"` // the new recovery file; empty: none
 	Resumed      bool     `json:"resumed,omitempty"`       // an interrupted rotation was finished, and no new one was made
+	Unconfirmed  []device `json:"unconfirmed,omitempty"`   // devices that do not receive the key before they are confirmed
 }
 
 func (v *verbs) rotate(ctx context.Context, a rotateArgs) (*rotated, error) {
@@ -138,7 +144,13 @@ func (v *verbs) rotate(ctx context.Context, a rotateArgs) (*rotated, error) {
 	if !r.Resumed {
 		out.RecoveryFile = a.Recovery
 	}
-	return out, err
+	devices, derr := v.agent.Devices()
+	for _, d := range devices {
+		if one := asDevice(d); one.Unconfirmed {
+			out.Unconfirmed = append(out.Unconfirmed, one)
+		}
+	}
+	return out, cmp.Or(err, derr)
 }
 
 // nextElsewhere returns the failure of a rotation to a key that is not in this home.

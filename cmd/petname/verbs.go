@@ -90,12 +90,13 @@ var ops = map[string]func(v *verbs, ctx context.Context, args json.RawMessage) (
 	"pair":      op((*verbs).pair),
 	"suggest":   op((*verbs).suggest),
 
-	"devices":       op((*verbs).devices),
-	"device-invite": op((*verbs).inviteDevice),
-	"device-await":  op((*verbs).awaitDevice),
-	"device-rename": op((*verbs).renameDevice),
-	"device-rm":     op((*verbs).rmDevice),
-	"sync":          op((*verbs).sync),
+	"devices":        op((*verbs).devices),
+	"device-invite":  op((*verbs).inviteDevice),
+	"device-await":   op((*verbs).awaitDevice),
+	"device-confirm": op((*verbs).confirmDevice),
+	"device-rename":  op((*verbs).renameDevice),
+	"device-rm":      op((*verbs).rmDevice),
+	"sync":           op((*verbs).sync),
 }
 
 func op[A, R any](fn func(*verbs, context.Context, A) (R, error)) func(*verbs, context.Context, json.RawMessage) (any, error) {

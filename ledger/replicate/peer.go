@@ -126,8 +126,14 @@ func (p *Peer) Offer(side []byte) error {
 	return nil
 }
 
-// Side returns the side data that the peer sent last; none if it is empty.
-func (p *Peer) Side() []byte { return bytes.Clone(p.s.Side) }
+// Side returns the side data that the peer sent last; none if it is empty, and none until all
+// entries that the peer sends with it are merged: one of them may remove a device.
+func (p *Peer) Side() []byte {
+	if !p.s.Settled {
+		return nil
+	}
+	return bytes.Clone(p.s.Side)
+}
 
 // offerHash returns the hash of the side data for the peer: empty for none.
 func (p *Peer) offerHash() []byte {

@@ -202,6 +202,40 @@ func TestSideDataIsSentWhenItChanges(t *testing.T) {
 	}
 }
 
+// Side data is not available before all entries that the peer sends with it are merged, in
+// several messages and several rounds.
+func TestSideDataWaitsForTheEntriesBesideIt(t *testing.T) {
+	b := book(t, "laptop", "phone")
+	p := newPair(t, b[0], b[1])
+	p.settle()
+	for range 12 {
+		write(t, b[0], strings.Repeat("x", ledger.MaxBody))
+	}
+	peer := p.load(0)
+	require.NoError(t, peer.Offer([]byte("key")))
+	p.store(0, peer)
+	early := 0
+	for range 1000 {
+		p.send(0)
+		for len(p.queue[0]) > 0 {
+			p.deliver(0, 1)
+			if digest(t, b[0]) == digest(t, b[1]) {
+				continue
+			}
+			require.Empty(t, p.load(1).Side())
+			early++
+		}
+		p.send(1)
+		p.deliver(1, 1000)
+		if digest(t, b[0]) == digest(t, b[1]) {
+			break
+		}
+	}
+	require.Greater(t, early, 20)
+	p.settle()
+	require.Equal(t, "key", string(p.load(1).Side()))
+}
+
 // Messages that are repeated, from any earlier time, change nothing, and lead to no more
 // than a few messages.
 func TestRepeatedMessagesAreHarmless(t *testing.T) {

@@ -38,9 +38,9 @@ type Options struct {
 	// OfferTo returns the Offer for the peer, whose key is verified; nil: Offer is sent.
 	OfferTo func(peer ledger.DeviceID) ([]byte, error)
 
-	// Receive is called with the peer's Offer, empty or not, after the peer's entries are
-	// merged, and before that is acknowledged. If it returns an error, the call returns that
-	// error, and the call of the peer fails.
+	// Receive is called with the peer's Offer, empty or not, after all of the peer's entries are
+	// merged, and before that is acknowledged; not if the peer has more for another call. If it
+	// returns an error, the call returns that error, and the call of the peer fails.
 	Receive func(peer ledger.DeviceID, side []byte) error
 
 	maxReceive int64 // for tests; 0: the bound of the package

@@ -116,10 +116,13 @@ func TestASessionSendsABoundedNumberOfBytes(t *testing.T) {
 	fill(t, b[0], 1000)
 	sessions := 0
 	for more := true; more; sessions++ {
-		d, a := connect(t, b[0], b[1], Options{maxSend: 100_000}, Options{}, nil)
+		called := 0
+		receive := func(ledger.DeviceID, []byte) error { called++; return nil }
+		d, a := connect(t, b[0], b[1], Options{maxSend: 100_000}, Options{Receive: receive}, nil)
 		require.NoError(t, d.err)
 		require.NoError(t, a.err)
 		require.Equal(t, d.More, a.More)
+		require.Equal(t, !a.More, called == 1, "side data waits for all entries")
 		require.NotEqual(t, a.More, a.Equal)
 		more = a.More
 	}

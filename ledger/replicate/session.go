@@ -330,10 +330,11 @@ func (s *session) send() error {
 
 // receive merges the entries of the peer, and returns the digest of its done.
 func (s *session) receive() ([]byte, error) {
-	if err := s.receiveEntries(); err != nil {
+	limited, err := s.receiveEntries()
+	if err != nil {
 		return nil, err
 	}
-	if s.o.Receive != nil {
+	if s.o.Receive != nil && !limited {
 		if err := s.o.Receive(s.Peer, s.Side); err != nil {
 			return nil, err
 		}
@@ -347,8 +348,9 @@ func (s *session) receive() ([]byte, error) {
 	return d.Digest, err
 }
 
-// receiveEntries merges entries, also those that came before an error.
-func (s *session) receiveEntries() error {
+// receiveEntries merges entries, also those that came before an error. limited reports that the
+// peer has more for another session.
+func (s *session) receiveEntries() (limited bool, err error) {
 	var batch [][]byte
 	size := 0
 	for {
@@ -360,13 +362,14 @@ func (s *session) receiveEntries() error {
 		batch = append(batch, e.Entries...)
 		if size += len(b); err != nil || size >= batchSize || e.State != stateMore {
 			if merr := s.mergeBatch(batch); merr != nil {
-				return merr
+				return false, merr
 			}
 			batch, size = nil, 0
 		}
 		if err != nil || e.State != stateMore {
-			s.More = s.More || e.State == stateLimited
-			return err
+			limited = e.State == stateLimited
+			s.More = s.More || limited
+			return limited, err
 		}
 	}
 }

@@ -298,10 +298,23 @@ func (a *Agent) key() (*pointer.Key, error) {
 	if err != nil {
 		return nil, err
 	}
+	if id.Locked {
+		a.unlocked(id, passphrase)
+	}
 	if id.Locked && proven {
 		a.setProven(id)
 	}
 	return key, id.CheckLast()
+}
+
+// unlocked does what needs the passphrase of an identity that was unlocked.
+func (a *Agent) unlocked(id home.Identity, passphrase string) {
+	if err := a.home.IdentityUnlocked(id); err != nil {
+		a.log.Warn("the former identity key is not erased", "error", err)
+	}
+	if err := a.keepHandovers(id, passphrase); err != nil {
+		a.log.Warn("other devices do not receive the rotated key", "error", err)
+	}
 }
 
 func (a *Agent) passphrase(id home.Identity) (string, error) {

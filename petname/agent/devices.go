@@ -185,6 +185,9 @@ func (a *Agent) RenameDevice(id ledger.DeviceID, name string) (Device, error) {
 // open messages, which RemoveDevice replaces, and the identity key if
 // it holds that: only [Agent.Rotate] makes that worthless.
 //
+// An interruption after the removal is finished by [Agent.FinishRemoval], and a later publication
+// replaces the keys for messages.
+//
 // Of a device that has forked it returns a [*BranchError]: use RemoveDeviceAfter.
 func (a *Agent) RemoveDevice(id ledger.DeviceID) (Device, error) {
 	d, err := a.device(id)
@@ -208,28 +211,4 @@ func (a *Agent) RemoveDeviceAfter(last ledger.Head) (Device, error) {
 		return Device{}, err
 	}
 	return a.removeDevice(last.Device, func(key crypto.Signer) error { return a.book.RemoveDeviceAfter(key, last) })
-}
-
-func (a *Agent) removeDevice(id ledger.DeviceID, remove func(crypto.Signer) error) (Device, error) {
-	key, err := a.key()
-	if err != nil {
-		return Device{}, err
-	}
-	if err := remove(key); err != nil {
-		return Device{}, err
-	}
-	a.publishing.Lock()
-	_, err = a.home.RenewSealing(a.now(), a.ownEntry(), 0)
-	a.publishing.Unlock()
-	if err != nil {
-		return Device{}, fmt.Errorf("the device is removed, but the keys for messages are not replaced: %w", err)
-	}
-	ex, err := a.exchange()
-	if err == nil {
-		err = ex.ForgetDevice(id)
-	}
-	if err != nil {
-		return Device{}, err
-	}
-	return a.device(id)
 }

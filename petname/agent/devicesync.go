@@ -369,9 +369,13 @@ type wireDeviceState struct {
 	Addresses [][]byte `cbor:"2,keyasint,omitempty"` // of its node; empty: it has none now
 	Sealing   []byte   `cbor:"3,keyasint,omitempty"` // the file of its sealing keys
 	Identity  []byte   `cbor:"4,keyasint,omitempty"` // of home.Identity.Handover, after a rotation
+	Former    [][]byte `cbor:"5,keyasint,omitempty"` // last records of former keys, the newest first
 }
 
-const maxDeviceState = 64 << 10 // bytes
+const (
+	maxDeviceState = 64 << 10 // bytes
+	maxOffered     = 56 << 10 // of it, without the addresses
+)
 
 // offerDevice returns the state of this device for another one.
 func (a *Agent) offerDevice(to ledger.DeviceID) ([]byte, error) {
@@ -387,8 +391,21 @@ func (a *Agent) offerDevice(to ledger.DeviceID) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if w.Identity, err = a.identityFor(d); err != nil {
+	id, err := a.identity()
+	if err != nil || len(id.Succession) == 0 {
+		if err != nil {
+			return nil, err
+		}
+		return canonical.Marshal(w)
+	}
+	if w.Identity, err = a.identityFor(id, d); err != nil {
 		return nil, err
+	}
+	for size, i := len(w.Identity)+len(w.Sealing), len(id.Succession)-1; i >= 0; i-- {
+		r, _, found := a.lastRecordOf(id, id.Succession[i].Old)
+		if size += len(r.Bytes()) + 16; found && size < maxOffered {
+			w.Former = append(w.Former, r.Bytes())
+		}
 	}
 	return canonical.Marshal(w)
 }
@@ -396,77 +413,6 @@ func (a *Agent) offerDevice(to ledger.DeviceID) ([]byte, error) {
 // updateLocal changes the device-local tables.
 func (s *state) updateLocal(fn func(local *ledger.View) error) error {
 	return s.book.Update(func(_ *petname.Book, local *ledger.View) error { return fn(local) })
-}
-
-// identityFor returns the identity key for a device, after a rotation; nil if there was none,
-// or if this device has not the form that the other one gets: see [Agent.keepHandovers].
-func (a *Agent) identityFor(d Device) ([]byte, error) {
-	id, err := a.identity()
-	if err != nil || len(id.Succession) == 0 {
-		return nil, err
-	}
-	if !id.Locked && !id.KeyElsewhere {
-		return id.Handover("", d.IdentityKey, 0)
-	}
-	var row []byte
-	err = a.book.Ledger().ReadLocal(func(local *ledger.View) (err error) {
-		row, err = local.Get(tableHandovers, handoverKey(id, d.IdentityKey))
-		row = bytes.Clone(row)
-		return err
-	})
-	if err != nil || row != nil {
-		return row, err
-	}
-	if id.NextElsewhere && (id.KeyElsewhere || d.IdentityKey) {
-		return a.home.IdentityFile() // the form of another device
-	}
-	return nil, nil
-}
-
-// tableHandovers is a device-local table: pointer ‖ 1 with the key, 0 without it → the identity
-// key for other devices, of an identity that is locked.
-const tableHandovers = "handovers"
-
-func handoverKey(id home.Identity, withKey bool) []byte {
-	if withKey {
-		return append(id.Pointer.Bytes(), 1)
-	}
-	return append(id.Pointer.Bytes(), 0)
-}
-
-// keepHandovers stores what other devices receive after a rotation of a locked identity,
-// while the passphrase is known.
-func (a *Agent) keepHandovers(passphrase string) error {
-	id, err := a.identity()
-	if err != nil || !id.Locked {
-		return err
-	}
-	others, err := a.others()
-	if err != nil || len(others) == 0 {
-		return err
-	}
-	forms := map[bool][]byte{}
-	for _, withKey := range []bool{true, false} {
-		if forms[withKey], err = id.Handover(passphrase, withKey, 0); err != nil {
-			return err
-		}
-	}
-	return a.updateLocal(func(local *ledger.View) error {
-		for row, err := range local.Scan(tableHandovers, nil) { // of former keys
-			if err != nil {
-				return err
-			}
-			if err := local.Delete(tableHandovers, row.Key); err != nil {
-				return err
-			}
-		}
-		for withKey, b := range forms {
-			if err := local.Put(tableHandovers, handoverKey(id, withKey), b); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
 }
 
 // receiveFromDevice takes over what another device of the owner told. The device is
@@ -485,60 +431,25 @@ func (a *Agent) receiveFromDevice(from ledger.DeviceID, side []byte) error {
 	}
 	if len(w.Sealing) > 0 {
 		a.publishing.Lock()
-		_, err := a.home.MergeSealing(w.Sealing, a.now())
+		now := a.now()
+		if entry := a.ownEntry(); entry.After(now) { // this clock may be behind
+			now = entry
+		}
+		_, err := a.home.MergeSealing(w.Sealing, now)
 		a.publishing.Unlock()
+		if errors.Is(err, home.ErrSealingAhead) { // by a wrong clock: what else is exchanged does not wait for it
+			a.log.Warn("keys for messages of another device are not used yet", "device", from, "error", err)
+			err = nil
+		}
 		errs = append(errs, err)
 	}
 	if len(w.Identity) > 0 {
-		errs = append(errs, a.adoptIdentity(w.Identity))
+		errs = append(errs, a.adoptIdentity(from, w.Identity))
+	}
+	if len(w.Former) > 0 {
+		errs = append(errs, a.adoptLastRecords(w.Former))
 	}
 	return errors.Join(errs...)
-}
-
-// adoptIdentity follows a rotation that another device made.
-func (a *Agent) adoptIdentity(file []byte) error {
-	a.publishing.Lock()
-	defer a.publishing.Unlock()
-	id, changed, err := a.home.AdoptIdentity(file)
-	if errors.Is(err, home.ErrNoSuccessor) && len(id.Succession) > 0 {
-		other, perr := home.ParseHandover(file)
-		if perr == nil && id.Created(other.Pointer) {
-			return checkNext(id, other) // the other device may not know of the rotation yet
-		}
-	}
-	if err == nil && !changed {
-		other, perr := home.ParseHandover(file)
-		return cmp.Or(perr, checkNext(id, other))
-	}
-	if err != nil {
-		return err
-	}
-	if err := a.book.SetOwnSuccession(id.Succession); err != nil {
-		return err
-	}
-	a.events.publish(Event{Kind: RecordChanged})
-	return nil
-}
-
-// ErrDiverged is returned when another device of the owner has another next key at a pointer that
-// both have had: two copies of a home have rotated the key, each to a next key of its own.
-// Only the one that was published first is followed.
-var ErrDiverged = errors.New("another device of yours has another next key: two copies of a home have rotated the key, and only the one that was published first is followed; a device with the other one joins again in a new folder")
-
-// checkNext returns ErrDiverged if another device, with the same pointer or an earlier one,
-// commits to another next key than this one.
-func checkNext(id, other home.Identity) error {
-	if other.Next.IsZero() {
-		return nil
-	}
-	same := other.Pointer == id.Pointer && (id.Next.IsZero() || id.Next == other.Next)
-	for _, step := range id.Succession {
-		same = same || step.Old == other.Pointer && other.Next.Opens(step.New)
-	}
-	if !same && (other.Pointer == id.Pointer || id.Created(other.Pointer)) {
-		return fmt.Errorf("%s: %w", other.Pointer, ErrDiverged)
-	}
-	return nil
 }
 
 // wireDeviceRow is the row of a device.

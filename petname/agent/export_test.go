@@ -3,9 +3,14 @@ package agent
 import (
 	"context"
 	"crypto/hpke"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/home"
 	"github.com/petnames-go/petnames/pointer"
@@ -171,3 +176,36 @@ func SetPatience(a *Agent, d time.Duration) { a.patience = d }
 
 // RenewForDevices is what an agent that runs does after each Sync.
 func RenewForDevices(ctx context.Context, a *Agent) error { return a.renewForDevices(ctx) }
+
+// PlantIdentity replaces identity.key, and what other devices receive of it, as the thief of a
+// device does. All the rest is unmodified.
+func PlantIdentity(a *Agent, file []byte) error {
+	id, err := home.ParseHandover(file)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(a.home.Dir, "identity.key"), file, 0o600); err != nil {
+		return err
+	}
+	return a.updateLocal(func(local *ledger.View) error {
+		for _, withKey := range []bool{true, false} {
+			if err := local.Put(tableHandovers, handoverKey(id, withKey), file); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// HandTo hands the identity key of one agent to another one, as an exchange of from does, and
+// fails unless that refuses it for now.
+func HandTo(a *Agent, device ledger.DeviceID, from *Agent) error {
+	file, err := from.home.IdentityFile()
+	if err != nil {
+		return err
+	}
+	if err := a.adoptIdentity(device, file); !errors.Is(err, home.ErrHoldsNext) {
+		return fmt.Errorf("handed over: %w", err)
+	}
+	return nil
+}

@@ -150,6 +150,10 @@ func (a *Agent) publishDraft(ctx context.Context, edit func(*Draft) error, renew
 	if err := a.finishRotation(); err != nil {
 		return Published{}, err
 	}
+	if err := a.adoptHanded(); err != nil {
+		return Published{}, err
+	}
+	a.finishRemovals()
 	identity, err := a.identity()
 	if err != nil {
 		return Published{}, err

@@ -170,7 +170,7 @@ func (a *Agent) rejoinBook(ctx context.Context, h home.Home, book *petname.Book,
 	if handed.Creator != book.Ledger().Identity() {
 		return handed, exists
 	}
-	switch _, _, err := h.AdoptIdentity(handed.Identity); {
+	switch _, _, err := h.AdoptInvited(handed.Identity); {
 	case errors.Is(err, home.ErrNoSuccessor) && id.Created(theirs.Pointer): // a thief may have that key
 		return handed, errEarlierKey
 	case errors.Is(err, home.ErrNoSuccessor):

@@ -58,6 +58,9 @@ func (a *Agent) Rotate(ctx context.Context, o Rotation) (Rotated, error) {
 	if err := a.checkClockOfBook(); err != nil {
 		return Rotated{}, err
 	}
+	if err := a.adoptHanded(); err != nil {
+		return Rotated{}, err
+	}
 	id, err := a.identity()
 	if err != nil {
 		return Rotated{}, err
@@ -91,10 +94,8 @@ func (a *Agent) Rotate(ctx context.Context, o Rotation) (Rotated, error) {
 	if serr := a.book.SetOwnSuccession(r.Succession); serr != nil {
 		return Rotated{}, &home.UnfinishedError{Old: r.Old.Pointer(), New: r.New.Pointer(), Err: serr}
 	}
-	if herr := a.keepHandovers(passphrase); herr != nil {
-		a.log.Warn("other devices do not receive the new key", "error", herr)
-	}
 	if id, ierr := a.identity(); ierr == nil {
+		a.unlocked(id, passphrase)
 		if kerr := a.saveLastRecords(ctx, id); kerr != nil {
 			a.log.Warn("last record of a former pointer not saved", "error", kerr) // putFormer saves it before it stores it
 		}

@@ -2,6 +2,7 @@ package exchange
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -31,7 +32,10 @@ func TestUnacknowledgedMessagesAreSentAgainByTheNewDevice(t *testing.T) {
 			require.Len(t, carol.fetch(t).Fresh, 1)
 		}
 		device := alice.device(t)
-		require.NoError(t, device.StateOwnKey(true))
+		own := device.Ledger().Device()
+		require.NoError(t, alice.book.AdmitDevice(alice.key, own[:], "new device", true)) // with the identity key
+		_, err = device.Ledger().Merge(slices.Values(lacks(t, alice.book, device.Ledger().Heads())))
+		require.NoError(t, err)
 		carried, err := Carry(alice.book.Ledger(), device, alice.clock.Now())
 		require.NoError(t, err)
 		require.Equal(t, 2, carried.Messages)

@@ -68,6 +68,7 @@ func table() []file {
 		{name: recordsDir, kind: fs.ModeDir, need: made, apart: true},
 		{name: configFile, apart: true, check: func(h Home) error { _, err := h.Config(); return err }, dated: true},
 		{name: nodeFile, check: Home.checkNodeFile, older: ".dht-"},
+		{name: replacedFile},
 		{name: peerFile + ".damaged"},
 		{name: sealingFile + ".damaged"},
 		{name: nodeFile + ".damaged"},

@@ -165,9 +165,11 @@ func (h Home) removeJoining() error {
 	return os.RemoveAll(h.path(joiningDir))
 }
 
-// IdentityFile returns the content of identity.key.
+// IdentityFile returns the content of identity.key, as UTF-8 with lines that end in \n: the
+// signature of a device without the key is over these bytes.
 func (h Home) IdentityFile() ([]byte, error) {
-	return durable.ReadFile(h.path(identityFile), maxKeyFile)
+	text, err := readText(h.path(identityFile))
+	return []byte(text), err
 }
 
 // SealingFile returns the content of sealing.key, for another device of the owner.

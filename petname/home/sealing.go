@@ -169,7 +169,7 @@ func (h Home) updateSealing(now, newest time.Time, erase bool, maxAge *time.Dura
 		}
 		s.former = slices.Insert(s.former, 0, formerSealing{replaced, s.Current})
 		s.former = s.former[:min(len(s.former), maxGenerations-1)]
-		s.Made, s.Current, changed = now.UTC().Truncate(time.Second), keys, true
+		s.Made, s.Current, changed = latestMade(now, s), keys, true
 	}
 	if !changed {
 		return s, nil

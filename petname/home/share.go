@@ -7,17 +7,17 @@ import (
 	"fmt"
 	"slices"
 	"time"
-
-	"github.com/petnames-go/petnames/pointer"
 )
 
-// maxSealingLead bounds how far the keys of another device may be ahead of this clock.
-const maxSealingLead = sealingLead
+// ErrSealingAhead is returned by [Home.MergeSealing] for keys of over a day after now.
+var ErrSealingAhead = errors.New("were made over a day after the time of this device")
 
 // MergeSealing adds the keys of another device's sealing.key, as SealingFile returns it, and
-// reports whether the file changed. The newest keys of the two are the current ones; the
-// others are former ones. Keys of over a day after now are refused. The caller has the
-// book open.
+// reports whether the file changed. The current keys are the newer ones of the two that neither
+// file has as former keys; the others become former ones now. If each file has the current keys of
+// the other one as former keys, new keys are made. Another device changes no date of a
+// former key of this home, and evicts none. It fails with [ErrSealingAhead], and when this home
+// has too many former keys for another replacement. The caller has the book open.
 func (h Home) MergeSealing(file []byte, now time.Time) (changed bool, err error) {
 	if len(file) > maxKeyFile {
 		return false, fmt.Errorf("sealing keys of %d bytes", len(file))
@@ -26,14 +26,17 @@ func (h Home) MergeSealing(file []byte, now time.Time) (changed bool, err error)
 	if err != nil {
 		return false, fmt.Errorf("sealing keys of another device: %w", err)
 	}
-	if lead := other.Made.Sub(now); lead > maxSealingLead {
-		return false, fmt.Errorf("sealing keys of another device: were made %s after the time of this one", lead)
+	if other.Made.Sub(now) > sealingLead {
+		return false, fmt.Errorf("sealing keys of another device: %w: %s", ErrSealingAhead, other.Made.Format(time.RFC3339))
 	}
 	s, err := h.Sealing()
 	if err != nil {
 		return false, err
 	}
-	merged := s.merge(other)
+	merged, err := s.merge(other, now)
+	if err != nil {
+		return false, err
+	}
 	before, err := s.format()
 	if err != nil {
 		return false, err
@@ -45,26 +48,55 @@ func (h Home) MergeSealing(file []byte, now time.Time) (changed bool, err error)
 	return true, h.replace(sealingFile, after)
 }
 
-// merge returns the keys of both. It is the same in either order.
-func (s Sealing) merge(other Sealing) Sealing {
-	newest, older := s, other
-	if other.Made.After(s.Made) || other.Made.Equal(s.Made) && bytes.Compare(sealingID(other.Current), sealingID(s.Current)) > 0 {
-		newest, older = other, s
-	}
-	out := Sealing{Made: newest.Made, Current: newest.Current}
-	replaced := newest.Made
-	former := slices.Concat(newest.former, older.former, []formerSealing{{replaced, older.Current}})
-	for _, f := range former {
-		id := sealingID(f.keys)
-		if bytes.Equal(id, sealingID(out.Current)) {
-			continue
+const (
+	// maxForeign bounds the former keys of a home of which some came from another device: beyond
+	// it, no more are added.
+	maxForeign = maxGenerations / 2
+
+	// maxReplaced bounds the former keys of a home whose current ones another device can replace.
+	// The rest is for the replacements that this device makes.
+	maxReplaced = maxGenerations * 3 / 4
+)
+
+// merge returns the keys of both: see [Home.MergeSealing]. Two devices that merge each other's
+// keys have the same current ones afterwards.
+func (s Sealing) merge(other Sealing, now time.Time) (Sealing, error) {
+	now = now.UTC().Truncate(time.Second)
+	out := Sealing{Made: s.Made, Current: s.Current, former: slices.Clone(s.former)}
+	mine, theirs := !other.hasFormer(s.Current), !s.hasFormer(other.Current)
+	switch {
+	case bytes.Equal(sealingID(s.Current), sealingID(other.Current)):
+		if other.Made.After(s.Made) {
+			out.Made = other.Made
 		}
-		i := slices.IndexFunc(out.former, func(o formerSealing) bool { return bytes.Equal(sealingID(o.keys), id) })
-		switch {
-		case i < 0:
-			out.former = append(out.former, f)
-		case f.replaced.Before(out.former[i].replaced): // the earlier replacement counts
-			out.former[i].replaced = f.replaced
+	case mine && theirs && s.newer(other), mine && !theirs:
+		if len(out.former) < maxForeign {
+			out.addFormer(formerSealing{now, other.Current})
+		}
+	case theirs:
+		out.Made, out.Current = other.Made, other.Current
+	default:
+		keys, err := generateSealing()
+		if err != nil {
+			return Sealing{}, err
+		}
+		out.Made, out.Current = latestMade(now, s, other), keys
+		if len(out.former) < maxForeign {
+			out.addFormer(formerSealing{now, other.Current})
+		}
+	}
+	if !bytes.Equal(sealingID(out.Current), sealingID(s.Current)) {
+		if len(out.former) >= maxReplaced {
+			return Sealing{}, fmt.Errorf("sealing keys of another device: the keys of this home were replaced %d times within %d days", len(out.former), SealingRetention/(24*time.Hour))
+		}
+		out.addFormer(formerSealing{now, s.Current})
+	}
+	for _, f := range other.former {
+		if f.replaced.After(now) {
+			f.replaced = now // it would put off the erasure
+		}
+		if len(out.former) < maxForeign {
+			out.addFormer(f)
 		}
 	}
 	slices.SortFunc(out.former, func(a, b formerSealing) int {
@@ -73,8 +105,38 @@ func (s Sealing) merge(other Sealing) Sealing {
 		}
 		return bytes.Compare(sealingID(a.keys), sealingID(b.keys))
 	})
-	out.former = out.former[:min(len(out.former), maxGenerations-1)]
-	return out
+	return out, nil
+}
+
+// addFormer adds former keys, unless the home has them.
+func (s *Sealing) addFormer(f formerSealing) {
+	if !s.hasFormer(f.keys) && !bytes.Equal(sealingID(f.keys), sealingID(s.Current)) {
+		s.former = append(s.former, f)
+	}
+}
+
+// hasFormer reports whether keys are among the former ones.
+func (s Sealing) hasFormer(keys []hpke.PrivateKey) bool {
+	id := sealingID(keys)
+	return slices.ContainsFunc(s.former, func(f formerSealing) bool { return bytes.Equal(sealingID(f.keys), id) })
+}
+
+// newer reports whether the current keys of s are preferred to those of another device.
+func (s Sealing) newer(other Sealing) bool {
+	c := s.Made.Compare(other.Made)
+	return c > 0 || c == 0 && bytes.Compare(sealingID(s.Current), sealingID(other.Current)) > 0
+}
+
+// latestMade returns the date of keys that replace those of all: now, or just after theirs, as
+// far as other devices accept it.
+func latestMade(now time.Time, all ...Sealing) time.Time {
+	made := now.UTC().Truncate(time.Second)
+	for _, s := range all {
+		if after := s.Made.Add(time.Second); after.After(made) && after.Sub(now) <= sealingLead {
+			made = after
+		}
+	}
+	return made
 }
 
 // sealingID identifies a generation of keys.
@@ -84,60 +146,3 @@ func sealingID(keys []hpke.PrivateKey) []byte {
 	}
 	return keys[0].PublicKey().Bytes()
 }
-
-// ErrNoSuccessor is returned for an identity key that does not follow the one of this home.
-var ErrNoSuccessor = errors.New("is not of a successor of this home's identity")
-
-// AdoptIdentity replaces the identity key by the one that another device of the owner
-// handed over, of [Identity.Handover], after that device has rotated the key: the succession
-// has to continue that of this home, and its next key has to be the one that this home
-// commits to. It reports whether the file changed: it does not if the home has the key
-// already, and a key is never replaced by the lack of the same one. The caller has the book
-// open, and no rotation is under way.
-func (h Home) AdoptIdentity(file []byte) (id Identity, changed bool, err error) {
-	mine, err := h.Identity()
-	if err != nil {
-		return Identity{}, false, err
-	}
-	theirs, err := ParseHandover(file)
-	if err != nil {
-		return mine, false, err
-	}
-	if theirs.Pointer == mine.Pointer {
-		if !mine.KeyElsewhere || theirs.KeyElsewhere {
-			return mine, false, nil
-		}
-	} else if err := mine.checkSuccessor(theirs); err != nil {
-		return mine, false, err
-	}
-	if err := h.replace(identityFile, file); err != nil {
-		return mine, false, err
-	}
-	id, err = h.Identity()
-	return id, true, err
-}
-
-// checkSuccessor returns nil if another identity continues this one.
-func (id Identity) checkSuccessor(other Identity) error {
-	fail := func(err error) error {
-		return errors.Join(fmt.Errorf("identity key of %s: %w", other.Pointer, ErrNoSuccessor), err)
-	}
-	known := len(id.Succession)
-	if known >= len(other.Succession) || !slices.EqualFunc(id.Succession, other.Succession[:known], pointer.Succession.Equal) {
-		return fail(nil)
-	}
-	at, next := id.Pointer, id.Next
-	for steps := range slices.Chunk(other.Succession[known:], maxFollowed) {
-		var err error
-		if at, next, err = pointer.Follow(at, next, steps); err != nil {
-			return fail(err)
-		}
-	}
-	if at != other.Pointer {
-		return fail(nil)
-	}
-	return nil
-}
-
-// maxFollowed is the number of steps that pointer.Follow reads at a time.
-const maxFollowed = 32

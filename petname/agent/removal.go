@@ -1,0 +1,156 @@
+package agent
+
+import (
+	"crypto"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/petnames-go/petnames/ledger"
+)
+
+// tableRemovals is a device-local table: device → empty, while its removal by this device is
+// not finished. The row is written before the entry that removes the device: when a crash or
+// a failure interrupts what follows, the removal can be finished.
+const tableRemovals = "removals"
+
+func (a *Agent) removeDevice(id ledger.DeviceID, remove func(crypto.Signer) error) (Device, error) {
+	key, err := a.key()
+	if err != nil {
+		return Device{}, err
+	}
+	if err := a.updateLocal(func(local *ledger.View) error { return local.Put(tableRemovals, id[:], []byte{}) }); err != nil {
+		return Device{}, err
+	}
+	if err := remove(key); err != nil {
+		return Device{}, errors.Join(err, a.removalFinished(id))
+	}
+	if _, err = a.FinishRemoval(id); err != nil {
+		return Device{}, err
+	}
+	return a.device(id)
+}
+
+func (a *Agent) removalFinished(id ledger.DeviceID) error {
+	return a.updateLocal(func(local *ledger.View) error { return local.Delete(tableRemovals, id[:]) })
+}
+
+// FinishRemoval finishes a removal that this device began with [Agent.RemoveDevice] and that was
+// interrupted, and reports whether there was one. It needs no identity key.
+func (a *Agent) FinishRemoval(id ledger.DeviceID) (finished bool, err error) {
+	began, err := a.unfinishedRemovals()
+	if err != nil || !slices.Contains(began, id) {
+		return false, err
+	}
+	a.publishing.Lock()
+	err = a.replaceSealing()
+	a.publishing.Unlock()
+	if err != nil {
+		return false, err
+	}
+	ex, err := a.exchange()
+	if err == nil {
+		err = ex.ForgetDevice(id)
+	}
+	if err == nil {
+		err = a.removalFinished(id)
+	}
+	return err == nil, err
+}
+
+// replaceSealing replaces the keys for messages, which a device that was removed has. The caller
+// holds the lock publishing.
+func (s *state) replaceSealing() error {
+	if _, err := s.home.RenewSealing(s.now(), s.ownEntry(), 0); err != nil {
+		return fmt.Errorf("the device is removed, but the keys for messages are not replaced: %w", err)
+	}
+	return nil
+}
+
+// finishRemovals replaces the keys for messages after removals that were interrupted, before
+// a card states them. The caller holds the lock publishing.
+func (a *Agent) finishRemovals() {
+	began, err := a.unfinishedRemovals()
+	if err == nil && len(began) > 0 {
+		err = a.replaceSealing()
+		for _, id := range began {
+			if err == nil {
+				err = a.removalFinished(id)
+			}
+		}
+	}
+	if err != nil {
+		a.log.Warn("the removal of a device is not finished", "error", err)
+	}
+}
+
+// unfinishedRemovals returns the devices whose removal was interrupted.
+func (s *state) unfinishedRemovals() (all []ledger.DeviceID, err error) {
+	err = s.book.Ledger().ReadLocal(func(local *ledger.View) error {
+		for row, err := range local.Scan(tableRemovals, nil) {
+			if err != nil {
+				return err
+			}
+			if len(row.Key) == len(ledger.DeviceID{}) {
+				all = append(all, ledger.DeviceID(row.Key))
+			}
+		}
+		return nil
+	})
+	if err != nil || len(all) == 0 {
+		return nil, err
+	}
+	devices, err := s.book.Devices()
+	removed := func(id ledger.DeviceID) bool {
+		return slices.ContainsFunc(devices, func(d Device) bool { return d.ID == id && d.Removed })
+	}
+	return slices.DeleteFunc(all, func(id ledger.DeviceID) bool { return !removed(id) }), err
+}
+
+// UnfinishedRemovals returns the removed devices whose removal [Agent.FinishRemoval] finishes.
+func (a *Agent) UnfinishedRemovals() (all []Device, err error) {
+	began, err := a.unfinishedRemovals()
+	for _, id := range began {
+		d, derr := a.device(id)
+		if err = errors.Join(err, derr); derr == nil {
+			all = append(all, d)
+		}
+	}
+	return all, err
+}
+
+// AdmittedBy returns the devices that a device admitted, directly or through others, and that were
+// not removed; without this device and those that it admitted.
+func (a *Agent) AdmittedBy(id ledger.DeviceID) (all []Device, err error) {
+	devices, err := a.book.Devices()
+	by := map[ledger.DeviceID]bool{id: true}
+	for found := true; found; {
+		found = false
+		for _, d := range devices {
+			if !by[d.ID] && !d.This && slices.ContainsFunc(d.AdmittedBy, func(x ledger.DeviceID) bool { return by[x] }) {
+				by[d.ID], found = true, true
+			}
+		}
+	}
+	for _, d := range devices {
+		if by[d.ID] && d.ID != id && !d.Removed {
+			all = append(all, d)
+		}
+	}
+	return all, err
+}
+
+// ConfirmDevice states that a device is to hold the identity key which only removed devices
+// admitted with it: see [petname.Device.Unconfirmed]. The next exchange hands the key over. It
+// fails with [petname.ErrConfirmed] for another device, and with the errors of a locked identity.
+func (a *Agent) ConfirmDevice(id ledger.DeviceID) (Device, error) {
+	key, err := a.key()
+	if err != nil {
+		return Device{}, err
+	}
+	if err := a.book.ConfirmDevice(key, id); err != nil {
+		return Device{}, err
+	}
+	a.syncSoon()
+	return a.device(id)
+}
