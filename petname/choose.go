@@ -67,7 +67,13 @@ func (b *Book) Choose(n name.Name, p pointer.Pointer) (chosen Contact, others []
 			}
 			others = append(others, c)
 		}
-		if chosen, err = book.Rename(kept, n, Source{Lookalike: true}); err != nil {
+		// The name is stated also if the contact has it already: against a concurrent removal, by
+		// another choice, it is a conflict, and otherwise both contacts would have lost theirs.
+		chosen, err = book.change(kept, func(v *ledger.View, c Contact) (act, error) {
+			was, _, err := previousState(v, c)
+			return act{Op: opName, Contact: c.ID.Bytes(), Name: n.String(), Previous: was, Lookalike: true}, err
+		})
+		if err != nil {
 			return err
 		}
 		if made = book.tx.Appended() - made; made < 2 {

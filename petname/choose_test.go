@@ -71,6 +71,29 @@ func TestChooseSettlesEachConflict(t *testing.T) {
 	require.Equal(t, entriesBefore, entries(a), "nothing changes")
 }
 
+// Two devices that choose differently are a conflict again: neither contact is lost.
+func TestTwoChoicesAreAConflict(t *testing.T) {
+	bob := mustName("bob")
+	a, b := nameConflict(t)
+	must2 := func(c Contact, _ []Contact, err error) Contact { return must(c, err) }
+	must2(a.Choose(bob, pointerOf("b")))
+	must2(b.Choose(bob, pointerOf("c")))
+	for range 2 {
+		syncBooks(t, a, b)
+		for _, book := range []*Book{a, b} {
+			_, err := book.Lookup(bob)
+			conflict := (*ConflictError)(nil)
+			require.ErrorAs(t, err, &conflict)
+			require.Len(t, conflict.Contacts, 2)
+		}
+	}
+	must2(b.Choose(bob, pointerOf("c")))
+	syncBooks(t, a, b)
+	for _, book := range []*Book{a, b} {
+		require.Equal(t, pointerOf("c"), must(book.Lookup(bob)))
+	}
+}
+
 // One person under two names, by two of its keys, one on each device: the owner settles it by
 // either name, with the id of the contact or with the pointer that both have, on every device.
 func TestChooseSettlesTwoContactsAtOnePointer(t *testing.T) {
