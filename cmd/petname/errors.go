@@ -370,6 +370,8 @@ func classify(err error) *failure {
 		return set("exists", exitConflict, "choose the name of another file")
 	case errors.As(err, &path) && errors.Is(path, fs.ErrPermission):
 		return set("failure", exitFailure, "use the account of the owner of that file or folder, or correct its mode")
+	case errors.Is(err, syscall.EADDRINUSE):
+		return set("failure", exitFailure, "petname node --listen /ip4/127.0.0.1/tcp/0")
 	case errors.Is(err, syscall.ENXIO):
 		return set("failure", exitFailure, "start the process that reads the pipe first")
 	}
