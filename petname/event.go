@@ -24,7 +24,9 @@ type Event struct {
 	ID      ledger.ID
 	At      time.Time
 	Op      string
-	Contact pointer.Pointer // name, remove, learn, share, undo, advance, keep, unkeep
+	// name, remove, learn, share, unshare (the contact to which the label led), undo, advance,
+	// keep, unkeep
+	Contact pointer.Pointer
 	// the new name; the nickname of a profile; undo: the name of the undone change
 	Name  string
 	Was   []string // the names before the change; several if the contact was in conflict
@@ -119,6 +121,9 @@ func logged(e ledger.Entry, body []byte, open opener) Event {
 func event(e ledger.Entry, a act) Event {
 	ev := Event{ID: e.ID(), At: e.Time(), Op: a.Op.String(), Name: a.Name, Label: a.Label, Undoes: a.Number, Lookalike: a.Lookalike}
 	ev.Contact, ev.Audience = optionalPointer(a.Contact), optionalPointer(a.Audience) // decodeAct checked them
+	if a.Op == opUnshare || a.Op == opUndo && a.Contact == nil {
+		ev.Contact = a.ledTo()
+	}
 	if a.Op == opPin && a.Of != nil {
 		ev.Contact = optionalPointer(a.Of) // the pointer that the decision is about
 	}
