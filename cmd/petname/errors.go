@@ -148,7 +148,7 @@ func classify(err error) *failure {
 	case errors.Is(err, ledger.ErrReadOnly), errors.Is(err, syscall.EROFS):
 		return set("read_only", exitFailure, "copy the home to where it can be written, and give that with --home")
 	case errors.As(err, &argument):
-		next := map[string]string{"path": pathNext}[argument.Name]
+		next := map[string]string{"path": pathNext, "own path": "with the path of content:\npetname publish /ipfs/CID"}[argument.Name]
 		return set("usage", exitUsage, next)
 	case errors.As(err, &address):
 		if rest, ok := strings.CutPrefix(address.Reason, address.Kind+" address "); ok { // of a flag of node
@@ -163,6 +163,8 @@ func classify(err error) *failure {
 		}[address.Kind]
 		if meant := nearNetwork(address.Address); address.Kind == "peer" && meant != "" {
 			next = "did you mean\npetname join " + meant
+		} else if router := asRouter(address.Address); address.Kind == "peer" && router != "" {
+			next = "for the router there:\npetname join " + shellWord(router)
 		}
 		return set("usage", exitUsage, next)
 	case errors.As(err, &mismatch):
