@@ -21,9 +21,9 @@ import (
 //   - messages of mutual introductions, for other devices of the owner: "relay";
 //   - an entry that this version cannot read, or one without its body: "unknown".
 type Event struct {
-	ID      ledger.ID
-	At      time.Time
-	Op      string
+	ID ledger.ID
+	At time.Time
+	Op string
 	// name, remove, learn, share, unshare (the contact to which the label led), undo, advance,
 	// keep, unkeep
 	Contact pointer.Pointer
