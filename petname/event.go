@@ -21,12 +21,11 @@ import (
 //   - messages of mutual introductions, for other devices of the owner: "relay";
 //   - an entry that this version cannot read, or one without its body: "unknown".
 type Event struct {
-	ID ledger.ID
-	At time.Time
-	Op string
-	// name, remove, learn, share, unshare (the contact to which the label led), undo, advance,
-	// keep, unkeep
-	Contact pointer.Pointer
+	ID      ledger.ID
+	At      time.Time
+	Op      string
+	Contact pointer.Pointer // name, remove, learn, share, undo, advance, keep, unkeep
+	LedTo   pointer.Pointer // unshare, and its undo: the contact to which the label led
 	// the new name; the nickname of a profile; undo: the name of the undone change
 	Name  string
 	Was   []string // the names before the change; several if the contact was in conflict
@@ -122,7 +121,7 @@ func event(e ledger.Entry, a act) Event {
 	ev := Event{ID: e.ID(), At: e.Time(), Op: a.Op.String(), Name: a.Name, Label: a.Label, Undoes: a.Number, Lookalike: a.Lookalike}
 	ev.Contact, ev.Audience = optionalPointer(a.Contact), optionalPointer(a.Audience) // decodeAct checked them
 	if a.Op == opUnshare || a.Op == opUndo && a.Contact == nil {
-		ev.Contact = a.ledTo()
+		ev.LedTo = a.ledTo()
 	}
 	if a.Op == opPin && a.Of != nil {
 		ev.Contact = optionalPointer(a.Of) // the pointer that the decision is about

@@ -335,7 +335,7 @@ func (v *verbs) isOf(p, id pointer.Pointer) bool {
 // of an event that does.
 func concerning(all []petname.Event, isIt func(pointer.Pointer) bool) (out []petname.Event) {
 	names := func(ev petname.Event) bool {
-		return slices.ContainsFunc([]pointer.Pointer{ev.Contact, ev.Audience, ev.By, ev.About}, isIt)
+		return slices.ContainsFunc([]pointer.Pointer{ev.Contact, ev.LedTo, ev.Audience, ev.By, ev.About}, isIt)
 	}
 	suggested, changed := map[petname.SuggestionID]bool{}, map[ledger.ID]bool{}
 	for _, ev := range all {

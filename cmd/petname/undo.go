@@ -49,7 +49,7 @@ func (v *verbs) undo(context.Context, noArgs) (*contact, error) {
 		return v.conflictingContact(err, ev.Contact), err
 	}
 	undone := v.asEntry(ev)
-	if ev.Contact.IsZero() || ev.Op == "unshare" { // of a label
+	if ev.Contact.IsZero() { // of a label
 		return &contact{Provenance: []fact{}, Undone: &undone}, nil
 	}
 	c, err := v.agent.ByPointer(ev.Contact)
