@@ -1,9 +1,11 @@
 package petname
 
 import (
+	"bytes"
 	"fmt"
 
 	"github.com/petnames-go/petnames/petname/introduce"
+	"github.com/petnames-go/petnames/pointer"
 	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
@@ -177,6 +179,16 @@ func (a act) shares() []wireShare {
 		all = append(all, wireShare{Label: e.Label, Contact: e.Contact})
 	}
 	return append(all, a.Private...)
+}
+
+// ledTo returns the contact to which the label of the act led before it; zero if there is none.
+func (a act) ledTo() pointer.Pointer {
+	for _, s := range a.shares() {
+		if a.Label != "" && s.Label == a.Label && bytes.Equal(s.Audience, a.Audience) && s.Contact != nil {
+			return optionalPointer(s.Contact)
+		}
+	}
+	return pointer.Pointer{}
 }
 
 // setShares replaces the earlier edges of the act.

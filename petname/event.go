@@ -25,6 +25,7 @@ type Event struct {
 	At      time.Time
 	Op      string
 	Contact pointer.Pointer // name, remove, learn, share, undo, advance, keep, unkeep
+	LedTo   pointer.Pointer // unshare, and its undo: the contact to which the label led
 	// the new name; the nickname of a profile; undo: the name of the undone change
 	Name  string
 	Was   []string // the names before the change; several if the contact was in conflict
@@ -119,6 +120,9 @@ func logged(e ledger.Entry, body []byte, open opener) Event {
 func event(e ledger.Entry, a act) Event {
 	ev := Event{ID: e.ID(), At: e.Time(), Op: a.Op.String(), Name: a.Name, Label: a.Label, Undoes: a.Number, Lookalike: a.Lookalike}
 	ev.Contact, ev.Audience = optionalPointer(a.Contact), optionalPointer(a.Audience) // decodeAct checked them
+	if a.Op == opUnshare || a.Op == opUndo && a.Contact == nil {
+		ev.LedTo = a.ledTo()
+	}
 	if a.Op == opPin && a.Of != nil {
 		ev.Contact = optionalPointer(a.Of) // the pointer that the decision is about
 	}

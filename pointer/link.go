@@ -107,6 +107,11 @@ func ParseLink(s string) (Link, error) {
 	if err == nil {
 		return l, nil
 	}
+	if n := len(linkScheme); hasPrefixFold(trimmed, linkScheme) {
+		if _, lerr := parseLink(linkScheme + trimmed[n:]); lerr == nil {
+			err = fmt.Errorf("begins with %q: the scheme is petname:, in small letters", trimmed[:n])
+		}
+	}
 	if foreign := paste.Foreign(token); foreign != "" && errors.Is(err, errLinkSum) {
 		err = fmt.Errorf("has the character %s, which no link has: it was mistyped, or is a forgery; ask for it again", foreign)
 	}

@@ -190,3 +190,12 @@ func FuzzParseLink(f *testing.F) {
 		require.Equal(t, l, again)
 	})
 }
+
+// A link with a capital letter in its scheme is refused with what is wrong.
+func TestACapitalInTheSchemeIsNamed(t *testing.T) {
+	l := testLink().String()
+	_, err := ParseLink("Petname:" + l[len(linkScheme):])
+	require.ErrorContains(t, err, "in small letters")
+	_, err = ParseLink("Petname:" + l[len(linkScheme):len(l)-1])
+	require.ErrorContains(t, err, "checksum")
+}

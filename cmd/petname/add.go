@@ -9,11 +9,13 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ipfs/go-cid"
 	"github.com/spf13/cobra"
 
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
+	"github.com/petnames-go/petnames/pointer/paste"
 )
 
 // maxStdin is the maximum size of a link or of a message from a file, in bytes.
@@ -60,6 +62,9 @@ a confirmation on the terminal; without a terminal the exit status is 5.`,
 					printCopied(w, "MOVED from", c.MovedFrom)
 				}
 			})
+			if id := bareHash(request.Target); err == nil && id != "" {
+				a.warn("%s was read as the peer ID of a key; a CID of content, version 0, looks the same. If it names content, revert this with petname undo. This states that a peer is meant:\n  petname add %s /p2p/%s", id, shellWord(c.Name), id)
+			}
 			if err == nil && c.Next == "" && len(c.Provenance) > 0 && c.Provenance[0].Kind == "typed" {
 				a.hint("a bare pointer has no checksum: compare its words, which are shown by\n  petname show %s", shellWord(c.Name))
 			}
@@ -69,6 +74,17 @@ a confirmation on the terminal; without a terminal the exit status is 5.`,
 	cmd.Flags().BoolVar(&request.ReplacePin, "replace-pin", false, "the next key in the link is right, whatever is on record (petname undo reverts it)")
 	cmd.Flags().BoolVar(&request.Lookalike, "allow-lookalike", false, "use the name although it looks like another; the log records that")
 	return cmd
+}
+
+// bareHash returns a sha2-256 multihash in base58 that is entered without /ipns/ or /p2p/: a
+// peer ID, of a key that is not in it, and a CID of content have the same form. It returns ""
+// for another text.
+func bareHash(target string) string {
+	target = paste.Token(target)
+	if c, err := cid.Decode(target); err != nil || c.Version() != 0 {
+		return ""
+	}
+	return target
 }
 
 // confirmLookalike asks whether to use a name that looks like another.

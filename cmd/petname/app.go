@@ -336,6 +336,9 @@ func (a *app) passphrase() (string, error) {
 // recoveryPassphrase returns the passphrase of a recovery file, likewise.
 func (a *app) recoveryPassphrase(file string) (string, error) {
 	if a.passphraseFile == "" {
+		if _, err := os.Stat(file); err != nil {
+			return "", nil // without a question: reading it states what is wrong
+		}
 		return a.askPassphrase(name.Clean(file))
 	}
 	p, err := home.ReadPassphrase(a.passphraseFile)

@@ -24,7 +24,8 @@ const sentenceMarks = ".,:;)"
 // message, each on a line of its own. It applies to values that a mark of the sentence
 // follows, which is copied with them, and to all values of a message with a line that is
 // wider than the terminal. A value within quotation marks is a part of a text that was
-// entered or received, and stays; so does all without a terminal.
+// entered or received, and stays; so does an example, which has an ellipsis, and all
+// without a terminal.
 func copiedBelow(message string, wide int) (short string, values []string) {
 	if wide == 0 {
 		return message, nil
@@ -38,7 +39,7 @@ func copiedBelow(message string, wide int) (short string, values []string) {
 		end := begin + len(value)
 		before, _ := utf8.DecodeLastRuneInString(message[:begin])
 		marked := end < len(message) && strings.IndexByte(sentenceMarks, message[end]) >= 0
-		if begin > 0 && !strings.ContainsRune(" (\n", before) || isQuoted(message[:begin]) || !marked && !tooWide {
+		if begin > 0 && !strings.ContainsRune(" (\n", before) || isQuoted(message[:begin]) || strings.Contains(value, "…") || !marked && !tooWide {
 			continue
 		}
 		form := shortForm(value)
@@ -63,22 +64,40 @@ func isQuoted(s string) (open bool) {
 	return open
 }
 
-// shortForm returns the form of a value to copy within a sentence; "" for another word.
+// shortForm returns the form of a value to copy within a sentence, by which it can be
+// compared with the whole value; "" for another word.
 func shortForm(value string) string {
+	if isPeerID(value) {
+		return shortPeerID(value)
+	}
 	if p, err := pointer.Parse(value); err == nil && !strings.Contains(value, "/") {
 		return p.Short()
 	}
 	if _, err := pointer.ParseCommitment(value); err == nil {
 		return value[:3] + "…" + value[len(value)-6:]
 	}
-	if _, host, isURL := strings.Cut(value, "://"); isURL {
-		if host, path, _ := strings.Cut(host, "/"); path != "" {
-			return host + "/…"
-		}
-		return host
+	if scheme, rest, isURL := strings.Cut(value, "://"); isURL {
+		host, _, _ := strings.Cut(rest, "/")
+		return scheme + "://" + host + "/…" // the mark of the sentence is not behind a whole URL
 	}
-	if parts := strings.SplitN(value, "/", 6); len(parts) == 6 { // "", network, host, transport, port
-		return strings.Join(parts[:5], "/") + "/…"
+	parts := strings.Split(value, "/") // "", network, host, transport, port, …
+	if len(parts) < 6 {
+		return ""
 	}
-	return ""
+	form, last := strings.Join(parts[:5], "/"), parts[len(parts)-1]
+	if !isPeerID(last) || parts[len(parts)-2] != "p2p" {
+		return form + "/…"
+	}
+	if len(parts) > 7 {
+		form += "/…"
+	}
+	return form + "/p2p/" + shortPeerID(last)
 }
+
+// isPeerID reports whether a word is the peer ID of an Ed25519 key.
+func isPeerID(word string) bool {
+	_, err := pointer.Parse(word)
+	return err == nil && strings.HasPrefix(word, "12D3Koo")
+}
+
+func shortPeerID(id string) string { return id[:7] + "…" + id[len(id)-6:] }

@@ -28,10 +28,13 @@ func TestAValueInASentenceIsCopiedBelowIt(t *testing.T) {
 		{"(" + key + ")", "(" + p.Short() + ")", []string{key}},
 		{key + " and " + key + ".", p.Short() + " and " + p.Short() + ".", []string{key}},
 		{"states " + next.String() + ": x", "states " + next.String()[:3] + "…" + next.String()[len(next.String())-6:] + ": x", []string{next.String()}},
-		{"peer " + peer + ": x", "peer " + parsed(t, peer).Short() + ": x", []string{peer}},
-		{"router http://127.0.0.1:8080: is no router", "router 127.0.0.1:8080: is no router", []string{"http://127.0.0.1:8080"}},
-		{"router https://r.example/a/b, x", "router r.example/…, x", []string{"https://r.example/a/b"}},
-		{"peer /ip4/127.0.0.1/tcp/1/p2p/" + peer + ": x", "peer /ip4/127.0.0.1/tcp/1/…: x", []string{"/ip4/127.0.0.1/tcp/1/p2p/" + peer}},
+		{"peer " + peer + ": x", "peer 12D3Koo…d7LqKC: x", []string{peer}},
+		{"router http://127.0.0.1:8080: is no router", "router http://127.0.0.1:8080/…: is no router", []string{"http://127.0.0.1:8080"}},
+		{"router https://r.example/a/b, x", "router https://r.example/…, x", []string{"https://r.example/a/b"}},
+		{"peer /ip4/127.0.0.1/tcp/1/p2p/" + peer + ": x", "peer /ip4/127.0.0.1/tcp/1/p2p/12D3Koo…d7LqKC: x", []string{"/ip4/127.0.0.1/tcp/1/p2p/" + peer}},
+		{"peer /ip4/127.0.0.1/udp/1/quic-v1/p2p/" + peer + ": x", "peer /ip4/127.0.0.1/udp/1/…/p2p/12D3Koo…d7LqKC: x", []string{"/ip4/127.0.0.1/udp/1/quic-v1/p2p/" + peer}},
+		{"at /ip4/127.0.0.1/udp/1/quic-v1: x", "at /ip4/127.0.0.1/udp/1/…: x", []string{"/ip4/127.0.0.1/udp/1/quic-v1"}},
+		{"one looks like /ip4/127.0.0.1/tcp/4001/p2p/12D3Koo…, as " + long, "one looks like /ip4/127.0.0.1/tcp/4001/p2p/12D3Koo…, as " + long, nil},
 		{long + key + " x", long + p.Short() + " x", []string{key}}, // would not be on one line
 		{key, key, nil},
 		{"use " + key + " here", "use " + key + " here", nil},
@@ -47,6 +50,22 @@ func TestAValueInASentenceIsCopiedBelowIt(t *testing.T) {
 		short, values = copiedBelow(c.message, 0)
 		require.Equal(t, c.message, short, "no terminal")
 		require.Empty(t, values)
+	}
+}
+
+// A next step stays as it is at any width: what it names can be typed.
+func TestANextStepStaysWhole(t *testing.T) {
+	for _, next := range []string{
+		"one looks like http://127.0.0.1:8080, as petname node --http prints it",
+		"use the home of " + hostileKey(t, "home").Pointer().String() + "; then",
+	} {
+		var b strings.Builder
+		a := &app{stderr: &b}
+		a.writeNext(next, minColumns)
+		for word := range strings.FieldsSeq(next) {
+			require.Contains(t, b.String(), word)
+		}
+		require.NotContains(t, b.String(), "…")
 	}
 }
 

@@ -18,7 +18,7 @@ func (a *app) completionVerb() *cobra.Command {
 		Use:   "completion bash|zsh|fish|powershell",
 		Short: "Print a shell script that completes verbs and names",
 		Long: `Print a script for your shell. Names are completed from your book, each with its
-provenance.`,
+provenance. In bash, the package bash-completion has to be loaded before.`,
 		Example: `  source <(petname completion bash)
   petname completion zsh > "${fpath[1]}/_petname"
   petname completion fish > ~/.config/fish/completions/petname.fish`,

@@ -100,6 +100,15 @@ type shellSession struct {
 	marks  int
 }
 
+// Without the package bash-completion one line states that it is missing, once.
+func TestBashWithoutItsCompletionPackageStatesSo(t *testing.T) {
+	script := filepath.Join(t.TempDir(), "completion")
+	require.NoError(t, os.WriteFile(script, []byte(verb(t.TempDir(), "completion", "bash").stdout), 0o600))
+	out, err := exec.Command("bash", "--noprofile", "--norc", "-c", "source "+script+"; COMP_WORDS=(petname sh); COMP_CWORD=1; __start_petname; __start_petname; echo end").CombinedOutput()
+	require.NoError(t, err)
+	require.Equal(t, "petname: completion needs the package bash-completion, loaded before\nend\n", string(out))
+}
+
 // startShell starts a command line at a terminal and waits for its prompt, READY.
 func startShell(t *testing.T, command, dir string, env []string) *shellSession {
 	terminal, err := exec.LookPath("script")

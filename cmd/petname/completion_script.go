@@ -20,6 +20,16 @@ var scriptEdits = sync.OnceValue(func() map[string][]scriptEdit {
 		// Of several completions bash inserts the common prefix as it is, so each of
 		// them is quoted, and not only a single one.
 		"bash": {
+			// The function is of the package bash-completion, which can be missing: one line
+			// states that, once. The words that bash itself makes are not used: what it splits
+			// at quotation marks would be evaluated.
+			{"    _get_comp_words_by_ref \"$@\" cur prev words cword\n", `    if ! declare -F _get_comp_words_by_ref >/dev/null; then
+        [[ -n ${__petname_warned-} ]] || echo "petname: completion needs the package bash-completion, loaded before" >&2
+        __petname_warned=1
+        return 1
+    fi
+    _get_comp_words_by_ref "$@" cur prev words cword
+`},
 			{`COMPREPLY+=("$compline")`, `COMPREPLY+=("$comp${compline:${#compname}}")`},
 			{`printf -v comp "%q" "${compline%%$tab*}" &>/dev/null || comp=$(printf "%q" "${compline%%$tab*}")`, `compname=${compline%%$tab*}
         printf -v comp "%q" "$compname" &>/dev/null || comp=$(printf "%q" "$compname")`},

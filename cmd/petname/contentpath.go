@@ -177,7 +177,9 @@ func pathOf(text string) (string, error) {
 	if strings.ContainsFunc(got, unicode.IsControl) {
 		return "", usage("PATH %q has a line break or another control character", text).With("paste it in one line")
 	}
-	if _, err := path.NewPath(got); err != nil {
+	if _, err := path.NewPath(got); err != nil && !strings.HasPrefix(got, "/") {
+		return "", usage("%q is no content path", text).With(noPathNext)
+	} else if err != nil {
 		return "", usage("path %q: %v", got, cmp.Or(errors.Unwrap(err), err)).With(pathNext)
 	}
 	if rest, is := strings.CutPrefix(got, "/ipns/"); is {
@@ -267,3 +269,6 @@ func isDomain(s string) bool {
 
 // pathNext is the next step for what is no content path.
 const pathNext = "a content path starts with /ipfs/ or /ipns/"
+
+// noPathNext is the next step for a text that has no form of a content path.
+const noPathNext = "it is one of /ipfs/CID, /ipns/NAME, ipfs://CID, ipns://NAME, the URL of one of them at a gateway, a bare CID, a pointer and a link"

@@ -150,7 +150,7 @@ func classify(err error) *failure {
 	case errors.Is(err, ledger.ErrReadOnly), errors.Is(err, syscall.EROFS):
 		return set("read_only", exitFailure, "copy the home to where it can be written, and give that with --home")
 	case errors.As(err, &argument):
-		next := map[string]string{"path": pathNext}[argument.Name]
+		next := map[string]string{"path": pathNext, "own path": "with the path of content:\npetname publish /ipfs/CID"}[argument.Name]
 		return set("usage", exitUsage, next)
 	case errors.As(err, &address):
 		if rest, ok := strings.CutPrefix(address.Reason, address.Kind+" address "); ok { // of a flag of node
@@ -165,6 +165,8 @@ func classify(err error) *failure {
 		}[address.Kind]
 		if meant := nearNetwork(address.Address); address.Kind == "peer" && meant != "" {
 			next = "did you mean\npetname join " + meant
+		} else if router := asRouter(address.Address); address.Kind == "peer" && router != "" {
+			next = "for the router there:\npetname join " + shellWord(router)
 		}
 		return set("usage", exitUsage, next)
 	case errors.As(err, &mismatch):
@@ -363,6 +365,8 @@ func classify(err error) *failure {
 		return set("exists", exitConflict, "choose the name of another file")
 	case errors.As(err, &path) && errors.Is(path, fs.ErrPermission):
 		return set("failure", exitFailure, "use the account of the owner of that file or folder, or correct its mode")
+	case errors.Is(err, syscall.EADDRINUSE):
+		return set("failure", exitFailure, "petname node --listen /ip4/127.0.0.1/tcp/0")
 	case errors.Is(err, syscall.ENXIO):
 		return set("failure", exitFailure, "start the process that reads the pipe first")
 	}

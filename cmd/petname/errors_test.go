@@ -144,6 +144,8 @@ func TestClassify(t *testing.T) {
 
 		{&agent.ArgumentError{Name: "ttl", Reason: "bad"}, "usage", 2, ""},
 		{&agent.ArgumentError{Name: "path", Reason: "bad"}, "usage", 2, "a content path starts with /ipfs/ or /ipns/"},
+		{&agent.ArgumentError{Name: "own path", Reason: "bad"}, "usage", 2, "with the path of content:\npetname publish /ipfs/CID"},
+		{fmt.Errorf("listen address %q: %w", "/ip4/127.0.0.1/tcp/1", syscall.EADDRINUSE), "failure", 1, "petname node --listen /ip4/127.0.0.1/tcp/0"},
 		{&agent.AddressError{Kind: "network", Reason: "bad"}, "usage", 2, ""},
 		{&agent.AddressError{Kind: "router", Reason: "bad"}, "usage", 2, "one looks like http://127.0.0.1:8080, as petname node --http prints it"},
 		{&agent.AddressError{Kind: "peer", Reason: "bad"}, "usage", 2, "one looks like /ip4/127.0.0.1/tcp/4001/p2p/12D3Koo…, as petname node prints it"},

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -57,8 +58,13 @@ file learns the introducer, the recipient and the introduced contact.`,
 			}
 			return a.printResult(out, err, out.Sent != "", func(w *bufio.Writer) {
 				st := a.style()
-				fmt.Fprintf(w, "%s %s\n", sentText(out.Sent), shownName(st, out.ToName))
-				if out.Both {
+				for _, offer := range out.Recipients {
+					fmt.Fprintf(w, "%s\n", offerText(st, offer))
+				}
+				if out.Recipients == nil {
+					fmt.Fprintf(w, "%s %s\n", sentText(out.Sent), shownName(st, out.ToName))
+				}
+				if out.Both && out.Recipients == nil {
 					fmt.Fprintln(w, "  and in the same way for the other contact: both are asked")
 				}
 				printField(w, "suggested", nickname(st, out.Suggested, out.Pointer))
@@ -145,11 +151,41 @@ type introduced struct {
 	File      string    `json:"file"`           // where it was written
 	Both      bool      `json:"both,omitempty"` // both are asked first
 	Armored   []byte    `json:"armored,omitempty"`
+
+	Recipients []sentOffer `json:"recipients,omitempty"` // with Both: each of the two
+}
+
+// sentOffer is the delivery of a mutual introduction to one of the two contacts.
+type sentOffer struct {
+	To     string `json:"to"`
+	ToName string `json:"to_name"`
+	Sent   string `json:"sent"`             // "stored" in the network, or "queued" in this home
+	Reason string `json:"reason,omitempty"` // "no_card": the contact has published nothing yet
+}
+
+// offerText describes the delivery of a mutual introduction to one contact for people.
+func offerText(s name.Style, o sentOffer) string {
+	to := recipientText(s, o.ToName, o.To)
+	switch {
+	case o.Sent == string(agent.Stored):
+		return "stored in the network for " + to + ", which is asked"
+	case o.Reason != "":
+		return "waits for " + to + ", which has published nothing yet"
+	}
+	return "NOT SENT YET, for " + to
 }
 
 func asIntroduced(i agent.Introduced) *introduced {
-	return &introduced{ID: i.ID, To: i.To.Pointer.String(), ToName: i.To.Name.String(), Pointer: i.About.String(), Suggested: name.Clean(i.Suggested),
+	out := &introduced{ID: i.ID, To: i.To.Pointer.String(), ToName: i.To.Name.String(), Pointer: i.About.String(), Suggested: name.Clean(i.Suggested),
 		Expires: i.Expires, Sent: string(i.Sent), Both: i.Both}
+	for _, o := range i.Offers {
+		r := sentOffer{To: o.To.Pointer.String(), ToName: o.To.Name.String(), Sent: string(o.Sent)}
+		if o.NoCard {
+			r.Reason = "no_card"
+		}
+		out.Recipients = append(out.Recipients, r)
+	}
+	return out
 }
 
 func (v *verbs) introduce(ctx context.Context, a introduceArgs) (*introduced, error) {
@@ -171,7 +207,12 @@ func (v *verbs) introduce(ctx context.Context, a introduceArgs) (*introduced, er
 	if a.File {
 		out.Sent, out.Armored = "file", introduce.Armor(i.Signed.Bytes())
 	}
-	return out, delivery(i.Sent, err)
+	if err = delivery(i.Sent, err); i.Sent == agent.Queued && slices.ContainsFunc(i.Offers, func(o agent.Offer) bool { return o.Sent == agent.Stored }) {
+		c := *classify(err)
+		c.Message = "saved, and sent to one of the two; the other offer waits: do not introduce them again"
+		return out, &c
+	}
+	return out, err
 }
 
 // retractArgs are the arguments of retract.

@@ -199,7 +199,9 @@ With - the code or link is read from standard input.`,
 			if request.Passphrase, err = a.passphrase(); err != nil {
 				return err
 			}
-			a.hint("waiting for the inviter")
+			if isInvitation(request.Text) {
+				a.hint("waiting for the inviter")
+			}
 			var c paired
 			err = a.call("pair", request, &c)
 			err = a.printResult(c, err, c.Pointer != "", func(w *bufio.Writer) {
@@ -230,6 +232,14 @@ With - the code or link is read from standard input.`,
 	f.StringVar(&request.As, "as", "", "your `name` for the inviter")
 	f.BoolVar(&request.Lookalike, "allow-lookalike", false, "use the name although it looks like another; the log records that")
 	return cmd
+}
+
+// isInvitation reports whether a text has the form of a code or of a link: for another one,
+// nothing is awaited.
+func isInvitation(text string) bool {
+	_, err := pair.ParseCode(text)
+	_, terr := pair.ParseTicket(text, time.Time{})
+	return err == nil || terr == nil
 }
 
 // maxPicture is the maximum size of a picture with a QR code, in bytes.

@@ -4,10 +4,12 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
@@ -114,7 +116,7 @@ func entryText(s name.Style, e entry) string {
 	case "hear":
 		return statedText(s, e)
 	case "profile":
-		return fmt.Sprintf("set your nickname to %q", e.Name)
+		return fmt.Sprintf("set your nickname to \"%s\"", s.Text(e.Name))
 	case "publish":
 		return fmt.Sprintf("signed sequence %d to publish\n    %s", e.Sequence, contentPath(e.Value))
 	case "genesis":
@@ -300,13 +302,18 @@ func (v *verbs) log(ctx context.Context, a logArgs) (*entries, error) {
 		}
 		out.Verified = len(out.Problems) == 0
 	}
+	var events []petname.Event
 	for ev, err := range v.agent.Log() {
 		if err != nil {
 			return out, err
 		}
-		if only.IsZero() || ev.Contact == only || ev.Audience == only || v.isOf(ev.By, only) || v.isOf(ev.About, only) {
-			out.Entries = append(out.Entries, v.asEntry(ev))
-		}
+		events = append(events, ev)
+	}
+	if !only.IsZero() {
+		events = concerning(events, func(p pointer.Pointer) bool { return v.isOf(p, only) })
+	}
+	for _, ev := range events {
+		out.Entries = append(out.Entries, v.asEntry(ev))
 	}
 	if len(out.Problems) > 0 {
 		return out, &failure{Code: "damaged", Exit: exitUnverified, Message: out.Problems[0], Next: "petname doctor"}
@@ -320,5 +327,30 @@ func (v *verbs) isOf(p, id pointer.Pointer) bool {
 		return false
 	}
 	c, err := v.agent.ByPointer(p)
-	return err == nil && c.ID == id
+	return p == id || err == nil && c.ID == id
+}
+
+// concerning returns the events that concern a contact, of which isIt reports whether a pointer
+// is or was its own: those that name one, the decisions on suggestions that do, and the undo
+// of an event that does.
+func concerning(all []petname.Event, isIt func(pointer.Pointer) bool) (out []petname.Event) {
+	names := func(ev petname.Event) bool {
+		return slices.ContainsFunc([]pointer.Pointer{ev.Contact, ev.LedTo, ev.Audience, ev.By, ev.About}, isIt)
+	}
+	suggested, changed := map[petname.SuggestionID]bool{}, map[ledger.ID]bool{}
+	for _, ev := range all {
+		if names(ev) {
+			suggested[ev.Received] = ev.Received != petname.SuggestionID{}
+		}
+	}
+	for _, ev := range all {
+		changed[ev.ID] = names(ev) || suggested[ev.Item]
+	}
+	for _, ev := range all {
+		undone := ledger.ID{Device: ev.ID.Device, Number: ev.Undoes}
+		if changed[ev.ID] || ev.Op == "undo" && changed[undone] {
+			out = append(out, ev)
+		}
+	}
+	return out
 }

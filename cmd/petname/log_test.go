@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
@@ -174,4 +175,92 @@ func TestAPrivateShareIsNotCalledPublic(t *testing.T) {
 	for _, e := range log.Entries {
 		require.NotContains(t, entryText(name.Plain, e), "public")
 	}
+}
+
+// The log of a contact has each event that concerns it, of every operation, and no other.
+func TestTheLogOfAContactHasAllThatConcernsIt(t *testing.T) {
+	bob, ana := parsed(t, newPointer(t)), parsed(t, newPointer(t))
+	isBob := func(p pointer.Pointer) bool { return p == bob }
+	item := petname.SuggestionID{7}
+	none := map[string]bool{"genesis": true, "admit": true, "retire": true, "device": true, "profile": true, "publish": true}
+	of := map[string]func(pointer.Pointer) petname.Event{
+		"suggest": func(p pointer.Pointer) petname.Event {
+			return petname.Event{About: p, Received: petname.SuggestionID{9}}
+		},
+		"hear":  func(p pointer.Pointer) petname.Event { return petname.Event{By: p} },
+		"relay": func(p pointer.Pointer) petname.Event { return petname.Event{By: p} },
+		"decide": func(p pointer.Pointer) petname.Event {
+			if p == bob {
+				return petname.Event{Item: item}
+			}
+			return petname.Event{Item: petname.SuggestionID{8}}
+		},
+		"undo": func(p pointer.Pointer) petname.Event {
+			if p == bob {
+				return petname.Event{Undoes: 1}
+			}
+			return petname.Event{Undoes: 2}
+		},
+	}
+	contact := func(p pointer.Pointer) petname.Event { return petname.Event{Contact: p} }
+	for _, op := range eventOps(t) {
+		all := []petname.Event{
+			{ID: ledger.ID{Number: 1}, Op: "suggest", About: bob, Received: item},
+			{ID: ledger.ID{Number: 2}, Op: "suggest", About: ana, Received: petname.SuggestionID{8}},
+		}
+		made := of[op]
+		if made == nil {
+			made = contact
+		}
+		want := 1
+		for i, p := range []pointer.Pointer{bob, ana} {
+			ev := petname.Event{}
+			if !none[op] {
+				ev = made(p)
+			}
+			ev.Op, ev.ID = op, ledger.ID{Number: uint64(3 + i)}
+			all = append(all, ev)
+		}
+		got := concerning(all, isBob)
+		if none[op] {
+			require.Len(t, got, want, op)
+			continue
+		}
+		require.Len(t, got, want+1, op)
+		require.Equal(t, all[2], got[1], op)
+	}
+}
+
+// A withdrawal states which contact the label led to, and so does its undo.
+func TestTheLogOfAContactHasItsWithdrawals(t *testing.T) {
+	bob, ana := parsed(t, newPointer(t)), parsed(t, newPointer(t))
+	v := opened(t, func(b *petname.Book) {
+		addContact(t, b, "bob", bob)
+		addContact(t, b, "ana", ana)
+		label, err := name.Parse("pal")
+		require.NoError(t, err)
+		for range 2 {
+			_, err = b.SharePublic(bob, label)
+			require.NoError(t, err)
+			_, err = b.Unshare(label)
+			require.NoError(t, err)
+		}
+		_, err = b.Undo()
+		require.NoError(t, err)
+		_, err = b.ShareWith(ana, bob, label)
+		require.NoError(t, err)
+		_, err = b.UnshareWith(ana, label)
+		require.NoError(t, err)
+	})
+	ops := func(of string) (ops []string) {
+		log, err := v.log(t.Context(), logArgs{Name: of})
+		require.NoError(t, err)
+		for _, e := range log.Entries {
+			ops = append(ops, e.Op)
+		}
+		return ops
+	}
+	require.Equal(t, []string{"name", "share", "unshare", "share", "unshare", "undo", "share", "unshare"}, ops("bob"))
+	require.Equal(t, []string{"name", "share", "unshare"}, ops("ana"))
+	require.Equal(t, "set your nickname to \"👩\u200d💻\"", entryText(name.Plain, entry{Op: "profile", Name: "👩\u200d💻"}))
 }

@@ -3,9 +3,11 @@ package main
 import (
 	"cmp"
 	"errors"
+	"net"
 	"slices"
 	"strings"
 
+	"github.com/petnames-go/petnames/dht/delegated"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/name"
 )
@@ -64,6 +66,23 @@ func nearNetwork(typed string) string {
 		}
 	}
 	return ""
+}
+
+// asRouter returns the URL of the router at HOST:PORT; "" for another text.
+func asRouter(typed string) string {
+	host, port, err := net.SplitHostPort(typed)
+	if err != nil || host == "" || strings.ContainsAny(typed, "/ ") {
+		return ""
+	}
+	scheme := "http://"
+	if port == "443" {
+		scheme = "https://"
+	}
+	router, err := delegated.ParseURL(scheme + typed)
+	if err != nil {
+		return ""
+	}
+	return router
 }
 
 // distance returns how many letters are to be inserted, removed, replaced or exchanged

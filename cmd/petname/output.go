@@ -124,8 +124,14 @@ func (a *app) printError(failed *failure) {
 	}
 	wide := terminalWidth(a.stderr)
 	a.writeSentence(fmt.Sprintf("petname: %s", cleanLines(e.Message)), wide)
+	a.writeNext(e.Next, wide)
+}
+
+// writeNext writes a next step to stderr, as it is. A sentence with a word that does not fit
+// is not wrapped, so that the word can be copied.
+func (a *app) writeNext(next string, wide int) {
 	sentences, copied := "", ""
-	for line := range strings.SplitSeq(e.Next, "\n") {
+	for line := range strings.SplitSeq(next, "\n") {
 		switch {
 		case line == "":
 		case isCommand(line), strings.HasPrefix(line, "# "): // to be copied; the latter is a line of a file
@@ -134,8 +140,11 @@ func (a *app) printError(failed *failure) {
 			sentences += " " + name.Clean(line)
 		}
 	}
+	if slices.ContainsFunc(strings.Fields(sentences), func(word string) bool { return width(word) > wide }) {
+		wide = 0
+	}
 	if sentences+copied != "" {
-		a.writeSentence("try:"+sentences, wide)
+		_ = writeRows(a.stderr, "try:"+sentences+"\n", wide)
 		fmt.Fprint(a.stderr, copied)
 	}
 }

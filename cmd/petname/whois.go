@@ -40,6 +40,9 @@ func (v *verbs) whois(_ context.Context, a whoisArgs) (*contact, error) {
 	}
 	link, err := parseTarget(a.Target)
 	if err != nil {
+		if c, lerr := v.agent.Lookup(a.Target); lerr == nil && !c.Name.IsZero() {
+			return nil, usage("%q is a name in the book; whois finds the contact of a pointer", c.Name).With("petname show " + shellWord(c.Name.String()))
+		}
 		return nil, err
 	}
 	return v.whoisLink(link)

@@ -6,6 +6,7 @@ import (
 	"mime"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/pointer"
@@ -61,7 +62,7 @@ func tooLongError() error {
 // checkStored returns nil if the response to a PUT acknowledges it.
 func checkStored(resp *http.Response) error {
 	switch {
-	case resp.StatusCode >= 200 && resp.StatusCode < 300:
+	case resp.StatusCode == http.StatusOK: // the specification's only acknowledgement
 		return nil
 	case resp.StatusCode == http.StatusNotFound:
 		if err := checkNotFound(resp); err != nil {
@@ -79,10 +80,7 @@ func checkStored(resp *http.Response) error {
 func statusError(resp *http.Response) error {
 	e := &answerError{err: dht.ErrUnreachable}
 	put := resp.Request != nil && resp.Request.Method == http.MethodPut
-	status := strconv.Itoa(resp.StatusCode)
-	if text := http.StatusText(resp.StatusCode); text != "" {
-		status += " " + text
-	}
+	status := statusText(resp)
 	switch code := resp.StatusCode; {
 	case code >= 300 && code < 400:
 		e.reason = fmt.Sprintf("sends on to %q, which is not followed", sanitize(resp.Header.Get("Location")))
@@ -106,4 +104,9 @@ func statusError(resp *http.Response) error {
 		e.reason += fmt.Sprintf(": %q", reason)
 	}
 	return e
+}
+
+// statusText returns the status of a response as its number and the standard text.
+func statusText(resp *http.Response) string {
+	return strings.TrimSpace(strconv.Itoa(resp.StatusCode) + " " + http.StatusText(resp.StatusCode))
 }

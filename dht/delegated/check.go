@@ -28,42 +28,111 @@ func (c *Client) Check(ctx context.Context) error {
 		return err
 	}
 	defer done()
-	switch code := resp.StatusCode; {
-	case code == http.StatusMethodNotAllowed:
-		return c.routerError(ctx, noRouter(c.identify(ctx)))
-	case code == http.StatusNotFound:
-		if err = checkNotFound(resp); errors.Is(err, ErrNoRouter) {
-			err = noRouter(c.identify(ctx))
-		}
-		if err != nil {
-			return c.routerError(ctx, err)
-		}
-		return nil
-	case code == http.StatusUnprocessableEntity: // Helia's router refuses a name so, as text/html
-		return nil
-	case code >= 400 && code < 500 && isPage(resp):
-		return c.routerError(ctx, noRouter(webPage(resp)))
-	case code >= 400 && code < 500:
-		return nil
-	}
-	record, err := readRecord(resp)
-	switch {
-	case errors.Is(err, dht.ErrRejected):
-		return nil // of the type of a record: each look-up states what is wrong
-	case err == nil && record == nil && isLong(resp):
-		return c.routerError(ctx, noRouter("a server answers there with more than a record"))
-	case err != nil && resp.StatusCode == http.StatusOK && !isPage(resp):
-		return c.routerError(ctx, noRouter(fmt.Sprintf("a server answers there with %q", sanitize(resp.Header.Get("Content-Type")))))
-	case err != nil:
+	if err = c.checkRefusal(ctx, resp); err != nil {
 		return c.routerError(ctx, err)
 	}
 	return nil
 }
 
-// isLong reports whether the rest of a body is longer than the longest answer of a router.
-func isLong(resp *http.Response) bool {
-	n, _ := io.CopyN(io.Discard, resp.Body, int64(pointer.MaxRecord)+1) // an error ends it
-	return n > int64(pointer.MaxRecord)
+// checkRefusal returns nil if the response to a GET of an invalid name can be that of a
+// router: of the specification's forms, and of those that boxo's server, which Kubo and
+// someguy run, and Helia's answer with. What other servers send is [ErrNoRouter].
+func (c *Client) checkRefusal(ctx context.Context, resp *http.Response) error {
+	switch code := resp.StatusCode; {
+	case code == http.StatusTooManyRequests && resp.Header.Get("Retry-After") == "":
+		return statusError(resp)
+	case code == http.StatusTooManyRequests:
+		return nil
+	case code == http.StatusRequestTimeout, code >= 500, code >= 300 && code < 400:
+		return statusError(resp)
+	case code == http.StatusMethodNotAllowed:
+		return noRouter(c.identify(ctx))
+	case code == http.StatusOK:
+		return checkRecord(resp)
+	case isPage(resp):
+		return checkPage(resp)
+	}
+	text, err := readText(resp)
+	switch code := resp.StatusCode; {
+	case err != nil && !errors.Is(err, ErrNoRouter):
+		return err
+	case isHTTPS(text):
+		return httpsPort(c.url)
+	case isWebSocket(resp):
+		return noRouter("a WebSocket server answers there")
+	case code == http.StatusNotFound && (err != nil || isNoRoute(text) || text != "" && !isNoRecord(text)):
+		return noRouter(c.identify(ctx))
+	case code == http.StatusNotFound, code == http.StatusBadRequest && err == nil:
+		return nil
+	case code == http.StatusForbidden && err == nil && text != "" && text != "403 forbidden" && text != "forbidden":
+		return nil // a router that serves chosen clients, and states so in words
+	}
+	return noRouter(fmt.Sprintf("a server answers there with %s", statusText(resp)))
+}
+
+// checkRecord returns nil if a response with status 200 is a record or, as IPIP-513 has it, a
+// text.
+func checkRecord(resp *http.Response) error {
+	record, err := readRecord(resp)
+	switch {
+	case errors.Is(err, dht.ErrRejected):
+		return nil // of the type of a record: each look-up states what is wrong
+	case err != nil && isPage(resp):
+		return err // also that of a captive portal before a router
+	case err != nil:
+		return noRouter(fmt.Sprintf("a server answers there with %q", sanitize(resp.Header.Get("Content-Type"))))
+	case record != nil:
+		return nil
+	}
+	n, err := io.CopyN(io.Discard, resp.Body, int64(pointer.MaxRecord)+1)
+	switch {
+	case n == 0:
+		return noRouter("a server answers there with nothing")
+	case err == nil:
+		return noRouter("a server answers there with more than a record")
+	}
+	return nil
+}
+
+// checkPage returns nil if a page is the refusal of an invalid name by Helia's router.
+func checkPage(resp *http.Response) error {
+	b, err := io.ReadAll(io.LimitReader(resp.Body, maxReason))
+	switch {
+	case err != nil:
+		return err
+	case resp.StatusCode == http.StatusUnprocessableEntity && strings.TrimSpace(string(b)) == http.StatusText(http.StatusUnprocessableEntity):
+		return nil
+	case resp.StatusCode == http.StatusNotFound:
+		return noRouter(webServer)
+	case resp.Request != nil && isHTTPS(plainText(b)):
+		return httpsPort(resp.Request.URL.Scheme + "://" + resp.Request.URL.Host)
+	}
+	return noRouter(webPage(resp))
+}
+
+// isNoRecord reports whether the text of a 404 concerns a record, as that of Helia's router
+// and of boxo's before IPIP-513 does.
+func isNoRecord(text string) bool {
+	return strings.Contains(text, "record") || strings.Contains(text, "routing:")
+}
+
+// isHTTPS reports whether a text is the refusal of a request without TLS by a port with TLS:
+// of Go, nginx, or Apache.
+func isHTTPS(text string) bool {
+	return strings.Contains(text, "http request to an https server") || strings.Contains(text, "http request was sent to https port") ||
+		strings.Contains(text, "plain http to an ssl-enabled server port")
+}
+
+// httpsPort returns the error for a URL with http that is that of a port with TLS.
+func httpsPort(router string) error {
+	_, host, _ := strings.Cut(router, "://")
+	return noRouter("that port needs TLS: use https://" + host)
+}
+
+// isWebSocket reports whether a response asks for a WebSocket (RFC 6455, §4.4).
+func isWebSocket(resp *http.Response) bool {
+	return resp.StatusCode == http.StatusUpgradeRequired || resp.Header.Get("Upgrade") != "" || resp.Header.Get("Sec-Websocket-Version") != "" ||
+		resp.Header.Get("Sec-Websocket-Accept") != ""
 }
 
 // noRouter returns the error for an answer that no router sends.
@@ -74,16 +143,33 @@ const webServer = "a web server answers there, without /routing/v1"
 
 // webPage describes a web server that answers with a page.
 func webPage(resp *http.Response) string {
-	return fmt.Sprintf("a web server answers there with a page, %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
+	return "a web server answers there with a page, " + statusText(resp)
 }
 
 // checkNotFound returns nil if an answer with status 404 can be that of a router: it has no
 // body, or one of plain text that is not a web server's for a path without a route. The
 // body can be read again.
 func checkNotFound(resp *http.Response) error {
+	text, err := readText(resp)
+	switch {
+	case errors.Is(err, ErrNoRouter), err == nil && isNoRoute(text):
+		return noRouter(webServer)
+	}
+	return err
+}
+
+// isNoRoute reports whether a text is that of a web server for a path without a route.
+func isNoRoute(text string) bool {
+	return text == "not found" || text == "404 not found" || strings.Contains(text, "page not found") ||
+		strings.HasPrefix(text, "file not found") || strings.HasPrefix(text, "cannot get /")
+}
+
+// readText returns the begin of a body of plain text, in lower case; "" for no body. The
+// error for another type wraps [ErrNoRouter]. The body can be read again.
+func readText(resp *http.Response) (string, error) {
 	b, err := io.ReadAll(io.LimitReader(resp.Body, maxReason))
 	if err != nil {
-		return err
+		return "", err
 	}
 	resp.Body = readCloser{io.MultiReader(bytes.NewReader(b), resp.Body), resp.Body}
 	header := resp.Header.Get("Content-Type")
@@ -91,15 +177,15 @@ func checkNotFound(resp *http.Response) error {
 		header = http.DetectContentType(b) // "text/plain; charset=utf-8" if it is empty
 	}
 	kind, _, err := mime.ParseMediaType(header)
-	text := strings.TrimSuffix(strings.ToLower(strings.TrimSpace(string(b))), ".")
-	switch {
-	case len(b) == 0 && !isPage(resp):
-		return nil
-	case err != nil || kind != "text/plain", text == "not found", text == "404 not found",
-		strings.Contains(text, "page not found"), strings.HasPrefix(text, "file not found"), strings.HasPrefix(text, "cannot get /"):
-		return noRouter(webServer)
+	if (len(b) > 0 || isPage(resp)) && (err != nil || kind != "text/plain") {
+		return "", noRouter(webServer)
 	}
-	return nil
+	return plainText(b), nil
+}
+
+// plainText returns a text in lower case without spaces around it and a full stop.
+func plainText(b []byte) string {
+	return strings.TrimSuffix(strings.ToLower(strings.TrimSpace(string(b))), ".")
 }
 
 // readCloser is a body of which a part was read before.

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -194,5 +195,95 @@ func TestACheckIsBounded(t *testing.T) {
 			waitForEnd(t, c)
 			require.LessOrEqual(t, sent.Load(), int64(most), head)
 		})
+	}
+}
+
+// A server that is no router is none whatever status it answers every path with, and a port
+// with TLS is named as one. A busy or broken server may be a router.
+func TestServersThatAreNoRouters(t *testing.T) {
+	answer := func(code int, kind, body string, header ...string) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header()["Content-Type"] = nil
+			if kind != "" {
+				w.Header().Set("Content-Type", kind)
+			}
+			for i := 0; i < len(header); i += 2 {
+				w.Header().Set(header[i], header[i+1])
+			}
+			w.WriteHeader(code)
+			_, _ = io.WriteString(w, body)
+		})
+	}
+	const text, api, page = "text/plain; charset=utf-8", "application/json", "text/html"
+	for name, tc := range map[string]struct {
+		server http.Handler
+		reason string // "": a router
+		maybe  bool   // it may be a router
+	}{
+		"WebSocket, 426":           {answer(426, text, "Upgrade Required"), "WebSocket", false},
+		"WebSocket, 400":           {answer(400, text, "Bad Request", "Sec-Websocket-Version", "13"), "WebSocket", false},
+		"upgrade, 400":             {answer(400, "", "", "Upgrade", "h2c"), "WebSocket", false},
+		"nginx with TLS":           {answer(400, page, "<h1>The plain HTTP request was sent to HTTPS port</h1>"), "use https://127.0.0.1:", false},
+		"Apache with TLS":          {answer(400, page, "You're speaking plain HTTP to an SSL-enabled server port."), "use https://127.0.0.1:", false},
+		"object storage":           {answer(403, "application/xml", "<Error/>"), "403", false},
+		"forbidden":                {answer(403, text, "Forbidden"), "403", false},
+		"forbidden, empty":         {answer(403, "", ""), "403", false},
+		"an API with a login":      {answer(401, api, "{}"), "401", false},
+		"a text with a login":      {answer(401, text, "no token"), "401", false},
+		"an API":                   {answer(400, api, `{"error":"no"}`), "400", false},
+		"gone":                     {answer(410, text, "gone"), "410", false},
+		"misdirected":              {answer(421, text, "other host"), "421", false},
+		"an API that validates":    {answer(422, api, "{}"), "422", false},
+		"a page that validates":    {answer(422, page, "<h1>Unprocessable Entity</h1>"), "422", false},
+		"a text that validates":    {answer(422, text, "Unprocessable Entity"), "422", false},
+		"no such thing":            {answer(404, text, "no such thing"), "without /routing/v1", false},
+		"nothing":                  {answer(200, "", ""), "with nothing", false},
+		"nothing, as text":         {answer(200, text, ""), "with nothing", false},
+		"no content":               {answer(204, "", ""), "204", false},
+		"created":                  {answer(201, text, "created"), "201", false},
+		"busy":                     {answer(429, "", ""), "asked too often", true},
+		"broken":                   {answer(503, api, "{}"), "503", true},
+		"slow":                     {answer(408, "", ""), "408", true},
+		"busy, of a router":        {answer(429, "", "", "Retry-After", "9"), "", false},
+		"serves chosen clients":    {answer(403, text, "this router serves one network"), "", false},
+		"boxo's, an invalid name":  {answer(400, text, "unable to parse CID: selected encoding not supported"), "", false},
+		"a router without a text":  {answer(400, "", ""), "", false},
+		"Helia's, an invalid name": {answer(422, page, "Unprocessable Entity"), "", false},
+		"Helia's, no record":       {answer(404, text, "Record not found"), "", false},
+	} {
+		c := newClient(t, tc.server)
+		err := c.Check(t.Context())
+		if tc.reason == "" {
+			require.NoError(t, err, name)
+			continue
+		}
+		require.ErrorIs(t, err, dht.ErrUnreachable, name)
+		require.ErrorContains(t, err, tc.reason, name)
+		require.Equal(t, !tc.maybe, errors.Is(err, ErrNoRouter), "%s: %v", name, err)
+	}
+
+	server := httptest.NewTLSServer(answer(404, "", ""))
+	defer server.Close()
+	c, err := NewClient("http://" + server.Listener.Addr().String())
+	require.NoError(t, err)
+	defer c.Close()
+	err = c.Check(t.Context())
+	require.ErrorIs(t, err, ErrNoRouter)
+	require.ErrorContains(t, err, "use https://"+server.Listener.Addr().String())
+}
+
+// A put is stored only if the router acknowledges it by 200.
+func TestOnlyOKMeansStored(t *testing.T) {
+	for code := 200; code < 300; code++ {
+		c, k := newClient(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) })), newKey(t)
+		receipt, err := c.Put(t.Context(), k.Pointer(), sign(t, k, 1).Bytes())
+		if code == http.StatusOK {
+			require.NoError(t, err)
+			require.Equal(t, dht.Receipt{Asked: 1, Stored: 1}, receipt)
+			continue
+		}
+		require.ErrorIs(t, err, dht.ErrUnreachable, code)
+		require.ErrorContains(t, err, "answers "+strconv.Itoa(code))
+		require.Equal(t, dht.Receipt{Asked: 1, Unreachable: 1}, receipt, code)
 	}
 }

@@ -14,7 +14,7 @@
 //	GET /routing/v1/ipns/{name}   200 application/vnd.ipfs.ipns-record: the record
 //	                              200 text/plain: no record (IPIP-513); so is 404
 //	                              with plain text or no body, of older routers
-//	PUT /routing/v1/ipns/{name}   200: stored
+//	PUT /routing/v1/ipns/{name}   200: stored; no other status is
 //
 // A name is a CIDv1 of a public key, such as k51…. The Server works with boxo's
 // client, and the Client with boxo's server, with identical bytes. Only tests use

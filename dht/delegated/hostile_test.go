@@ -182,10 +182,11 @@ func TestCheck(t *testing.T) {
 	require.NoError(t, newClient(t, unlimited(nil)).Check(t.Context()))
 	require.NoError(t, newClient(t, newBoxoRouter()).Check(t.Context()))
 	for wire, reason := range map[string]string{
-		"HTTP/1.1 404 No\r\n\r\n":           "",
-		"HTTP/1.1 429 No\r\n\r\n":           "",
-		ok("text/plain", "none"):            "",
-		ok("text/html", "<h1>Welcome</h1>"): `"text/html"`,
+		"HTTP/1.1 404 No\r\n\r\n":                   "",
+		"HTTP/1.1 429 No\r\n\r\n":                   "asked too often",
+		"HTTP/1.1 429 No\r\nRetry-After: 9\r\n\r\n": "",
+		ok("text/plain", "none"):                    "",
+		ok("text/html", "<h1>Welcome</h1>"):         `"text/html"`,
 		"HTTP/1.1 404 No\r\nContent-Type: text/html; charset=utf-8\r\n\r\n<h1>Error</h1>":        "is no router: a web server",
 		"HTTP/1.1 404 No\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n404 page not found\n": "is no router: a web server",
 		"HTTP/1.1 403 No\r\nContent-Type: text/html\r\n\r\n<h1>Error</h1>":                       "is no router: a web server",

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
 )
@@ -35,27 +36,58 @@ func ReachOf(addrs []string) Reach {
 	return reach
 }
 
-// CheckAddr returns nil if nodes have the transport of a peer's multiaddr, and else an
-// error that names it: they dial TCP and QUIC v1, and relays. It resolves no names.
+// CheckAddr returns nil if a node can use the multiaddr of a peer, and else an error that
+// states why: a /p2p/ID ends it, and it names a transport that nodes have, TCP and QUIC v1,
+// or a relay at an address of one. An address without an ID passes. It resolves no names.
 func CheckAddr(addr string) error {
 	a, err := ma.NewMultiaddr(addr)
 	if err != nil {
 		return err
 	}
+	of := func(code int) int { return slices.IndexFunc(a, func(c ma.Component) bool { return c.Code() == code }) }
+	relay := of(ma.P_CIRCUIT)
+	if of(ma.P_P2P) >= 0 || relay >= 0 {
+		if _, err := peer.AddrInfoFromP2pAddr(a); err != nil {
+			return errors.New("it must end in /p2p/ and a peer ID")
+		}
+	}
+	switch {
+	case relay >= 0 && (relay+2 != len(a) || relay == 0 || a[relay+1].Code() != ma.P_P2P):
+		return errors.New("the address of a relay stands before /p2p-circuit, and the peer's ID alone after it")
+	case relay >= 0 && a[relay-1].Code() != ma.P_P2P:
+		return errors.New("the relay's ID is missing before /p2p-circuit: /p2p/ and the ID")
+	case relay >= 0:
+		a = a[:relay]
+	}
+	if a[0].Code() == ma.P_DNSADDR {
+		return nil
+	}
+	return checkTransport(a, ma.P_IP4, ma.P_IP6, ma.P_DNS, ma.P_DNS4, ma.P_DNS6)
+}
+
+// CheckListen returns nil if nodes have the transport of a multiaddr to listen at, and else
+// an error that names it.
+func CheckListen(addr string) error {
+	a, err := ma.NewMultiaddr(addr)
+	if err != nil {
+		return err
+	}
+	return checkTransport(a, ma.P_IP4, ma.P_IP6)
+}
+
+// checkTransport returns nil for a multiaddr of one of the kinds of host, a transport that
+// nodes have and, if there is one, a peer ID.
+func checkTransport(a ma.Multiaddr, hosts ...int) error {
 	var protocols []int
 	for _, c := range a {
 		protocols = append(protocols, c.Code())
 	}
-	switch {
-	case slices.Contains(protocols, ma.P_CIRCUIT), protocols[0] == ma.P_DNSADDR:
-		return nil
-	case protocols[0] == ma.P_IP6ZONE:
+	if protocols[0] == ma.P_IP6ZONE {
 		protocols, a = protocols[1:], a[1:]
 	}
 	if len(protocols) > 1 && protocols[len(protocols)-1] == ma.P_P2P {
 		protocols = protocols[:len(protocols)-1]
 	}
-	hosts := []int{ma.P_IP4, ma.P_IP6, ma.P_DNS, ma.P_DNS4, ma.P_DNS6}
 	if len(protocols) > 0 && slices.Contains(hosts, protocols[0]) {
 		rest := protocols[1:]
 		if slices.Equal(rest, []int{ma.P_TCP}) || slices.Equal(rest, []int{ma.P_UDP, ma.P_QUIC_V1}) {
@@ -64,10 +96,10 @@ func CheckAddr(addr string) error {
 	}
 	for i, p := range protocols {
 		if i > 0 && p != ma.P_TCP && p != ma.P_UDP && p != ma.P_QUIC_V1 && p != ma.P_P2P {
-			return fmt.Errorf("nodes dial TCP and QUIC v1 (/tcp/PORT, /udp/PORT/quic-v1), not %s", a[i].Protocol().Name)
+			return fmt.Errorf("nodes use TCP and QUIC v1 (/tcp/PORT, /udp/PORT/quic-v1), not %s", a[i].Protocol().Name)
 		}
 	}
-	return errors.New("nodes dial TCP and QUIC v1 (/tcp/PORT, /udp/PORT/quic-v1): the address has neither")
+	return errors.New("nodes use TCP and QUIC v1 (/tcp/PORT, /udp/PORT/quic-v1): the address has neither")
 }
 
 // dialable reports whether an address that a peer named may be dialled within a

@@ -217,6 +217,10 @@ func TestCheckAddr(t *testing.T) {
 		"/ip4/127.0.0.1/udp/1/webrtc-direct" + id: "not webrtc-direct", "/ip4/127.0.0.1/udp/1" + id: "has neither", id: "has neither", "/ip4/127.0.0.1" + id: "has neither",
 		"/unix/tmp/x": "has neither", "/onion3/vww6ybal4bd7szmgncyruucpgfkqahzddi37ktceo3ah7ngmcopnpyyd:1234" + id: "has neither",
 		"/ip6zone/eth0/ip6/fe80::1/tcp/1/ws" + id: "not ws", "/ip6zone/eth0": "has neither", "x": "",
+		"/ip4/1.2.3.4/tcp/1" + id + "/p2p-circuit": "must end in /p2p/", "/ip4/1.2.3.4/tcp/1" + id + "/ip4/1.2.3.4/tcp/1": "must end in /p2p/",
+		"/p2p-circuit" + id: "before /p2p-circuit", "/ip4/1.2.3.4/tcp/1/p2p-circuit" + id: "relay's ID is missing",
+		"/ip4/1.2.3.4/tcp/1" + id + "/p2p-circuit/ip4/1.2.3.4/tcp/1" + id: "before /p2p-circuit", id + "/p2p-circuit" + id: "has neither",
+		"/ip4/1.2.3.4/tcp/1/ws" + id + "/p2p-circuit" + id: "not ws", "/dnsaddr/a.example" + id + "/p2p-circuit": "must end in /p2p/",
 	} {
 		require.ErrorContains(t, CheckAddr(bad), named, bad)
 	}
@@ -224,5 +228,16 @@ func TestCheckAddr(t *testing.T) {
 		for _, a := range n.Addrs() {
 			require.NoError(t, CheckAddr(a))
 		}
+	}
+}
+
+// A node listens at IP addresses with TCP or QUIC v1.
+func TestCheckListen(t *testing.T) {
+	for _, good := range []string{"/ip4/127.0.0.1/tcp/0", "/ip6/::/udp/0/quic-v1", "/ip6zone/eth0/ip6/fe80::1/tcp/1"} {
+		require.NoError(t, CheckListen(good), good)
+	}
+	for bad, named := range map[string]string{"/ip4/127.0.0.1/tcp/0/ws": "not ws", "/ip4/127.0.0.1/udp/0/quic-v1/webtransport": "not webtransport",
+		"/ip4/127.0.0.1/udp/0": "has neither", "/dns4/a.example/tcp/1": "has neither", "/p2p-circuit": "has neither", "127.0.0.1:1": "must begin with /"} {
+		require.ErrorContains(t, CheckListen(bad), named, bad)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/exchange"
 	"github.com/petnames-go/petnames/petname/introduce"
@@ -39,6 +40,14 @@ type Introduced struct {
 	Both      bool
 	Sent      Delivery            // empty with SignOnly
 	Signed    introduce.Statement // with SignOnly
+	Offers    []Offer             // of a mutual introduction: one for each of the two contacts, To first
+}
+
+// Offer is the delivery of a mutual introduction to one of the two contacts.
+type Offer struct {
+	To     petname.Contact
+	Sent   Delivery
+	NoCard bool // it is Queued because the contact has published nothing yet
 }
 
 // Introduce signs a statement to one contact about the key of another, and sends it.
@@ -82,6 +91,9 @@ func (a *Agent) Introduce(ctx context.Context, i Introduction) (Introduced, erro
 		m, sent, err := a.introduceBoth(ctx, key, mutual.Party{Pointer: about.Pointer, Suggested: label.String(), Note: i.Note}, to, now.Add(i.Lifetime))
 		out.ID, out.Suggested, out.Expires, out.Sent = hex.EncodeToString(m.Session[:]), label.String(), m.Expires, sent
 		out.To = a.advanced(to)
+		if sent != "" {
+			out.Offers = a.offers(m, out.To, a.advanced(about))
+		}
 		return out, err
 	}
 	chain, err := a.book.Succession(about.Pointer)
@@ -106,6 +118,19 @@ func (a *Agent) Introduce(ctx context.Context, i Introduction) (Introduced, erro
 	out.Sent, err = a.send(ctx, key, to, signed)
 	out.To = a.advanced(to)
 	return out, err
+}
+
+// offers returns the deliveries of a mutual introduction to contacts.
+func (a *Agent) offers(m exchange.Mutual, contacts ...petname.Contact) (all []Offer) {
+	for _, c := range contacts {
+		for _, o := range m.Offers {
+			if to, err := a.book.ByPointer(o.To); err == nil && to.ID == c.ID {
+				sent, _ := delivered(o.Sent, o.Err)
+				all = append(all, Offer{To: c, Sent: sent, NoCard: sent == Queued && errors.Is(o.Err, dht.ErrNotFound)})
+			}
+		}
+	}
+	return all
 }
 
 // advanced returns a contact as it is after a message was sent to it: the card that was fetched

@@ -5,7 +5,9 @@ import (
 	"crypto/hpke"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/petnames-go/petnames/dht"
@@ -256,12 +258,16 @@ func (a *Agent) fetch(ctx context.Context, unknownSenders bool) (Fetched, error)
 		out.Waiting += n
 	}
 	out.InDoubt = report.InDoubt
+	nameOf := func(p pointer.Pointer) name.Name {
+		c, _ := a.book.ByPointer(p) // without a contact, it has no name
+		return c.Name
+	}
 	for _, r := range report.Refused {
 		a.log.Info("message refused", "by", r.By, "reason", r.Err)
 		if errors.Is(r.Err, petname.ErrSenderInDoubt) && !slices.Contains(out.InDoubt, r.By) {
 			out.InDoubt = append(out.InDoubt, r.By)
 		}
-		if reason := r.Err.Error(); len(out.Reasons) < 4 && !slices.Contains(out.Reasons, reason) {
+		if reason := withNames(r.Err.Error(), nameOf); len(out.Reasons) < 4 && !slices.Contains(out.Reasons, reason) {
 			out.Reasons = append(out.Reasons, reason)
 		}
 	}
@@ -269,6 +275,24 @@ func (a *Agent) fetch(ctx context.Context, unknownSenders bool) (Fetched, error)
 		a.log.Info("not all messages could be looked for", "error", out.Problem)
 	}
 	return out, nil
+}
+
+// pointerText matches a pointer in a message.
+var pointerText = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\bk[0-9a-z]{50,70}\b`) })
+
+// withNames returns a message with the petnames of contacts in the place of their pointers.
+// nameOf returns the petname for a pointer, or the zero Name.
+func withNames(message string, nameOf func(pointer.Pointer) name.Name) string {
+	return pointerText().ReplaceAllStringFunc(message, func(text string) string {
+		p, err := pointer.Parse(text)
+		if err != nil {
+			return text
+		}
+		if n := nameOf(p); !n.IsZero() {
+			return name.Quote(n.String())
+		}
+		return text
+	})
 }
 
 // runMessages fetches messages every syncEvery, and answers the invitations that are

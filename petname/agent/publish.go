@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/ipfs/boxo/path"
@@ -126,6 +127,30 @@ func (a *Agent) PublishDraft(ctx context.Context, edit func(*Draft) error) (Publ
 	return a.publishDraft(ctx, edit, false)
 }
 
+// withoutCircle returns edit with an [*ArgumentError] for a value that it sets and that leads
+// to a pointer of the owner.
+func (s *state) withoutCircle(edit func(*Draft) error) func(*Draft) error {
+	return func(d *Draft) error {
+		was := d.Value
+		if err := edit(d); err != nil {
+			return err
+		}
+		if d.Value != was && s.isCircle(d.Value) {
+			return &ArgumentError{"own path", fmt.Sprintf("path %q leads to this home's own pointer: its record would lead to itself", d.Value)}
+		}
+		return nil
+	}
+}
+
+// isCircle reports whether a content path leads to a pointer of the owner, earlier ones
+// included. It does not find one that leads back through another pointer or a domain.
+func (s *state) isCircle(value string) bool {
+	rest, is := strings.CutPrefix(value, "/ipns/")
+	head, _, _ := strings.Cut(rest, "/")
+	p, err := pointer.Parse(head)
+	return is && err == nil && s.book.IsOwn(p)
+}
+
 // publishDraft is PublishDraft; renewing, the newest value stays whatever the owner has
 // to decide.
 func (a *Agent) publishDraft(ctx context.Context, edit func(*Draft) error, renewing bool) (Published, error) {
@@ -139,6 +164,7 @@ func (a *Agent) publishDraft(ctx context.Context, edit func(*Draft) error, renew
 	if err != nil {
 		return Published{}, err
 	}
+	edit = a.withoutCircle(edit)
 	draft, err := drafted(last.Value, edit)
 	if err != nil {
 		return Published{}, err

@@ -36,6 +36,15 @@ type Mutual struct {
 	Phase     mutual.Phase
 	Reason    mutual.Reason        // the reason if Phase is Ended
 	Offer     petname.SuggestionID // the suggestion of an offer to the owner
+
+	Offers [2]OfferSent // of IntroduceBoth: what became of the offer to each of the Parties
+}
+
+// OfferSent is the result of sending an offer to one party of a mutual introduction.
+type OfferSent struct {
+	To   pointer.Pointer
+	Sent Delivery
+	Err  error // why it is Queued, if that is known
 }
 
 // IntroduceBoth offers to introduce two contacts to each other: each receives the suggested
@@ -66,8 +75,15 @@ func (e *Exchange) IntroduceBoth(ctx context.Context, key crypto.Signer, a, b mu
 	if err := e.startSession(i, out); err != nil {
 		return Mutual{}, "", err
 	}
-	sent, err := e.flushOutboxes(ctx, key, a.Pointer, b.Pointer)
-	return introducerMutual(i), sent, err
+	m := introducerMutual(i)
+	var errs [2]error
+	result := Stored
+	for n, to := range []pointer.Pointer{a.Pointer, b.Pointer} {
+		sent, err := e.flushOutboxes(ctx, key, to)
+		m.Offers[n], errs[n] = OfferSent{to, sent, err}, err
+		result = worse(result, sent)
+	}
+	return m, result, errors.Join(errs[:]...)
 }
 
 // startSession stores a new session, unless too many are active.
@@ -97,12 +113,18 @@ func (e *Exchange) flushOutboxes(ctx context.Context, key crypto.Signer, all ...
 	var errs []error
 	for _, to := range all {
 		sent, _, err := e.flushOutbox(ctx, key, to)
-		if sent == Queued || sent == Behind && result == Stored {
-			result = sent
-		}
+		result = worse(result, sent)
 		errs = append(errs, err)
 	}
 	return result, errors.Join(errs...)
+}
+
+// worse returns the Delivery for two recipients: that of the one with less.
+func worse(a, b Delivery) Delivery {
+	if b == Queued || b == Behind && a == Stored {
+		return b
+	}
+	return a
 }
 
 // flushToContacts is flushOutboxes for parties of a session that was stored before. Nothing is sent

@@ -61,6 +61,7 @@ func TestCodeWithinATextIsParsed(t *testing.T) {
 		"code: 742-tunnel-orbit-candy",
 		"code:742-tunnel-orbit-candy.",
 		"My code is 742 tunnel orbit candy.",
+		"742,tunnel,orbit,candy", "742, tunnel, orbit, candy", "the code: 742,tunnel,orbit,candy.",
 		"no. 742 tunnel orbit candy", "no.742-tunnel-orbit-candy", "№ 742 tunnel orbit candy", "# 742-tunnel-orbit-candy", "#742 tunnel orbit candy",
 		"742 1)tunnel 2)orbit 3)candy", "1. 742\n2. tunnel\n3. orbit\n4. candy\n", "1)742 2)tunnel 3)orbit 4)candy",
 		"742-tunnel-orbit-candy\n-- \nAna", "742 tunnel orbit candy\n--\nAna, room 12",

@@ -118,11 +118,11 @@ func codeWithin(s string) (Code, error) {
 // listNumber matches the number of a part in a list, such as "1)" and "2. ".
 var listNumber = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?:^|\s)[0-9]{1,2}[.):]\s*`) })
 
-// codeParts returns the parts of a text between spaces, hyphens and underscores, in lower
-// case, the first without a number sign.
+// codeParts returns the parts of a text between spaces, hyphens, underscores and commas, in
+// lower case, the first without a number sign.
 func codeParts(text string) []string {
 	parts := strings.FieldsFunc(strings.ToLower(text), func(r rune) bool {
-		return unicode.IsSpace(r) || unicode.Is(unicode.Pd, r) || r == '_' || r == '\u2212' // minus
+		return unicode.IsSpace(r) || unicode.Is(unicode.Pd, r) || r == '_' || r == ',' || r == '\u2212' // minus
 	})
 	for i := range min(1, len(parts)) {
 		parts[i] = numberSign().ReplaceAllString(parts[i], "$1")

@@ -38,6 +38,10 @@ func TestAnInvitationOfADevicePairsNoContact(t *testing.T) {
 		_, err = AcceptTicket(deviceSelf(t, 2, "phone"), ticket)
 		require.NoError(t, err)
 	}
+	for _, scheme := range []string{"PETNAME-DEVICE:", "Petname-Device:", "Join: Petname-device:"} {
+		_, err = ParseTicket(scheme+strings.TrimPrefix(inv.Link(), devicePrefix), clock.now())
+		require.NoError(t, err, scheme)
+	}
 	_, err = ParseTicket(linkPrefix+strings.TrimPrefix(inv.Link(), devicePrefix), clock.now())
 	require.ErrorContains(t, err, "petname-device:", "the text cannot be turned into an invitation of a contact")
 	_, err = ResumeInviter(newSelf(t, 1, "Alice"), disk.state, disk.save)

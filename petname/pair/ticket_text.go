@@ -41,7 +41,7 @@ func parseTicket(s string) (Ticket, error) {
 	}
 	var found []Ticket
 	for _, prefix := range []string{linkPrefix, devicePrefix} {
-		for _, rest := range paste.After(s, prefix) {
+		for _, rest := range paste.AfterAnyCase(s, prefix) {
 			t, err := atStart(rest, isBase64URL, func(text string) (Ticket, error) { return parseLink(text, prefix) })
 			if err != nil {
 				return Ticket{}, err
@@ -77,7 +77,7 @@ func parseTicket(s string) (Ticket, error) {
 
 // hasInvitation reports whether a text has the start of an invitation.
 func hasInvitation(s string) bool {
-	return len(paste.After(s, linkPrefix))+len(paste.After(s, devicePrefix))+len(paste.After(s, "petname:")) > 0
+	return len(paste.AfterAnyCase(s, linkPrefix))+len(paste.AfterAnyCase(s, devicePrefix))+len(paste.After(s, "petname:")) > 0
 }
 
 // maxTicketText bounds the text around an invitation, in bytes.

@@ -18,9 +18,19 @@ const maxPlaces = 16
 // colon may be percent-encoded. Each result ends before the next place. It has no
 // characters that are not seen, but white space, and what is written behind the link.
 func After(s, scheme string) []string {
-	s = clean(s)
 	name := regexp.QuoteMeta(strings.TrimSuffix(scheme, ":"))
-	form := regexp.MustCompile(`(?:` + strings.ToLower(name) + `|` + strings.ToUpper(name) + `)(?::|%(?:25){0,2}3[aA])`)
+	return afterForm(s, strings.ToLower(name)+`|`+strings.ToUpper(name))
+}
+
+// AfterAnyCase is After for a scheme in which letters of both cases may be mixed.
+func AfterAnyCase(s, scheme string) []string {
+	return afterForm(s, `(?i)`+regexp.QuoteMeta(strings.TrimSuffix(scheme, ":")))
+}
+
+// afterForm is After for a scheme of the form of a regular expression, without its colon.
+func afterForm(s, name string) []string {
+	s = clean(s)
+	form := regexp.MustCompile(`(?:` + name + `)(?::|%(?:25){0,2}3[aA])`)
 	var all []string
 	begin := -1
 	for _, at := range form.FindAllStringIndex(s, -1) {

@@ -113,7 +113,7 @@ func (t *transport) reach(c agent.NodeConfig) kad.Reach {
 
 func (t *transport) check(network string) error {
 	for _, l := range t.listen {
-		if _, err := multiaddr.NewMultiaddr(l); err != nil {
+		if err := kad.CheckListen(l); err != nil {
 			return &agent.AddressError{Kind: "listen", Address: l, Reason: fmt.Sprintf("listen address %q: %v", l, err)}
 		}
 	}

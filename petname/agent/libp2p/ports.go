@@ -3,6 +3,7 @@ package libp2p
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"runtime"
 	"slices"
@@ -30,8 +31,11 @@ func startListening(ctx context.Context, k kad.Config, listen []string, kept []a
 	if err == nil {
 		warnNotBound(k, listenAddrs(n))
 	}
-	if err == nil || ctx.Err() != nil || slices.Equal(k.Listen, listen) {
+	if err == nil || ctx.Err() != nil {
 		return n, err
+	}
+	if slices.Equal(k.Listen, listen) {
+		return nil, inUse(listen, err)
 	}
 	for i, l := range k.Listen { // another program was faster
 		if l != listen[i] {
@@ -39,7 +43,22 @@ func startListening(ctx context.Context, k kad.Config, listen []string, kept []a
 		}
 	}
 	k.Listen = listen
-	return kad.Start(ctx, k)
+	n, err = kad.Start(ctx, k)
+	return n, inUse(listen, err)
+}
+
+// inUse returns the error of a start: one that wraps [syscall.EADDRINUSE], which libp2p does
+// not, if a program listens at an address to listen at.
+func inUse(listen []string, err error) error {
+	if err == nil {
+		return nil
+	}
+	for _, l := range listen {
+		if _, open := isOpen(l); !open && !isFree(l) {
+			return fmt.Errorf("listen address %q: %w", l, syscall.EADDRINUSE)
+		}
+	}
+	return err
 }
 
 func warnInUse(k kad.Config, addr string) {
