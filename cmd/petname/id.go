@@ -43,7 +43,7 @@ With --as the key is printed in the form of another system alone: did:key, peer
 					printField(w, "nickname", a.style().Text(id.Nickname))
 				}
 				printWords(w, id.Words)
-				printField(w, "next key", recoveryText(id.Recovery, id.Added))
+				printField(w, "next key", agent.NextKeyText(id.Recovery, id.Added))
 				if id.Sequence > 0 {
 					printField(w, "published", fmt.Sprintf("sequence %d", id.Sequence))
 				} else {
@@ -94,17 +94,6 @@ func keyAs(text, form string) (string, error) {
 		return "", usage("--as: %v", err)
 	}
 	return as, nil
-}
-
-// recoveryText states where the next key is. added is that of identity.
-func recoveryText(recovery string, added bool) string {
-	switch {
-	case recovery != "elsewhere":
-		return recovery
-	case added:
-		return "on the device that made it, or in the recovery file"
-	}
-	return "in the recovery file"
 }
 
 // identity is the result of id and of init.

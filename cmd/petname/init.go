@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/agent"
 	"github.com/petnames-go/petnames/petname/home"
 )
 
@@ -60,7 +61,7 @@ that file only, under the same passphrase: keep the file off this computer.`,
 					return
 				}
 				fmt.Fprintf(w, "your pointer is\n  %s\n", id.Pointer)
-				fmt.Fprintf(w, "your next key is %s\n", recoveryText(id.Recovery, id.Added))
+				fmt.Fprintf(w, "your next key is %s\n", agent.NextKeyText(id.Recovery, id.Added))
 			})
 			if err == nil {
 				a.hint("\nsend your link to your contacts:\n  petname id")

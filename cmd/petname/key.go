@@ -85,7 +85,7 @@ reverted if the key had not changed. Rotating again finishes it, once.`,
 				}
 				fmt.Fprintf(w, "your pointer is now\n  %s\n", out.Pointer)
 				printField(w, "succeeds", out.Former[len(out.Former)-1])
-				printField(w, "next key", recoveryText(out.Recovery, out.Added))
+				printField(w, "next key", agent.NextKeyText(out.Recovery, out.Added))
 				if out.RecoveryFile != "" {
 					fmt.Fprintf(w, "your new recovery file is\n  %s\n", out.RecoveryFile)
 				}

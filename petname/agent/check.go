@@ -70,7 +70,7 @@ func (a *Agent) Check(ctx context.Context) []Check {
 	if id, err := a.checkIdentity(); err != nil {
 		out.add("identity", "", err)
 	} else {
-		out.add("identity", id.Pointer.String()+", the next key "+nextKeyText(id.Recovery, id.Added))
+		out.add("identity", id.Pointer.String()+", the next key "+NextKeyText(id.Recovery, id.Added))
 	}
 	a.checkBook(ctx, &out, a.checkMessages()...)
 	a.checkRecords(&out)
@@ -135,8 +135,9 @@ func (a *Agent) checkSealing() []error {
 	return []error{errors.New("no key in sealing.key is one of your card's, so messages to you cannot be read: put back a copy of it, or publish again")}
 }
 
-// nextKeyText states where the next key is. added reports whether another device admitted this one.
-func nextKeyText(recovery string, added bool) string {
+// NextKeyText returns where the next key is, as text for people. recovery is [Identity.Recovery];
+// added reports whether another device admitted this one.
+func NextKeyText(recovery string, added bool) string {
 	switch {
 	case recovery != "elsewhere":
 		return recovery
@@ -181,7 +182,7 @@ func CheckClosed(dir string, reason error) ([]Check, error) {
 	}
 	out.add("files", strings.Join(append([]string{h.Dir}, h.SetAside()...), "; "), h.CheckFiles()...)
 	id, err := h.Identity()
-	one("identity", id.Pointer.String()+", the next key "+nextKeyText(id.Recovery(), false), err)
+	one("identity", id.Pointer.String()+", the next key "+NextKeyText(id.Recovery(), false), err)
 	if book, berr := h.Book(petname.Options{}); berr == nil && errors.As(err, new(*home.IncompleteError)) {
 		s := state{book: book} // the identity key alone is missing
 		s.checkBook(context.Background(), &out)
