@@ -21,6 +21,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/petnames-go/petnames/pointer"
+	"github.com/petnames-go/petnames/pointer/lawtest"
 )
 
 // multi is a well-behaved fold. A body is "key=value" or "key" to delete. It
@@ -121,7 +122,7 @@ func unsynced(l *Ledger) *Ledger {
 
 func newBook(t testing.TB) (*Ledger, string) {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "ledger.db")
+	path := filepath.Join(lawtest.FastDir(t), "ledger.db")
 	l, err := Create(path, Genesis{Identity: identity, Device: testKey("one"), DeviceName: "one"}, multi{}, testOptions())
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, l.Close()) })

@@ -173,11 +173,12 @@ func copies(t *testing.T, ls ...*Ledger) func(require.TestingT) []string {
 		require.NoError(t, err)
 		files = append(files, b)
 	}
-	root, made := t.TempDir(), 0
+	root, made := lawtest.FastDir(t), 0
 	return func(t require.TestingT) (paths []string) {
 		for _, b := range files {
 			made++
-			path := filepath.Join(root, fmt.Sprintf("%d.db", made))
+			path := filepath.Join(root, fmt.Sprint(made), "ledger.db") // Open reads the whole folder
+			require.NoError(t, os.Mkdir(filepath.Dir(path), 0o700))
 			require.NoError(t, os.WriteFile(path, b, 0o600))
 			paths = append(paths, path)
 		}

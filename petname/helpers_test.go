@@ -127,21 +127,9 @@ func clockFrom(t time.Time) func() time.Time {
 
 func testOptions() Options { return Options{Now: clockFrom(epoch), Rand: &noise{}, DeviceName: "one"} }
 
-// fastDir is a directory whose syncs cost little, where there is one: laws are
-// tried on hundreds of books.
-func fastDir(t testing.TB) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("/dev/shm", "petname")
-	if err != nil {
-		return t.TempDir()
-	}
-	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
-	return dir
-}
-
 func newTestBook(t testing.TB) *Book {
 	t.Helper()
-	b, err := Create(filepath.Join(fastDir(t), "ledger.db"), testKey("me"), testKey("one"), testOptions())
+	b, err := Create(filepath.Join(lawtest.FastDir(t), "ledger.db"), testKey("me"), testKey("one"), testOptions())
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, b.Close()) })
 	return b
@@ -170,7 +158,7 @@ func devices(t tb, dir string, n int) []*Book {
 }
 
 func testDevices(t *testing.T, n int) []*Book {
-	books := devices(t, fastDir(t), n)
+	books := devices(t, lawtest.FastDir(t), n)
 	t.Cleanup(func() {
 		for _, b := range books {
 			require.NoError(t, b.Close())
@@ -370,7 +358,7 @@ func checkKept(t tb, b *Book) {
 
 // rapidDirs returns a new directory for each run of a law.
 func rapidDirs(t *testing.T) func(rt *rapid.T) string {
-	root, runs := fastDir(t), 0
+	root, runs := lawtest.FastDir(t), 0
 	return func(rt *rapid.T) string {
 		runs++
 		dir := filepath.Join(root, fmt.Sprint(runs))

@@ -9,6 +9,7 @@ import (
 
 	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/pointer"
+	"github.com/petnames-go/petnames/pointer/lawtest"
 )
 
 func isKept(t *testing.T, b *Book, seed string) bool {
@@ -127,7 +128,7 @@ func TestKeepErrors(t *testing.T) {
 // Those that are kept are found without reading the whole book, however many
 // they are.
 func TestManyKept(t *testing.T) {
-	b, err := Create(filepath.Join(fastDir(t), "ledger.db"), testKey("me"), testKey("one"), testOptions())
+	b, err := Create(filepath.Join(lawtest.FastDir(t), "ledger.db"), testKey("me"), testKey("one"), testOptions())
 	require.NoError(t, err)
 	defer b.Close()
 	var namings []Naming

@@ -357,7 +357,7 @@ func logIDs(t tb, b *Book) (ids []string) {
 
 func newTestBookOf(t testing.TB, who string) *Book {
 	t.Helper()
-	b, err := Create(filepath.Join(fastDir(t), "ledger.db"), testKey(who), testKey(who+" device"), testOptions())
+	b, err := Create(filepath.Join(lawtest.FastDir(t), "ledger.db"), testKey(who), testKey(who+" device"), testOptions())
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, b.Close()) })
 	return b

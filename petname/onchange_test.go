@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/petnames-go/petnames/pointer"
+	"github.com/petnames-go/petnames/pointer/lawtest"
 )
 
 // OnChange is called once after each change, with its entry of the log, when the
@@ -25,7 +26,7 @@ func TestOnChangeIsCalledAfterEachChange(t *testing.T) {
 		}
 		require.Equal(t, newest, e)
 	}
-	created, err := Create(filepath.Join(fastDir(t), "ledger.db"), testKey("me"), testKey("one"), o)
+	created, err := Create(filepath.Join(lawtest.FastDir(t), "ledger.db"), testKey("me"), testKey("one"), o)
 	require.NoError(t, err)
 	b = created
 	t.Cleanup(func() { require.NoError(t, b.Close()) })

@@ -29,7 +29,7 @@ func replacesPin(next pointer.Commitment) func(*Book) {
 func repairedBob(t *testing.T, before, mine, theirs func(*Book), decide func(ReentryConflict) (bool, error)) (Contact, Reentry) {
 	t.Helper()
 	for n := range 64 {
-		f := newFork(t, fastDir(t), before)
+		f := newFork(t, lawtest.FastDir(t), before)
 		must(f.one.Add(mustName("x"), link(fmt.Sprint("other ", n)), Source{}))
 		mine(f.two)
 		theirs(f.third)

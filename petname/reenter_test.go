@@ -309,7 +309,7 @@ func TestLawARepairLosesNoActOfEitherCopy(t *testing.T) {
 // A sequence that was used is not used again. What an undo reverted before the fork is undone.
 func TestEachKindOfActIsEnteredAnew(t *testing.T) {
 	for seed := range 64 {
-		f := newFork(t, fastDir(t), func(b *Book) {
+		f := newFork(t, lawtest.FastDir(t), func(b *Book) {
 			must(b.Add(mustName("bob"), pointer.Link{Pointer: pointerOf("b"), Next: commitment("b")}, Source{}))
 			must(b.Add(mustName("eve"), link("e"), Source{}))
 			must(b.Rename(pointerOf("e"), mustName("evelyn"), Source{}))
@@ -382,7 +382,7 @@ func TestEachKindOfActIsEnteredAnew(t *testing.T) {
 // copies' acts are in the log.
 func TestTheOwnerDecidesWhatIsEnteredAnew(t *testing.T) {
 	for _, mine := range []bool{false, true} {
-		f := newFork(t, fastDir(t), func(b *Book) { must(b.Add(mustName("bob"), link("b"), Source{})) })
+		f := newFork(t, lawtest.FastDir(t), func(b *Book) { must(b.Add(mustName("bob"), link("b"), Source{})) })
 		var copies = map[*Book]string{f.one: "one", f.two: "two"}
 		for b, name := range copies {
 			must(b.Rename(pointerOf("b"), mustName("bob of "+name), Source{}))
@@ -433,7 +433,7 @@ func TestARemovalEnteredAnewEndsNothingThatItDidNotSee(t *testing.T) {
 		for _, mine := range []bool{false, true} {
 			t.Run(fmt.Sprint(what, mine), func(t *testing.T) {
 				for seed := range 64 {
-					f := newFork(t, fastDir(t), func(b *Book) { must(b.Add(mustName("bob"), link("b"), Source{})) })
+					f := newFork(t, lawtest.FastDir(t), func(b *Book) { must(b.Add(mustName("bob"), link("b"), Source{})) })
 					must(f.one.Add(mustName(fmt.Sprint("first ", seed)), link("first"), Source{}))
 					must(f.two.Remove(bob))
 					require.NoError(t, state(f.third))

@@ -39,7 +39,7 @@ func relayed(t tb, b *Book) (all [][]byte) {
 // rows, and these are what a replay makes.
 func TestRelayedMessagesAreTheSameOnEveryDevice(outer *testing.T) {
 	lawtest.Check(outer, 15, func(t *rapid.T) {
-		books := devices(t, fastDir(outer), 2)
+		books := devices(t, lawtest.FastDir(outer), 2)
 		defer func() {
 			for _, b := range books {
 				require.NoError(t, b.Close())

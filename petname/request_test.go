@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/petnames-go/petnames/petname/introduce"
+	"github.com/petnames-go/petnames/pointer/lawtest"
 )
 
 // knocks returns a contact request.
@@ -112,7 +113,7 @@ func TestContactRequestsHaveABoundOfTheirOwn(t *testing.T) {
 	now := epoch
 	options := testOptions()
 	options.Now = func() time.Time { return now }
-	b, err := Create(filepath.Join(fastDir(t), "ledger.db"), testKey("me"), testKey("one"), options)
+	b, err := Create(filepath.Join(lawtest.FastDir(t), "ledger.db"), testKey("me"), testKey("one"), options)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, b.Close()) })
 	mustAdd(t, b, "alice", "alice")

@@ -187,7 +187,7 @@ func TestManyEntriesOfOneSuggestion(t *testing.T) {
 // a replay derives, and what is pending has not ended.
 func TestLawDroppedSuggestionsLeaveTheViewOfAReplay(t *testing.T) {
 	lawtest.Check(t, 60, func(rt *rapid.T) {
-		dir := fastDir(t)
+		dir := lawtest.FastDir(t)
 		books := devices(rt, dir, 2)
 		defer func() {
 			for _, b := range books {

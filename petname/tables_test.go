@@ -11,6 +11,7 @@ import (
 	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
+	"github.com/petnames-go/petnames/pointer/lawtest"
 )
 
 // otherTables is the fold of a build with other Unicode tables, under which
@@ -37,7 +38,7 @@ func (otherTables) Apply(v *ledger.View, e ledger.Entry, body []byte) error {
 func TestOtherUnicodeTablesMakeAConflict(t *testing.T) {
 	require.Contains(t, fold{}.Version(), name.UnicodeVersion)
 	require.Contains(t, fold{}.Version(), unicode.Version)
-	path := filepath.Join(fastDir(t), "ledger.db")
+	path := filepath.Join(lawtest.FastDir(t), "ledger.db")
 	o := testOptions()
 	l, err := ledger.Create(path, ledger.Genesis{Identity: testKey("me"), Device: testKey("one"), DeviceName: "one"}, otherTables{}, o.ledger())
 	require.NoError(t, err)

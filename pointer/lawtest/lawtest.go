@@ -33,6 +33,22 @@ func init() {
 // Long reports whether tests run at full size: PETNAME_TEST_LONG is 1.
 func Long() bool { return os.Getenv("PETNAME_TEST_LONG") == "1" }
 
+// FastDir returns a folder in memory, where there is one, which is removed at the end of the test:
+// for tests that open hundreds of files and sync each.
+func FastDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "petname")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
 // Check calls rapid.Check for a law that takes long. It checks a number of
 // histories, or rapid's usual number if Long. The flag -rapid.checks and
 // RAPID_CHECKS set another number. Laws do not run in parallel: the number is a
