@@ -77,7 +77,7 @@ func began(t testing.TB, home string, args ...string) (cmd *exec.Cmd, end func()
 }
 
 func newHome(t testing.TB) string {
-	home := filepath.Join(t.TempDir(), "home")
+	home := filepath.Join(lawtest.FastDir(t), "home")
 	r := verb(home, "init")
 	require.Zero(t, r.exit, r.stderr)
 	return home
