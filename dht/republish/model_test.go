@@ -12,6 +12,7 @@ import (
 	"iter"
 	"maps"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"sync"
 	"testing"
@@ -24,6 +25,8 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 	"github.com/petnames-go/petnames/pointer/lawtest"
 )
+
+func TestMain(m *testing.M) { os.Exit(lawtest.Main(m)) }
 
 // model is a network as republishers see it: peers that come and leave, store what
 // verifies for 48 h, and return the newest. It records the requests of each client.

@@ -14,11 +14,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/petnames-go/petnames/pointer/lawtest"
+
 	"github.com/stretchr/testify/require"
 
 	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/pointer"
 )
+
+func TestMain(m *testing.M) { os.Exit(lawtest.Main(m)) }
 
 func testKey(name string) ed25519.PrivateKey {
 	seed := sha256.Sum256([]byte(name))

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/petnames-go/petnames/pointer/lawtest"
+
 	"github.com/stretchr/testify/require"
 
 	"github.com/petnames-go/petnames/petname"
@@ -20,6 +22,8 @@ import (
 	"github.com/petnames-go/petnames/petname/home"
 	"github.com/petnames-go/petnames/pointer"
 )
+
+func TestMain(m *testing.M) { os.Exit(lawtest.Main(m)) }
 
 // patience is a guard against a hang: the operations that it bounds take
 // milliseconds.

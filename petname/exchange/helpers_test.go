@@ -23,21 +23,10 @@ import (
 	"github.com/petnames-go/petnames/petname/pair"
 	"github.com/petnames-go/petnames/petname/request"
 	"github.com/petnames-go/petnames/pointer"
+	"github.com/petnames-go/petnames/pointer/lawtest"
 )
 
-// TestMain puts the files of the tests into memory if the system has a folder for that, so that
-// no test waits for a busy disk.
-func TestMain(m *testing.M) {
-	code := 1
-	defer func() { os.Exit(code) }()
-	if dir, err := os.MkdirTemp("/dev/shm", "petnames-"); err == nil {
-		defer func() { _ = os.RemoveAll(dir) }()
-		if err := os.Setenv("TMPDIR", dir); err != nil {
-			panic(err)
-		}
-	}
-	code = m.Run()
-}
+func TestMain(m *testing.M) { os.Exit(lawtest.Main(m)) }
 
 func testKey(seed string) ed25519.PrivateKey {
 	h := sha256.Sum256([]byte("peer test " + seed))

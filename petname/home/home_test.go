@@ -8,10 +8,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/petnames-go/petnames/pointer/lawtest"
+
 	"github.com/stretchr/testify/require"
 
 	"github.com/petnames-go/petnames/petname"
 )
+
+func TestMain(m *testing.M) { os.Exit(lawtest.Main(m)) }
 
 const fast = 2 // scrypt's work factor in tests: no secret is at stake
 

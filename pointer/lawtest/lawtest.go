@@ -49,6 +49,18 @@ func FastDir(t testing.TB) string {
 	return dir
 }
 
+// Main runs the tests of a package with all their folders in memory, where there is such a
+// folder, so that none waits for a busy disk: TestMain passes its result to os.Exit.
+func Main(m *testing.M) int {
+	if dir, err := os.MkdirTemp("/dev/shm", "petnames-"); err == nil {
+		defer func() { _ = os.RemoveAll(dir) }()
+		if err := os.Setenv("TMPDIR", dir); err != nil {
+			panic(err)
+		}
+	}
+	return m.Run()
+}
+
 // Check calls rapid.Check for a law that takes long. It checks a number of
 // histories, or rapid's usual number if Long. The flag -rapid.checks and
 // RAPID_CHECKS set another number. Laws do not run in parallel: the number is a
