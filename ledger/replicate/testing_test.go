@@ -14,12 +14,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/petnames-go/petnames/pointer/lawtest"
-
 	"github.com/stretchr/testify/require"
 
 	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/pointer"
+	"github.com/petnames-go/petnames/pointer/lawtest"
 )
 
 func TestMain(m *testing.M) { os.Exit(lawtest.Main(m)) }

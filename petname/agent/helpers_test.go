@@ -12,8 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/petnames-go/petnames/pointer/lawtest"
-
 	"github.com/stretchr/testify/require"
 
 	"github.com/petnames-go/petnames/petname"
@@ -21,6 +19,7 @@ import (
 	"github.com/petnames-go/petnames/petname/agent/libp2p"
 	"github.com/petnames-go/petnames/petname/home"
 	"github.com/petnames-go/petnames/pointer"
+	"github.com/petnames-go/petnames/pointer/lawtest"
 )
 
 func TestMain(m *testing.M) { os.Exit(lawtest.Main(m)) }

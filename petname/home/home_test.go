@@ -8,11 +8,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/petnames-go/petnames/pointer/lawtest"
-
 	"github.com/stretchr/testify/require"
 
 	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/pointer/lawtest"
 )
 
 func TestMain(m *testing.M) { os.Exit(lawtest.Main(m)) }
