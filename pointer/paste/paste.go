@@ -158,9 +158,15 @@ func clean(s string) string {
 	lines := strings.Split(strings.ReplaceAll(strings.ReplaceAll(s, "\r\n", "\n"), "\r", "\n"), "\n")
 	for i, line := range lines {
 		lines[i] = unquote(strings.Map(visible, line))
+		if end := strings.TrimRight(lines[i], " "); strings.HasSuffix(end, "=") { // RFC 2045 §6.7, rule 3
+			lines[i] = end
+		}
 	}
 	s = strings.Join(lines, "\n")
-	if isQuotedPrintable(s) {
+	for range maxNesting {
+		if !isQuotedPrintable(s) {
+			break
+		}
 		s = quotedPrintable.Replace(s)
 	}
 	for range maxNesting {
@@ -214,7 +220,7 @@ func unquote(line string) string {
 	}
 }
 
-// maxNesting bounds how often characters were encoded for HTML.
+// maxNesting bounds how often characters were encoded for HTML, or as quoted-printable.
 const maxNesting = 3
 
 var entities = strings.NewReplacer(

@@ -10,7 +10,7 @@ import (
 // are not seen. The forms that links, codes and statements come in are tested with their
 // parsers, in cmd/petname.
 func FuzzToken(f *testing.F) {
-	for _, s := range []string{"<petname:k51q?n=%3D&amp;s=0011>.", "> \u200b\ufeffa=3Db=\r\n> c", "\uff30\uff45", "« 742-tunnel »", "#12\u00a03", "\"_~*a*~_\"", "\xff\xfe", ""} {
+	for _, s := range []string{"<petname:k51q?n=%3D&amp;s=0011>.", "> \u200b\ufeffa=3Db=\r\n> c", "\uff30\uff45", "« 742-tunnel »", "#12\u00a03", "\"_~*a*~_\"", "\xff\xfe", "> a=3Db=\f", "a=3D3Db=", ""} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
