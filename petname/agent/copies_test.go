@@ -151,7 +151,10 @@ func TestACopyWithTheSameSequenceIsFound(t *testing.T) {
 	require.Empty(t, badCopies(t, b))
 	net.records[a.Pointer()] = record
 	require.Contains(t, badCopies(t, b), "sequence 2, and this home has signed another one with it")
-	c := publishes(t, b)
+	asksAboutForeign(t, b, "/ipfs/bafkqaaa", "/ipfs/bafkqabdumvzxi")
+	out, err := b.PublishDraft(t.Context(), draft(agent.WaitSome, value("/ipfs/bafkqaaa")))
+	require.NoError(t, err)
+	c := out.OtherCopy
 	require.NotNil(t, c)
 	require.Equal(t, c.Sequence, c.Signed)
 	require.Nil(t, publishes(t, b))
