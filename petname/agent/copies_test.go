@@ -421,3 +421,24 @@ func TestARepublisherFindsACopyWithTheSameSequence(t *testing.T) {
 	require.NotNil(t, c)
 	require.EqualValues(t, 1, c.Sequence)
 }
+
+// A device of the owner that has not received the key of a rotation on another one is checked:
+// the check names the other device, as a publication does.
+func TestARotationOfAnotherDeviceIsNamedAsOne(t *testing.T) {
+	hub := served(t, nil)
+	a := opened(t)
+	join(t, a, addrs(t, hub)...)
+	phone, _ := joinedBy(t, a, true, false)
+	syncAll(t, agent.SyncOptions{}, a, phone)
+	_, err := phone.PublishDraft(t.Context(), draft(agent.WaitAll))
+	require.NoError(t, err)
+	_, err = a.Rotate(t.Context(), agent.Rotation{})
+	require.NoError(t, err)
+	_, err = a.PublishDraft(t.Context(), draft(agent.WaitAll))
+	require.NoError(t, err)
+	_, err = phone.PublishDraft(t.Context(), draft(agent.WaitAll))
+	var rotated *agent.CopiedError
+	require.ErrorAs(t, err, &rotated)
+	require.Contains(t, badCopies(t, phone), rotated.Error())
+	require.Contains(t, badCopies(t, phone), "another device of yours")
+}
