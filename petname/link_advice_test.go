@@ -44,7 +44,8 @@ func TestALinkOfAnotherPartyIsNoName(t *testing.T) {
 	b := newTestBook(t)
 	confirmedAlice(t, b)
 	require.NoError(t, b.applySuccession(pointerOf("a"), chain(unsigned(t, "a", "next a", commitment("next a"))), "test"))
-	must(b.Add(mustName("alice"), pointer.Link{Pointer: pointerOf("next a"), Next: commitment("next a")}, Source{}))
+	must(b.Add(mustName("alice"), pointer.Link{Pointer: pointerOf("next a"), Next: commitment("next a")}, Source{Kind: string(Paired)}))
+	require.Equal(t, Confirmed, must(b.Find("alice")).Pin)
 	_, err := b.Add(mustName("bob"), pointer.Link{Pointer: pointerOf("next a"), Next: mustCommit("evil")}, Source{})
 	require.ErrorAs(t, err, new(*ConflictError))
 }
