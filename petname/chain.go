@@ -216,18 +216,26 @@ func (pl place) nextStep(from pointer.Pointer, steps []pointer.Succession) (to S
 }
 
 // Pinned returns a [*DuplicityError] or a [*ContradictionError] if commitments
-// of the contact contradict each other, or if next differs from the commitment
-// on record for p. A zero next is not compared.
+// of the contact contradict each other, or if next, which the signature of p carried,
+// differs from the commitment on record for p. A zero next is not compared.
 func (c Contact) Pinned(p pointer.Pointer, next pointer.Commitment) error {
+	err := c.PinnedByLink(pointer.Link{Pointer: p, Next: next})
+	if have := c.step(p); err != nil && len(c.Contradictions) == 0 && have.Pin == Confirmed {
+		return &DuplicityError{p, have.Next, next}
+	}
+	return err
+}
+
+// PinnedByLink is [Contact.Pinned] for the commitment of a link, an edge or a third party's
+// statement. No signature of the pointer carries it, so a difference is no duplicity.
+func (c Contact) PinnedByLink(l pointer.Link) error {
+	p, next := l.Pointer, l.Next
 	if len(c.Contradictions) > 0 {
 		return c.Contradictions[0].err()
 	}
 	have := c.step(p)
 	if next.IsZero() || have.Next.IsZero() || next == have.Next {
 		return nil
-	}
-	if have.Pin == Confirmed {
-		return &DuplicityError{p, have.Next, next}
 	}
 	return &ContradictionError{Contradiction{Pointer: p, Claims: []PinClaim{{Next: have.Next, Pin: have.Pin}, {Next: next}}}}
 }

@@ -147,6 +147,10 @@ func (b *Book) accept(tx *ledger.Tx, n name.Name, l pointer.Link, s Source, item
 		return err
 	}
 	if err := checkSoleHolder(v, c); err != nil {
+		var conflict *ConflictError
+		if errors.As(err, &conflict) && c.Name.IsZero() && c.Conflict == nil && len(conflict.Contacts) == 2 {
+			return &NamedError{conflict.Contacts[1].Name, c.Pointer} // c has no name to remove
+		}
 		return err
 	}
 	if err := checkAvailable(v, n, id); err != nil {
@@ -210,8 +214,13 @@ func (b *Book) accept(tx *ledger.Tx, n name.Name, l pointer.Link, s Source, item
 }
 
 // checkSameParty returns an error for a link that names another party than the contact
-// that came to its pointer: to rename that contact would be wrong.
+// that came to its pointer: to rename that contact would be wrong. If the contact is proven to be
+// at the pointer and to have committed to its next key, it returns nil: the commitment of the
+// link is false, whatever its source.
 func checkSameParty(v *ledger.View, c Contact, l pointer.Link) error {
+	if c.Pointer == l.Pointer && c.Pin == Confirmed && !slices.ContainsFunc(c.Chain, func(s Step) bool { return s.Unsigned }) {
+		return nil
+	}
 	_, apart, err := contactOfLink(v, l)
 	if err != nil || !apart {
 		return err

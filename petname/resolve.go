@@ -233,7 +233,7 @@ func (b *Book) startOfPath(part string) (start, error) {
 		err = c.Pinned(c.Pointer, pointer.Commitment{})
 	}
 	if err == nil && isLink {
-		err = c.Pinned(link.Pointer, link.Next)
+		err = c.PinnedByLink(link)
 	}
 	if err != nil {
 		return start{}, err
@@ -281,7 +281,7 @@ func (b *Book) pinnedEdge(e pointer.Edge) (start, error) {
 	if c.step(e.Pointer).Pin == Confirmed || e.Pointer != c.Pointer && c.Pin == Confirmed {
 		next = pointer.Commitment{}
 	}
-	if err := c.Pinned(e.Pointer, next); err != nil {
+	if err := c.PinnedByLink(pointer.Link{Pointer: e.Pointer, Next: next}); err != nil {
 		return start{}, err
 	}
 	at, err := b.startAt(c)

@@ -175,6 +175,8 @@ func classify(err error) *failure {
 		return set("damaged", exitFailure, header.Next())
 	case errors.As(err, &next):
 		return set("damaged", exitFailure, "to compare it with the keys:\npetname doctor --passphrase-file FILE")
+	case errors.As(err, &replaced) && replaced.Foreign && replaced.Unsent.Sequence > 0: // else the key has been rotated
+		return set("superseded", exitChoose, "with the path that is to stand:\npetname publish PATH\n# if no copy of this home of yours has signed the other one:\npetname key rotate")
 	case errors.As(err, &replaced):
 		return set("superseded", exitChoose, "with the path that is to stand:\npetname publish PATH")
 	case errors.Is(err, home.ErrCreating):
@@ -228,6 +230,8 @@ func classify(err error) *failure {
 			word := c.ID.String()
 			if !c.Name.IsZero() {
 				word = shellWord(c.Name.String())
+			} else if c.Conflict == nil {
+				continue // removed already, such as one that an undo would restore
 			}
 			next += "\npetname rm " + word
 		}

@@ -157,6 +157,8 @@ func TestClassify(t *testing.T) {
 		{&home.HeaderError{File: "/home/identity.key", Line: 5}, "damaged", 1, "put back a copy of /home/identity.key"},
 		{&agent.NextError{}, "damaged", 1, "to compare it with the keys:\npetname doctor --passphrase-file FILE"},
 		{&agent.SupersededError{}, "superseded", 5, "with the path that is to stand:\npetname publish PATH"},
+		{&agent.SupersededError{Foreign: true}, "superseded", 5, "with the path that is to stand:\npetname publish PATH"}, // after a rotation
+		{&agent.SupersededError{Foreign: true, Unsent: petname.Published{Sequence: 1}}, "superseded", 5, "with the path that is to stand:\npetname publish PATH\n# if no copy of this home of yours has signed the other one:\npetname key rotate"},
 		{&agent.UnsavedError{Sequence: 1, Err: syscall.ENOSPC}, "disk_full", 1, "make room on the disk and try again"},
 		{&home.IncompleteError{Dir: "/h", Missing: []string{"ledger.db"}, Present: []string{"identity.key"}}, "damaged", 1, "delete nothing there: put ledger.db back into /h from a copy of the home"},
 		{&home.IncompleteError{Dir: "/h", Missing: []string{"identity.key"}, Present: []string{"ledger.db"}}, "no_home", 3, "delete nothing there: put identity.key back into /h from a copy of the home"},

@@ -22,7 +22,8 @@ func (a *app) publishVerb() *cobra.Command {
 		Short: "Publish what your pointer points to, and your card",
 		Long: `Sign a new record, save it in this home, and store it in the joined network.
 PATH is a content path (/ipfs/…, /ipns/…), ipfs://…, ipns://…, or a bare CID;
-without PATH the last one is published again. The record contains your card:
+without PATH the last one is published again, unless your key has signed another
+one outside of this home: then PATH is needed. The record contains your card:
 your nickname, your sealing keys, and the labels that you shared in public.
 
 --wait some ends when three quarters of the closest peers (at most 15) have

@@ -8,6 +8,7 @@ import (
 
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/name"
+	"github.com/petnames-go/petnames/pointer"
 )
 
 // nextCommand returns the command that accepts, or answers, a suggestion.
@@ -56,6 +57,9 @@ func printSuggestion(w *bufio.Writer, st name.Style, s suggestion) {
 	}
 	if s.Duplicity {
 		printField(w, "DUPLICITY", "another next key was pinned for this pointer")
+	}
+	if s.Contradiction {
+		printField(w, "CONTRADICTION", "another next key is on record for this pointer")
 	}
 	if len(s.Lookalikes) > 0 {
 		printField(w, "LOOKS LIKE", "your "+nameList(st, s.Lookalikes))
@@ -130,8 +134,10 @@ type suggestion struct {
 	Lookalikes []string   `json:"lookalikes"` // petnames that the suggested name, or the nickname, looks like
 	Name       string     `json:"name"`       // the petname for the pointer; empty: none
 	Removed    *time.Time `json:"removed"`    // when the contact was removed; null: not removed
-	Duplicity  bool       `json:"duplicity"`  // another next key was pinned for the pointer
+	Duplicity  bool       `json:"duplicity"`  // the pointer's own signature carried another next key than the one that is pinned
 	State      string     `json:"state"`
+
+	Contradiction bool `json:"contradiction,omitempty"` // another next key is on record for the pointer, or several are
 }
 
 // leastDigits is the minimum number of digits of a suggestion that are shown.
@@ -171,7 +177,13 @@ func (v *verbs) asSuggestion(s petname.Suggestion) (*suggestion, error) {
 		case err != nil:
 			return nil, err
 		default:
-			out.Name, out.Duplicity = c.Name.String(), !s.Next.IsZero() && c.Pinned(s.Pointer, s.Next) != nil
+			out.Name = c.Name.String()
+			doubt := c.PinnedByLink(pointer.Link{Pointer: s.Pointer, Next: s.Next})
+			if s.Kind != petname.Introduced && s.Kind != petname.Question { // the pointer's own signature carried it
+				doubt = c.Pinned(s.Pointer, s.Next)
+			}
+			out.Duplicity = !s.Next.IsZero() && errors.As(doubt, new(*petname.DuplicityError))
+			out.Contradiction = !s.Next.IsZero() && doubt != nil && !out.Duplicity
 			if !c.Removed.IsZero() {
 				out.Removed = &c.Removed
 			}

@@ -61,7 +61,7 @@ func (v *verbs) whoisLink(link pointer.Link) (*contact, error) {
 		err = petname.ErrNotFound
 	}
 	if err == nil {
-		if err := c.Pinned(link.Pointer, link.Next); err != nil && !link.Next.IsZero() {
+		if err := c.PinnedByLink(link); err != nil && !link.Next.IsZero() {
 			return v.contactDetails(c), err
 		}
 		if c.Name.IsZero() && c.Conflict == nil && c.Removed.IsZero() {

@@ -31,7 +31,7 @@ import (
 //
 // A record with the last reserved sequence is evidence as well, whatever its end, if its
 // content is not that of the record for which this device reserved it, and no other device
-// has the book. Other records of that sequence are preferred or not by their end: a look-up
+// has the identity key. Other records of that sequence are preferred or not by their end: a look-up
 // keeps the later one, so each answer is compared.
 type OtherCopy struct {
 	Sequence  uint64          // of the record
@@ -42,11 +42,17 @@ type OtherCopy struct {
 	Next  pointer.Commitment
 	Seen  time.Time
 	Times int // how often a record of another copy was seen
+
+	// the value of the record, if it is not the one that this home published last and the owner
+	// has not decided for a value since; "": nothing to decide. Hostile text.
+	Value string
+
+	Devices bool // another device of the owner has the identity key: see [CopiedError]
 }
 
 func (c OtherCopy) String() string {
 	if !c.Successor.IsZero() || !c.Next.IsZero() {
-		return (&CopiedError{Successor: c.Successor, Next: c.Next}).Error()
+		return (&CopiedError{Successor: c.Successor, Next: c.Next, Devices: c.Devices}).Error() + c.valueText()
 	}
 	text := "another copy of this home is in use"
 	if c.Times < 2 {
@@ -64,7 +70,15 @@ func (c OtherCopy) String() string {
 	if c.Times >= 2 {
 		text += "; the only other cause is that this home was restored from an older copy each time"
 	}
-	return text
+	return text + c.valueText()
+}
+
+// valueText returns what the owner has to decide about the value of the record; "": nothing.
+func (c OtherCopy) valueText() string {
+	if c.Value == "" {
+		return ""
+	}
+	return fmt.Sprintf("; its value is not the one that this home published last: %.200q", c.Value)
 }
 
 // CopiedError is returned when another copy of the home has rotated the key: a record
@@ -104,12 +118,18 @@ type copyRow struct {
 	Seen             time.Time
 	Times            int
 	Shown            bool // the owner was notified
+
+	Value string `json:",omitempty"` // of the record; "": written by an older version
+	Open  bool   `json:",omitempty"` // Value is foreign, and the owner has published no value since
 }
 
-func (r copyRow) evidence() *OtherCopy {
-	c := &OtherCopy{Sequence: r.Sequence, Signed: r.Signed, Seen: r.Seen, Times: r.Times}
+func (s *state) evidence(r copyRow) *OtherCopy {
+	c := &OtherCopy{Sequence: r.Sequence, Signed: r.Signed, Seen: r.Seen, Times: r.Times, Devices: s.othersSign()}
 	c.Successor, _ = pointer.Parse(r.Successor) // zero: none
 	c.Next, _ = pointer.ParseCommitment(r.Next) // likewise
+	if r.Open {
+		c.Value = r.Value
+	}
 	return c
 }
 
@@ -117,7 +137,8 @@ func (r copyRow) evidence() *OtherCopy {
 // is none that has to be shown. With look, it first asks the networks that were joined
 // for the owner's newest record, if this home has published one or rotated its key: a
 // query for the record is what every follower sends. Evidence is shown once, while the
-// record is the newest, and for 30 days if it was seen more than once or is proof.
+// record is the newest, for 30 days if it was seen more than once or is proof, and until the
+// owner publishes a value if that of the record is not the owner's, also after a rotation.
 func (a *Agent) OtherCopy(ctx context.Context, look bool) (*OtherCopy, error) {
 	if look {
 		last, err := a.book.Published()
@@ -133,21 +154,27 @@ func (a *Agent) OtherCopy(ctx context.Context, look bool) (*OtherCopy, error) {
 		}
 	}
 	row, newest, err := a.noteCopy()
+	at := a.book.Identity()
+	if err == nil && (row == nil || !newest && !row.Open) {
+		if of, open, err := a.openCopy(); err == nil && open != nil {
+			at, row = of, open
+		}
+	}
 	if err != nil || row == nil {
 		return nil, err
 	}
 	// Another next key is proof: no restored backup causes it.
 	again := (row.Times > 1 || row.Next != "") && a.now().Sub(row.Seen).Abs() < copyShown // not for years after a clock that was ahead
-	if row.Shown && !newest && !again {
+	if row.Shown && !newest && !again && !row.Open {
 		return nil, nil
 	}
 	if !row.Shown {
 		row.Shown = true
-		if err := a.putCopy(*row); err != nil {
+		if err := a.putCopy(at, *row); err != nil {
 			a.log.Warn("evidence of another copy not noted", "error", err) // it is shown again
 		}
 	}
-	return row.evidence(), nil
+	return a.evidence(*row), nil
 }
 
 // noteCopy compares the owner's newest record in the home, which includes what look-ups
@@ -180,10 +207,13 @@ func (s *state) noteCopy() (row *copyRow, newest bool, err error) {
 	if record.Sequence() < signed.Sequence || record.Sequence() == signed.Sequence && !s.isForeign(record) && !diverged {
 		return row, false, nil
 	}
-	if row != nil && row.Sequence == record.Sequence() && row.Signed == signed.Sequence {
+	if row != nil && row.Sequence == record.Sequence() && row.Signed == signed.Sequence && row.Value != "" {
 		return row, true, nil
 	}
-	seen := copyRow{Sequence: record.Sequence(), Signed: signed.Sequence, Seen: s.now().UTC().Truncate(time.Second), Times: 1}
+	seen := copyRow{Sequence: record.Sequence(), Signed: signed.Sequence, Seen: s.now().UTC().Truncate(time.Second), Times: 1, Value: record.Value()}
+	if seen.Open = signed.Value != "" && seen.Value != signed.Value; !seen.Open && row != nil && row.Open {
+		seen.Value, seen.Open = row.Value, true // still to be decided
+	}
 	if row != nil && row.Signed == signed.Sequence {
 		seen.Times = row.Times // nothing was signed here between the two: one restore explains both
 	} else if row != nil {
@@ -198,7 +228,7 @@ func (s *state) noteCopy() (row *copyRow, newest bool, err error) {
 		return row, false, nil // another device of the owner has signed it
 	}
 	s.log.Warn("another copy of this home may be in use", "sequence", seen.Sequence, "signed", seen.Signed, "successor", seen.Successor)
-	if err := s.putCopy(seen); err != nil {
+	if err := s.putCopy(own, seen); err != nil {
 		s.log.Warn("evidence of another copy not noted", "error", err)
 	}
 	return &seen, true, nil
@@ -212,17 +242,11 @@ func (s *state) othersSign() bool {
 }
 
 // isForeign reports whether a record has the sequence that this device reserved last, and
-// is another one than the record that it was reserved for. With several devices, one of
-// which may have reserved the same sequence, it is false.
+// is another one than the record that it was reserved for. With another device that signs and
+// may have reserved the same sequence, it is false.
 func (s *state) isForeign(record pointer.Record) bool {
-	devices := 0
-	for _, d := range s.book.Ledger().Devices() {
-		if !d.Removed {
-			devices++
-		}
-	}
 	last, err := s.reserved(record.Pointer())
-	return err == nil && devices == 1 && last.hashed && last.sequence == record.Sequence() && last.id != record.ID()
+	return err == nil && !s.othersSign() && last.hashed && last.sequence == record.Sequence() && last.id != record.ID()
 }
 
 // watchedStore is a Store whose answers about the owner's pointer are compared with the
@@ -299,9 +323,9 @@ func (s *state) checkRotatedElsewhere() (*OtherCopy, error) {
 	if err != nil || row == nil || !newest {
 		return nil, err
 	}
-	other := row.evidence()
+	other := s.evidence(*row)
 	if !other.Successor.IsZero() || !other.Next.IsZero() {
-		return other, &CopiedError{Successor: other.Successor, Next: other.Next, Devices: s.othersSign(), NextElsewhere: s.nextElsewhere()}
+		return other, &CopiedError{Successor: other.Successor, Next: other.Next, Devices: other.Devices, NextElsewhere: s.nextElsewhere()}
 	}
 	return other, nil
 }
@@ -319,12 +343,11 @@ func (s *state) copyRow(own pointer.Pointer) (*copyRow, error) {
 	return row, err
 }
 
-func (s *state) putCopy(row copyRow) error {
+func (s *state) putCopy(own pointer.Pointer, row copyRow) error {
 	b, err := json.Marshal(row)
 	if err != nil {
 		return err
 	}
-	own := s.book.Identity()
 	return s.book.Update(func(_ *petname.Book, local *ledger.View) error { return local.Put(tableCopies, own.Bytes(), b) })
 }
 

@@ -151,7 +151,10 @@ func TestACopyWithTheSameSequenceIsFound(t *testing.T) {
 	require.Empty(t, badCopies(t, b))
 	net.records[a.Pointer()] = record
 	require.Contains(t, badCopies(t, b), "sequence 2, and this home has signed another one with it")
-	c := publishes(t, b)
+	asksAboutForeign(t, b, "/ipfs/bafkqaaa", "/ipfs/bafkqabdumvzxi")
+	out, err := b.PublishDraft(t.Context(), draft(agent.WaitSome, value("/ipfs/bafkqaaa")))
+	require.NoError(t, err)
+	c := out.OtherCopy
 	require.NotNil(t, c)
 	require.Equal(t, c.Sequence, c.Signed)
 	require.Nil(t, publishes(t, b))
@@ -417,4 +420,25 @@ func TestARepublisherFindsACopyWithTheSameSequence(t *testing.T) {
 	require.NoError(t, err)
 	require.NotNil(t, c)
 	require.EqualValues(t, 1, c.Sequence)
+}
+
+// A device of the owner that has not received the key of a rotation on another one is checked:
+// the check names the other device, as a publication does.
+func TestARotationOfAnotherDeviceIsNamedAsOne(t *testing.T) {
+	hub := served(t, nil)
+	a := opened(t)
+	join(t, a, addrs(t, hub)...)
+	phone, _ := joinedBy(t, a, true, false)
+	syncAll(t, agent.SyncOptions{}, a, phone)
+	_, err := phone.PublishDraft(t.Context(), draft(agent.WaitAll))
+	require.NoError(t, err)
+	_, err = a.Rotate(t.Context(), agent.Rotation{})
+	require.NoError(t, err)
+	_, err = a.PublishDraft(t.Context(), draft(agent.WaitAll))
+	require.NoError(t, err)
+	_, err = phone.PublishDraft(t.Context(), draft(agent.WaitAll))
+	var rotated *agent.CopiedError
+	require.ErrorAs(t, err, &rotated)
+	require.Contains(t, badCopies(t, phone), rotated.Error())
+	require.Contains(t, badCopies(t, phone), "another device of yours")
 }

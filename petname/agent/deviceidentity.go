@@ -7,7 +7,6 @@ import (
 
 	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/petname/home"
-	"github.com/petnames-go/petnames/pointer"
 )
 
 // identityFor returns the rotated identity key for a device; nil if this device has not the
@@ -215,15 +214,12 @@ func (a *Agent) adoptLastRecords(all [][]byte) error {
 		if _, _, found := a.lastRecordOf(id, step.Old); found {
 			continue
 		}
-		for _, b := range all {
-			r, _, err := pointer.OpenExpired(step.Old, b, a.now())
-			if err != nil || !id.IsLast(r) {
-				continue
-			}
-			if err := a.saveLastRecord(r); err != nil {
-				return err
-			}
-			break
+		r, found := id.BestLast(step.Old, all, a.now())
+		if !found {
+			continue
+		}
+		if err := a.saveLastRecord(r); err != nil {
+			return err
 		}
 	}
 	return nil

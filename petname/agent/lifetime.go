@@ -11,23 +11,43 @@ import (
 
 // tableLifetimes is a device-local table (package ledger): pointer of the owner →
 // sequence of the last record that this device published (8 bytes) ‖ its lifetime
-// (8 bytes, in seconds) ‖ its ID (32 bytes; rows of an older version do not have it).
+// (8 bytes, in seconds) ‖ its ID (32 bytes) ‖ its TTL (8 bytes, in nanoseconds) ‖ its options
+// (1 byte: optionV1, optionAddresses). Rows of older versions end before or after the ID.
 const tableLifetimes = "lifetimes"
 
+const (
+	optionV1 = 1 << iota
+	optionAddresses
+)
+
 // reserve durably records the sequence of a record before anyone else receives it,
-// with the lifetime that it was published with (the record has its end alone), and
-// whether it is unsent: see markUnsent.
-func (s *state) reserve(record pointer.Record, life time.Duration, changed, renewing bool) error {
+// with the lifetime that it was published with (the record has its end alone), the TTL and
+// the options of its draft, and whether it is unsent: see markUnsent. Unless it is a renewal,
+// the owner has decided about foreign values: see foreignvalue.go.
+func (s *state) reserve(record pointer.Record, d Draft, changed, renewing bool) error {
 	return s.book.Update(func(book *petname.Book, local *ledger.View) error {
 		if err := book.ReserveSequence(petname.Published{Value: record.Value(), Sequence: record.Sequence()}); err != nil {
 			return err
 		}
 		row := binary.BigEndian.AppendUint64(nil, record.Sequence())
-		row = binary.BigEndian.AppendUint64(row, uint64(max(life/time.Second, 1)))
+		row = binary.BigEndian.AppendUint64(row, uint64(max(d.Lifetime/time.Second, 1)))
 		id := record.ID()
-		row = append(row, id[:]...)
+		row = binary.BigEndian.AppendUint64(append(row, id[:]...), uint64(d.TTL))
+		options := byte(0)
+		if d.V1 {
+			options |= optionV1
+		}
+		if d.Addresses {
+			options |= optionAddresses
+		}
+		row = append(row, options)
 		if err := local.Put(tableLifetimes, record.Pointer().Bytes(), row); err != nil {
 			return err
+		}
+		if !renewing {
+			if err := closeCopies(local); err != nil {
+				return err
+			}
 		}
 		return markUnsent(local, record, changed, renewing)
 	})
@@ -39,6 +59,15 @@ type reservation struct {
 	life     time.Duration
 	id       [32]byte
 	hashed   bool // id is set
+
+	ttl           time.Duration // 0 with noOptions
+	v1, addresses bool
+	noOptions     bool // of an older version
+}
+
+// made reports whether the reservation was for a record, as far as is known.
+func (r reservation) made(record pointer.Record) bool {
+	return r.sequence == record.Sequence() && (!r.hashed || r.id == record.ID())
 }
 
 // reserved returns what this device reserved last for a pointer of the owner.
@@ -48,12 +77,16 @@ func (s *state) reserved(p pointer.Pointer) (r reservation, err error) {
 		row, err = local.Get(tableLifetimes, p.Bytes())
 		return err
 	})
-	if err != nil || len(row) != 16 && len(row) != 16+len(r.id) {
+	if err != nil || len(row) != 16 && len(row) != 48 && len(row) != 57 {
 		return reservation{}, err
 	}
 	seconds := min(binary.BigEndian.Uint64(row[8:]), uint64(MaxLifetime/time.Second))
 	r = reservation{sequence: binary.BigEndian.Uint64(row), life: time.Duration(seconds) * time.Second}
 	r.hashed = copy(r.id[:], row[16:]) > 0
+	if r.noOptions = len(row) < 57; !r.noOptions {
+		r.ttl = time.Duration(min(binary.BigEndian.Uint64(row[48:]), uint64(MaxLifetime)))
+		r.v1, r.addresses = row[56]&optionV1 != 0, row[56]&optionAddresses != 0
+	}
 	return r, nil
 }
 

@@ -119,7 +119,8 @@ func (a *Agent) Publish(ctx context.Context, edit func(*Draft) error) (dht.Recei
 // It fails with [home.ErrLocked], with an [*ArgumentError] for a draft that cannot be
 // published, with a [*CopiedError], with a [*SequenceError], with a
 // [*home.UnfinishedError] while an interrupted rotation cannot be finished, with what
-// edit returns, or with a [*SupersededError] when edit keeps the value and there are two,
+// edit returns, or with a [*SupersededError] when edit keeps the value and there are two, one of
+// which another holder of the key may have signed,
 // before anything has changed; and with an [*UnsavedError] when the home cannot store the
 // record. After that the record is in the home, whatever the error: [ErrNotJoined] before
 // Join, [dht.ErrUnreachable] when no store responded, or a [*dht.ShortError].
@@ -152,7 +153,7 @@ func (s *state) isCircle(value string) bool {
 }
 
 // publishDraft is PublishDraft; renewing, the newest value stays whatever the owner has
-// to decide.
+// to decide, or the owner's last one if the newest is foreign.
 func (a *Agent) publishDraft(ctx context.Context, edit func(*Draft) error, renewing bool) (Published, error) {
 	if err := ctx.Err(); err != nil {
 		return Published{}, err
@@ -201,8 +202,17 @@ func (a *Agent) publishDraft(ctx context.Context, edit func(*Draft) error, renew
 	if last, other, err = a.newestOwn(ctx, stores, offline, draft.DespiteCopy || renewing); err != nil {
 		return Published{}, err
 	}
-	if err := a.superseded(last); err != nil && !renewing {
-		if draft, err = decide(err, edit); err != nil {
+	if own, err := a.book.Published(); err != nil {
+		return Published{}, err
+	} else if renewing && other != nil && own.Value != "" {
+		last.Value = own.Value
+	}
+	undecided := a.superseded(last)
+	if undecided == nil {
+		undecided = a.foreignValue()
+	}
+	if undecided != nil && !renewing {
+		if draft, err = decide(undecided, edit); err != nil {
 			return Published{}, err
 		}
 	} else if last.Value != base {
@@ -218,7 +228,7 @@ func (a *Agent) publishDraft(ctx context.Context, edit func(*Draft) error, renew
 		return Published{}, err
 	}
 	hints := a.clockHints()
-	if err := a.reserve(record, draft.Lifetime, draft.Value != last.Value, renewing); err != nil {
+	if err := a.reserve(record, draft, draft.Value != last.Value, renewing); err != nil {
 		return Published{}, err
 	}
 	out := Published{OtherCopy: other, Clock: hintText(hints, a.now()), Pointer: record.Pointer(), Value: record.Value(), Sequence: record.Sequence(), Expires: record.Expires(), TTL: record.TTL()}

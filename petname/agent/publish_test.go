@@ -2,6 +2,7 @@ package agent_test
 
 import (
 	"context"
+	"errors"
 	"net/http/httptest"
 	"path/filepath"
 	"slices"
@@ -97,6 +98,11 @@ func TestTwoPublishersAtOnceEndInOneWinner(t *testing.T) {
 	last := uint64(0)
 	for _, a := range both {
 		out, err := a.PublishDraft(t.Context(), draft(agent.WaitAll))
+		var foreign *agent.SupersededError
+		if errors.As(err, &foreign) { // the owner decides which of the two values is to stand
+			require.True(t, foreign.Foreign)
+			out, err = a.PublishDraft(t.Context(), draft(agent.WaitAll, value(foreign.Newest.Value)))
+		}
 		require.NoError(t, err)
 		require.Greater(t, out.Sequence, max(last, 1))
 		require.True(t, seen[out.Value], "the winner's value stays")

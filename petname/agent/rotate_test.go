@@ -143,8 +143,9 @@ func TestTheLastRecordIsAboveTheNetworks(t *testing.T) {
 		last := held(t, a, theirs.Pointer())
 		require.EqualValues(t, pointer.MaxSequence, last.Sequence())
 		require.Equal(t, "/ipfs/bafkqaaa", last.Value(), "not the thief's")
-		for range 2 {
-			out, err := a.PublishDraft(ctx, draft(agent.WaitSome))
+		asksAboutForeign(t, a, "/ipfs/bafkqaaa", "/ipfs/bafkqabdumvzxi")
+		for _, more := range [][]func(*agent.Draft){{value("/ipfs/bafkqaaa")}, nil} {
+			out, err := a.PublishDraft(ctx, draft(agent.WaitSome, more...))
 			require.NoError(t, err)
 			require.Equal(t, "/ipfs/bafkqaaa", out.Value)
 			require.Less(t, out.Sequence, uint64(9))

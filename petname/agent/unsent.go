@@ -22,14 +22,21 @@ import (
 const tableUnsent = "unsent"
 
 // SupersededError is returned when the owner's last publication was stored nowhere, and
-// a newer record with another value was found that this home did not make. Nothing has
-// changed. A publication with a value of its own decides.
+// a newer record with another value was found that this home did not make; or, with Foreign
+// set, when there is evidence that the owner's key signs outside of this home (see
+// [OtherCopy]), and that record has another value. Nothing has changed. A publication with a
+// value of its own decides.
 type SupersededError struct {
-	Unsent petname.Published // made by this home
-	Newest petname.Published // found
+	Unsent  petname.Published // made by this home or another device of the owner; Sequence is 0 if an earlier pointer has it
+	Newest  petname.Published // found; with Foreign, it may be of an earlier pointer, and replaced since
+	Foreign bool
 }
 
 func (e *SupersededError) Error() string {
+	if e.Foreign {
+		return fmt.Sprintf("your key has signed a record outside of this home, sequence %d, with another value than you published last.\nYours:\n  %s\nThe other one:\n  %s",
+			e.Newest.Sequence, e.Unsent.Value, e.Newest.Value)
+	}
 	return fmt.Sprintf("your publication of sequence %d was stored nowhere, and there is a newer one that this home did not make, sequence %d.\nYours:\n  %s\nThe newer one:\n  %s",
 		e.Unsent.Sequence, e.Newest.Sequence, e.Unsent.Value, e.Newest.Value)
 }

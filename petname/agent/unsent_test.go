@@ -55,9 +55,9 @@ func TestAValuePublishedOfflineIsNotDropped(t *testing.T) {
 			require.EqualValues(t, 7, id.Sequence)
 			require.Contains(t, check(a, t, "records").Detail, mine)
 		}
-		// Renewal keeps the newest alive, and the question open.
+		// Renewal keeps the owner's value, and the question open.
 		require.NoError(t, agent.Renew(t.Context(), a, held(t, a, a.Pointer()), time.Hour))
-		require.Equal(t, theirs, held(t, a, a.Pointer()).Value())
+		require.Equal(t, mine, held(t, a, a.Pointer()).Value())
 		_, err := a.PublishDraft(t.Context(), nil)
 		require.ErrorAs(t, err, new(*agent.SupersededError))
 
@@ -81,15 +81,16 @@ func TestOnlyAnotherValueIsAQuestion(t *testing.T) {
 	a, _ = publishedOffline(t, value(theirs))
 	_, err = a.PublishDraft(t.Context(), nil)
 	require.NoError(t, err)
-	a, _ = publishedOffline(t) // the value was not changed
-	out, err := a.PublishDraft(t.Context(), nil)
+	a, _ = publishedOffline(t) // the value was not changed, and the newer one is foreign
+	asksAboutForeign(t, a, "/ipfs/bafkqaaa", theirs)
+	out, err := a.PublishDraft(t.Context(), draft(agent.WaitSome, value(theirs)))
 	require.NoError(t, err)
 	require.Equal(t, "/ipfs/bafkqaaa", held(t, a, a.Pointer()).Value()[:14])
 	require.Equal(t, theirs, out.Value)
 }
 
-// A value that a store has received may be replaced by another device, also if it was
-// published again offline, and whatever stored it.
+// A value that a store has received may be replaced, also if it was published again offline, and
+// whatever stored it: the newer one is foreign, and not one that supersedes an unsent one.
 func TestAStoredValueMayBeReplaced(t *testing.T) {
 	for name, store := range map[string]func(a *agent.Agent) error{
 		"publish": func(a *agent.Agent) error { _, err := a.PublishDraft(t.Context(), nil); return err },
@@ -106,7 +107,8 @@ func TestAStoredValueMayBeReplaced(t *testing.T) {
 		_, err = a.PublishDraft(t.Context(), draft(agent.WaitNone))
 		require.NoError(t, err)
 		agent.SetRouter(a, routerURL, newer(t, a, theirs, 7))
-		out, err := a.PublishDraft(t.Context(), nil)
+		asksAboutForeign(t, a, mine, theirs)
+		out, err := a.PublishDraft(t.Context(), draft(agent.WaitSome, value(theirs)))
 		require.NoError(t, err, name)
 		require.Equal(t, theirs, out.Value)
 	}

@@ -87,3 +87,20 @@ func TestALinkToAKeyIsNotReplaced(t *testing.T) {
 		require.ErrorAs(t, h.replace(file, []byte("new")), &linked)
 	}
 }
+
+// The attack: another user or program made a second name for a key file. A rotation replaces the
+// file, and the other name keeps the retired key: CheckFiles names the file before that.
+func TestASecondLinkToAFileIsReported(t *testing.T) {
+	h := create(t, CreateOptions{})
+	require.Empty(t, h.CheckFiles())
+	for _, name := range []string{identityFile, sealingFile, ledgerFile} {
+		other := filepath.Join(t.TempDir(), "other")
+		require.NoError(t, os.Link(h.path(name), other))
+		problems := h.CheckFiles()
+		require.Len(t, problems, 1, name)
+		require.ErrorContains(t, problems[0], name)
+		require.ErrorContains(t, problems[0], "2 names")
+		require.NoError(t, os.Remove(other))
+	}
+	require.Empty(t, h.CheckFiles())
+}

@@ -195,7 +195,8 @@ func Inspect(dir string) (Home, error) {
 
 // CheckFiles returns an error for each problem of the folder and its files: a missing
 // file, an owner other than the user of this process, permissions for other users, a
-// folder in the place of a file, or content that cannot be read. It changes nothing.
+// second hard link to a file (a rotation erases no key there), a folder in the place of a
+// file, or content that cannot be read. It changes nothing.
 // The content of the identity key, the ledger, the records and the settings has checks
 // of its own.
 func (h Home) CheckFiles() []error {
@@ -243,6 +244,9 @@ func (f file) problems(h Home) []error {
 	var problems []error
 	if !durable.OwnedByUser(info) {
 		problems = append(problems, fmt.Errorf("%q belongs to another user", name))
+	}
+	if n := durable.Links(info); f.kind == 0 && n > 1 {
+		problems = append(problems, fmt.Errorf("%q has %d names on the disk (hard links): another name keeps the content when this file is replaced or erased; remove it", name, n))
 	}
 	perm := info.Mode().Perm()
 	switch {

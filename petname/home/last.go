@@ -48,6 +48,19 @@ func PutLastRecord(local *ledger.View, r pointer.Record) error {
 	return local.Put(tableLast, r.Pointer().Bytes(), r.Bytes())
 }
 
+// BestLast returns the last record of a former pointer among some records in binary form: of
+// several, the one that followers prefer, with the highest sequence and then the latest end. It
+// reports false if none verifies and is one.
+func (id Identity) BestLast(p pointer.Pointer, all [][]byte, now time.Time) (best pointer.Record, found bool) {
+	for _, b := range all {
+		r, _, err := pointer.OpenExpired(p, b, now)
+		if err == nil && id.IsLast(r) && (!found || r.Compare(best) > 0) {
+			best, found = r, true
+		}
+	}
+	return best, found
+}
+
 // IsLast reports whether a record is a last record of a former key: it names the
 // successor that the identity has at that place of its chain, and has the same step. A
 // record that a thief of the former key signed for a successor of its own is none.
