@@ -216,11 +216,15 @@ func (j *journal) flush(changes []entry, held int, all func() []entry) error {
 		return nil
 	case !j.behind:
 		n, err := writeEntries(j.file, changes)
-		j.length += n
 		if err == nil {
+			j.length += n
 			return nil
 		}
-		// The file may end in an incomplete entry, so nothing can be appended.
+		// The file may end in an incomplete entry, which other readers would call damage. If
+		// it cannot be removed, it stays until the rewrite.
+		if j.file.Truncate(j.length) != nil {
+			j.length += n
+		}
 		err = errors.Join(err, j.file.Close())
 		j.file = nil
 		return err

@@ -137,6 +137,8 @@ func TestTheJournalReportsEachFault(t *testing.T) {
 			continue
 		}
 		require.ErrorIs(t, err, syscall.ENOSPC, d)
+		_, rerr := opened(t, path)
+		require.NoError(t, rerr, "%v: no incomplete entry is left", d)
 		if slices.Contains([]string{"open", "write", "rename", "syncdir"}, d.Failed()) { // not operations of Close
 			require.NoError(t, j.flush(nil, 1<<20, whole(puts(0, 6))), d)
 			require.NoError(t, j.flush(puts(6, 7), 1<<20, whole(puts(0, 7))), d)

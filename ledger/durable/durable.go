@@ -43,7 +43,8 @@ type FS interface {
 // File is a file that is open for writing.
 type File interface {
 	io.WriteCloser
-	Sync() error // makes the content durable, not the name
+	Sync() error               // makes the content durable, not the name
+	Truncate(size int64) error // shortens the content
 }
 
 // OS is the FS of the operating system.

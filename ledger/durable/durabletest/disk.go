@@ -312,6 +312,20 @@ func (f *file) Write(b []byte) (int, error) {
 	return n, errors.Join(err, werr)
 }
 
+func (f *file) Truncate(size int64) error {
+	err := f.disk.begin("truncate")
+	defer f.disk.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	if err := f.f.Truncate(size); err != nil {
+		return err
+	}
+	f.node.content = bytes.Clone(f.node.content[:size])
+	f.node.modified = time.Time{}
+	return nil
+}
+
 func (f *file) Sync() error {
 	err := f.disk.begin("sync")
 	defer f.disk.mu.Unlock()
