@@ -16,7 +16,6 @@ import (
 	"github.com/petnames-go/petnames/ledger/folder"
 	"github.com/petnames-go/petnames/ledger/replicate"
 	"github.com/petnames-go/petnames/petname"
-	"github.com/petnames-go/petnames/petname/home"
 	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
@@ -370,6 +369,7 @@ type wireDeviceState struct {
 	Sealing   []byte   `cbor:"3,keyasint,omitempty"` // the file of its sealing keys
 	Identity  []byte   `cbor:"4,keyasint,omitempty"` // of home.Identity.Handover, after a rotation
 	Former    [][]byte `cbor:"5,keyasint,omitempty"` // last records of former keys, the newest first
+	Removed   []byte   `cbor:"6,keyasint,omitempty"` // hash of the removed devices for which Sealing was replaced: see removals; empty: none
 }
 
 const (
@@ -384,7 +384,7 @@ func (a *Agent) offerDevice(to ledger.DeviceID) ([]byte, error) {
 	if w.Addresses, err = a.addresses(); err != nil && !errors.Is(err, ErrNotServing) {
 		return nil, err
 	}
-	if w.Sealing, err = a.home.SealingFile(); err != nil {
+	if w.Sealing, w.Removed, err = a.offerSealing(); err != nil {
 		return nil, err
 	}
 	d, err := a.device(to)
@@ -430,18 +430,7 @@ func (a *Agent) receiveFromDevice(from ledger.DeviceID, side []byte) error {
 		errs = append(errs, a.setDeviceAddresses(from, w.Addresses))
 	}
 	if len(w.Sealing) > 0 {
-		a.publishing.Lock()
-		now := a.now()
-		if entry := a.ownEntry(); entry.After(now) { // this clock may be behind
-			now = entry
-		}
-		_, err := a.home.MergeSealing(w.Sealing, now)
-		a.publishing.Unlock()
-		if errors.Is(err, home.ErrSealingAhead) { // by a wrong clock: what else is exchanged does not wait for it
-			a.log.Warn("keys for messages of another device are not used yet", "device", from, "error", err)
-			err = nil
-		}
-		errs = append(errs, err)
+		errs = append(errs, a.mergeSealing(from, w.Sealing, w.Removed))
 	}
 	if len(w.Identity) > 0 {
 		errs = append(errs, a.adoptIdentity(from, w.Identity))

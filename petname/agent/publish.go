@@ -179,7 +179,9 @@ func (a *Agent) publishDraft(ctx context.Context, edit func(*Draft) error, renew
 	if err := a.adoptHanded(); err != nil {
 		return Published{}, err
 	}
-	a.finishRemovals()
+	if err := a.finishRemovals(); err != nil {
+		return Published{}, err
+	}
 	identity, err := a.identity()
 	if err != nil {
 		return Published{}, err
