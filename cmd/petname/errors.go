@@ -83,6 +83,7 @@ func classify(err error) *failure {
 		stale     *introduce.ExpiredError
 		refused   *pair.RefusedError
 		begun     *home.UnfinishedError
+		removal   *agent.UnfinishedRemovalError
 		copied    *agent.CopiedError
 		clock     *agent.ClockError
 		forked    *ledger.ForkError
@@ -108,6 +109,12 @@ func classify(err error) *failure {
 			next = "make room on the disk; the rotation is then finished when the home is next used"
 		} else if errors.As(err, &file) && home.LostKey(file) != "" {
 			next = newKeyNext(file.Next(), home.LostKey(file))
+		}
+		return set("unfinished", exitFailure, next)
+	case errors.As(err, &removal): // before the cause: the device is removed
+		next := "petname device rm " + removal.Device.String()
+		if errors.Is(err, syscall.ENOSPC) {
+			next = "make room on the disk, then finish the removal:\n" + next
 		}
 		return set("unfinished", exitFailure, next)
 	case errors.As(err, &copied) && copied.Successor.IsZero():

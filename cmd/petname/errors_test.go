@@ -105,6 +105,8 @@ func TestClassify(t *testing.T) {
 		{home.ErrConfig, "failure", 1, "correct the file, or remove it and join again:\npetname join --help"},
 		{&fs.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}, "disk_full", 1, "make room on the disk and try again"},
 		{&home.UnfinishedError{Old: p, New: p, Err: errors.New("x")}, "unfinished", 1, "petname key rotate"},
+		{&agent.UnfinishedRemovalError{Device: ledger.DeviceID{1}, Err: syscall.ENOSPC}, "unfinished", 1, "make room on the disk, then finish the removal:\npetname device rm " + ledger.DeviceID{1}.String()},
+		{&agent.UnfinishedRemovalError{Device: ledger.DeviceID{1}, Err: errors.New("x")}, "unfinished", 1, "petname device rm " + ledger.DeviceID{1}.String()},
 		{&home.UnfinishedError{Old: p, New: p, Err: syscall.ENOSPC}, "unfinished", 1, "make room on the disk; the rotation is then finished when the home is next used"},
 		{&agent.SequenceError{}, "no_sequence", 1, "petname key rotate"},
 		{&home.RetryError{File: "a", Next: "b", Cut: true}, "exists", 8, "move it away, and recover into another folder"},

@@ -190,6 +190,7 @@ func (a *Agent) publishDraft(ctx context.Context, edit func(*Draft) error, renew
 	if err != nil {
 		return Published{}, err
 	}
+	a.renewRemovals(key)
 	card, err := a.newCard(identity, draft.Addresses)
 	if err != nil {
 		return Published{}, err

@@ -87,6 +87,35 @@ func (a *Agent) finishRemovals() error {
 	return err
 }
 
+// renewRemovals signs the removals of devices again under the current key, if an earlier one signed
+// them. A failure leaves that to the next publication.
+func (s *state) renewRemovals(key crypto.Signer) {
+	renewed, err := s.book.RenewRemovals(key)
+	if err != nil {
+		s.log.Warn("the removals of devices are not signed again under the current key", "error", err)
+	}
+	if len(renewed) > 0 {
+		s.syncSoon()
+	}
+}
+
+// RenewRemoval signs the removals of devices again under the current key, if an earlier one signed
+// them, and reports whether that of the device was among them. It fails with the errors of a
+// locked identity.
+func (a *Agent) RenewRemoval(id ledger.DeviceID) (bool, error) {
+	key, err := a.key()
+	if err != nil {
+		return false, err
+	}
+	a.publishing.Lock()
+	defer a.publishing.Unlock()
+	renewed, err := a.book.RenewRemovals(key)
+	if len(renewed) > 0 {
+		a.syncSoon()
+	}
+	return slices.Contains(renewed, id), err
+}
+
 // unfinishedRemovals returns the devices whose removal was interrupted.
 func (s *state) unfinishedRemovals() (all []ledger.DeviceID, err error) {
 	err = s.book.Ledger().ReadLocal(func(local *ledger.View) error {
