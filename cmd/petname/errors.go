@@ -125,6 +125,8 @@ func classify(err error) *failure {
 		return set("copied", exitConflict, "to receive the key from the other device:\npetname sync\n# if no device has it any more:\npetname key rotate --despite-copy")
 	case errors.As(err, &copied):
 		return set("copied", exitConflict, "use the home of "+copied.Successor.String()+"; if no copy has that key any more:\npetname key rotate --despite-copy")
+	case errors.As(err, new(*agent.UnmergedError)):
+		return set("unmerged", exitConflict, "to receive its changes, while it runs or after petname sync there:\npetname sync\n# if that device is lost:\npetname publish --despite-copy")
 	case errors.As(err, &forked):
 		e.Message = forked.Error()
 		return set("forked", exitConflict, rejoinNext)

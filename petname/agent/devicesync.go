@@ -53,6 +53,10 @@ type Synced struct {
 	With           []DeviceSync
 	Received, Sent int
 	Conflicts      int // contacts in conflict, in the book
+
+	// CardChanged reports that what was received changes the owner's card, and that this agent does
+	// not publish it by itself: the identity is locked, or it does not run.
+	CardChanged bool
 }
 
 // SyncOptions are the options of [Agent.Sync].
@@ -87,6 +91,10 @@ func (a *Agent) Sync(ctx context.Context, o SyncOptions) (out Synced, err error)
 	if out.Received > 0 {
 		a.merged()
 	}
+	if out.Received > 0 && (!a.isServing() || a.locked()) {
+		changed, cerr := a.cardChanged()
+		out.CardChanged, err = changed, errors.Join(err, cerr)
+	}
 	conflicts, cerr := a.countConflicts()
 	out.Conflicts = conflicts
 	return out, errors.Join(err, cerr)
@@ -94,6 +102,7 @@ func (a *Agent) Sync(ctx context.Context, o SyncOptions) (out Synced, err error)
 
 // merged makes known that entries of other devices changed the book.
 func (s *state) merged() {
+	s.mergedEntries.Store(true)
 	for _, kind := range []EventKind{BookChanged, InboxChanged} {
 		s.events.publish(Event{Kind: kind})
 	}
@@ -347,7 +356,7 @@ func (a *Agent) runDevices() {
 			}
 			quiet = true
 			if err := a.renewForDevices(running); err != nil && running.Err() == nil {
-				a.log.Info("the card does not list the devices that send", "error", err)
+				a.log.Info("the card is not renewed after changes of other devices", "error", err)
 			}
 			for len(changed) > 0 { // by what was merged
 				<-changed
