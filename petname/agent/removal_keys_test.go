@@ -109,3 +109,20 @@ func TestADeviceThatJoinsAfterARemovalKeepsTheKeysForMessages(t *testing.T) {
 		require.Equal(t, current, sealingOf(t, one))
 	}
 }
+
+// In a session each side sends its keys before it learns of a removal: those that the other one
+// sent so are former ones.
+func TestKeysSentBeforeTheirDeviceLearntOfARemovalAreFormerOnes(t *testing.T) {
+	hub := served(t, nil)
+	a := opened(t)
+	join(t, a, addrs(t, hub)...)
+	phone, joined := joinedBy(t, a, false, false)
+	renewSealing(t, phone, 23*time.Hour)
+	_, err := a.RemoveDevice(joined.Device)
+	require.NoError(t, err)
+	current := sealingOf(t, a)
+	file, err := agent.HomeOf(phone).SealingFile()
+	require.NoError(t, err)
+	require.NoError(t, agent.MergeSealing(a, joined.Device, file))
+	require.Equal(t, current, sealingOf(t, a))
+}
