@@ -366,6 +366,42 @@ func (l *Ledger) removeDevice(identity crypto.Signer, steps []pointer.Succession
 	})
 }
 
+// RenewRemovals signs the removals that stand again, each with its last entry, if an earlier key
+// than the identity signed them: a removal by a later key counts before all by an earlier one,
+// which a removed device may have. It returns the devices of the new removals, sorted. The steps
+// are those of AdmitDevice; without any, RenewRemovals does nothing. A removal of version 1 whose
+// last entry is not in the ledger stays as it is.
+func (l *Ledger) RenewRemovals(identity crypto.Signer, steps ...pointer.Succession) (renewed []DeviceID, err error) {
+	if len(steps) == 0 || !slices.ContainsFunc(l.Devices(), func(d Device) bool { return d.Removed }) {
+		return nil, nil
+	}
+	err = l.write(func(w *writing) error {
+		s, err := w.settling()
+		if err != nil {
+			return err
+		}
+		for id, end := range s.ends {
+			if end.steps < len(steps) && id != l.self && (end.last == 0 || end.hash != Hash{}) {
+				renewed = append(renewed, id)
+			}
+		}
+		slices.SortFunc(renewed, func(a, b DeviceID) int { return bytes.Compare(a[:], b[:]) })
+		for _, id := range renewed {
+			err := w.appendStatement(KindRemove, func(at ID) ([]byte, error) {
+				return remove(w.st.book, identity, steps, l.rand, at, Head{id, s.ends[id].last, s.ends[id].hash})
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return renewed, nil
+}
+
 // appendStatement writes a statement as the next entry of this device, verified as a
 // foreign one is, and settles what counts. make returns its body for that entry.
 func (w *writing) appendStatement(kind Kind, make func(at ID) ([]byte, error)) error {

@@ -166,6 +166,12 @@ func (b *Book) RemoveDeviceAfter(identity crypto.Signer, last ledger.Head) error
 	return b.ledger.RemoveDeviceAfter(identity, last, b.ownSteps()...)
 }
 
+// RenewRemovals signs the removals of devices again under the owner's current key, the identity, if
+// an earlier one signed them, and returns the devices: see [ledger.Ledger.RenewRemovals].
+func (b *Book) RenewRemovals(identity crypto.Signer) ([]ledger.DeviceID, error) {
+	return b.ledger.RenewRemovals(identity, b.ownSteps()...)
+}
+
 // stateDevice appends a statement about a device, unless this device stated the same last.
 func (b *Book) stateDevice(d wireDevice) error {
 	own := b.ledger.Device()

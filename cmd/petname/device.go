@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/petnames-go/petnames/petname/agent"
+	"github.com/petnames-go/petnames/petname/home"
 	"github.com/petnames-go/petnames/petname/name"
 )
 
@@ -237,7 +238,10 @@ The devices that it admitted stay, and are listed: remove those that are not
 yours. One that it admitted with the identity key does not receive the next key
 before you confirm it: petname device add DEVICE.
 
-A removal that was interrupted is finished by the same command again.
+A removal that was interrupted is finished by the same command again. So is one
+that was made before you rotated your key, on a device that did not know of it:
+the current key signs it again, as key rotate and publish do. A device that has
+the old key could contest it otherwise.
 
 If two copies have written as the device, both branches are shown, and --keep
 names the last entry that is yours: by the first digits of its hash, or "none"
@@ -326,6 +330,11 @@ func (v *verbs) rmDevice(_ context.Context, a deviceArgs) (*removedDevice, error
 		if finished, err = v.agent.FinishRemoval(d.ID); err != nil {
 			return nil, err
 		}
+		renewed, err := v.agentWith(a.Passphrase).RenewRemoval(d.ID)
+		if err != nil && !errors.Is(err, home.ErrLocked) {
+			return nil, err
+		}
+		finished = finished || renewed
 	}
 	if d.Removed && !finished {
 		return nil, &failure{Code: "removed", Exit: exitConflict, Message: fmt.Sprintf("device %s was removed before", name.Quote(a.Device)), Next: "petname device list"}

@@ -83,6 +83,7 @@ func classify(err error) *failure {
 		stale     *introduce.ExpiredError
 		refused   *pair.RefusedError
 		begun     *home.UnfinishedError
+		removal   *agent.UnfinishedRemovalError
 		copied    *agent.CopiedError
 		clock     *agent.ClockError
 		forked    *ledger.ForkError
@@ -110,6 +111,12 @@ func classify(err error) *failure {
 			next = newKeyNext(file.Next(), home.LostKey(file))
 		}
 		return set("unfinished", exitFailure, next)
+	case errors.As(err, &removal): // before the cause: the device is removed
+		next := "petname device rm " + removal.Device.String()
+		if errors.Is(err, syscall.ENOSPC) {
+			next = "make room on the disk, then finish the removal:\n" + next
+		}
+		return set("unfinished", exitFailure, next)
 	case errors.As(err, &copied) && copied.Successor.IsZero():
 		return set("copied", exitConflict, "to rotate to a key that the other does not have:\npetname key rotate --despite-copy\npetname publish --despite-copy")
 	case errors.As(err, &copied) && copied.Devices && copied.NextElsewhere:
@@ -118,6 +125,8 @@ func classify(err error) *failure {
 		return set("copied", exitConflict, "to receive the key from the other device:\npetname sync\n# if no device has it any more:\npetname key rotate --despite-copy")
 	case errors.As(err, &copied):
 		return set("copied", exitConflict, "use the home of "+copied.Successor.String()+"; if no copy has that key any more:\npetname key rotate --despite-copy")
+	case errors.As(err, new(*agent.UnmergedError)):
+		return set("unmerged", exitConflict, "to receive its changes, while it runs or after petname sync there:\npetname sync\n# if that device is lost:\npetname publish --despite-copy")
 	case errors.As(err, &forked):
 		e.Message = forked.Error()
 		return set("forked", exitConflict, rejoinNext)

@@ -61,6 +61,9 @@ to the same name are shown as a conflict until you decide.`,
 				var out synced
 				err := a.call("sync", request, &out)
 				err = a.printResult(out, err, out.With != nil, func(w *bufio.Writer) { printSynced(w, a.style(), out) })
+				if out.Card {
+					a.hint("what was received changes your card; to publish it:\n  petname publish")
+				}
 				if !watch {
 					return err
 				}
@@ -94,10 +97,11 @@ type synced struct {
 	With      []syncedWith `json:"with"`
 	Received  int          `json:"received"` // entries that are new here
 	Sent      int          `json:"sent"`
-	Conflicts int          `json:"conflicts"`        // contacts in conflict
-	Problem   *string      `json:"problem"`          // null: nothing is left to do
-	Copy      string       `json:"copy,omitempty"`   // what was found of another copy of this home
-	Forked    []string     `json:"forked,omitempty"` // ids of devices as which two copies were found to write
+	Conflicts int          `json:"conflicts"`              // contacts in conflict
+	Problem   *string      `json:"problem"`                // null: nothing is left to do
+	Card      bool         `json:"card_changed,omitempty"` // what was received changes the card, and publish is to state it
+	Copy      string       `json:"copy,omitempty"`         // what was found of another copy of this home
+	Forked    []string     `json:"forked,omitempty"`       // ids of devices as which two copies were found to write
 }
 
 // syncedWith is the exchange with one device, or through the folder.
@@ -128,7 +132,7 @@ func (v *verbs) sync(ctx context.Context, a syncArgs) (*synced, error) {
 	}
 	before, forks := v.forked()
 	s, err := v.agent.Sync(ctx, o)
-	out := &synced{With: []syncedWith{}, Received: s.Received, Sent: s.Sent, Conflicts: s.Conflicts}
+	out := &synced{With: []syncedWith{}, Received: s.Received, Sent: s.Sent, Conflicts: s.Conflicts, Card: s.CardChanged}
 	after, now := v.forked()
 	if after.Lost != nil || after != before {
 		out.Copy = after.String()

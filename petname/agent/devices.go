@@ -118,6 +118,9 @@ func (a *Agent) handover(exchange.NewDevice) (exchange.Handover, error) {
 	if err != nil {
 		return exchange.Handover{}, err
 	}
+	if _, err := a.ownSealing(); err != nil {
+		return exchange.Handover{}, err
+	}
 	sealing, err := a.home.SealingFile()
 	if err != nil {
 		return exchange.Handover{}, err

@@ -16,7 +16,6 @@ import (
 	"github.com/petnames-go/petnames/ledger/folder"
 	"github.com/petnames-go/petnames/ledger/replicate"
 	"github.com/petnames-go/petnames/petname"
-	"github.com/petnames-go/petnames/petname/home"
 	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
@@ -54,6 +53,10 @@ type Synced struct {
 	With           []DeviceSync
 	Received, Sent int
 	Conflicts      int // contacts in conflict, in the book
+
+	// CardChanged reports that what was received changes the owner's card, and that this agent does
+	// not publish it by itself: the identity is locked, or it does not run.
+	CardChanged bool
 }
 
 // SyncOptions are the options of [Agent.Sync].
@@ -88,6 +91,10 @@ func (a *Agent) Sync(ctx context.Context, o SyncOptions) (out Synced, err error)
 	if out.Received > 0 {
 		a.merged()
 	}
+	if out.Received > 0 && (!a.isServing() || a.locked()) {
+		changed, cerr := a.cardChanged()
+		out.CardChanged, err = changed, errors.Join(err, cerr)
+	}
 	conflicts, cerr := a.countConflicts()
 	out.Conflicts = conflicts
 	return out, errors.Join(err, cerr)
@@ -95,6 +102,7 @@ func (a *Agent) Sync(ctx context.Context, o SyncOptions) (out Synced, err error)
 
 // merged makes known that entries of other devices changed the book.
 func (s *state) merged() {
+	s.mergedEntries.Store(true)
 	for _, kind := range []EventKind{BookChanged, InboxChanged} {
 		s.events.publish(Event{Kind: kind})
 	}
@@ -348,7 +356,7 @@ func (a *Agent) runDevices() {
 			}
 			quiet = true
 			if err := a.renewForDevices(running); err != nil && running.Err() == nil {
-				a.log.Info("the card does not list the devices that send", "error", err)
+				a.log.Info("the card is not renewed after changes of other devices", "error", err)
 			}
 			for len(changed) > 0 { // by what was merged
 				<-changed
@@ -370,6 +378,7 @@ type wireDeviceState struct {
 	Sealing   []byte   `cbor:"3,keyasint,omitempty"` // the file of its sealing keys
 	Identity  []byte   `cbor:"4,keyasint,omitempty"` // of home.Identity.Handover, after a rotation
 	Former    [][]byte `cbor:"5,keyasint,omitempty"` // last records of former keys, the newest first
+	Removed   []byte   `cbor:"6,keyasint,omitempty"` // hash of the removed devices for which Sealing was replaced: see removals; empty: none
 }
 
 const (
@@ -384,7 +393,7 @@ func (a *Agent) offerDevice(to ledger.DeviceID) ([]byte, error) {
 	if w.Addresses, err = a.addresses(); err != nil && !errors.Is(err, ErrNotServing) {
 		return nil, err
 	}
-	if w.Sealing, err = a.home.SealingFile(); err != nil {
+	if w.Sealing, w.Removed, err = a.offerSealing(); err != nil {
 		return nil, err
 	}
 	d, err := a.device(to)
@@ -430,18 +439,7 @@ func (a *Agent) receiveFromDevice(from ledger.DeviceID, side []byte) error {
 		errs = append(errs, a.setDeviceAddresses(from, w.Addresses))
 	}
 	if len(w.Sealing) > 0 {
-		a.publishing.Lock()
-		now := a.now()
-		if entry := a.ownEntry(); entry.After(now) { // this clock may be behind
-			now = entry
-		}
-		_, err := a.home.MergeSealing(w.Sealing, now)
-		a.publishing.Unlock()
-		if errors.Is(err, home.ErrSealingAhead) { // by a wrong clock: what else is exchanged does not wait for it
-			a.log.Warn("keys for messages of another device are not used yet", "device", from, "error", err)
-			err = nil
-		}
-		errs = append(errs, err)
+		errs = append(errs, a.mergeSealing(from, w.Sealing, w.Removed))
 	}
 	if len(w.Identity) > 0 {
 		errs = append(errs, a.adoptIdentity(from, w.Identity))

@@ -126,7 +126,7 @@ func (a *Agent) pairIdentity(context.Context) (pair.Identity, error) {
 	if err != nil {
 		return pair.Identity{}, err
 	}
-	keys, err := a.home.Sealing()
+	keys, err := a.ownSealing()
 	if err != nil {
 		return pair.Identity{}, err
 	}

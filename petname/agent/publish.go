@@ -54,7 +54,8 @@ type Draft struct {
 	Wait      Wait
 
 	// DespiteCopy publishes although another copy of the home, or a thief, signs with the
-	// owner's key and commits to another next key: see [CopiedError].
+	// owner's key and commits to another next key: see [CopiedError]; or although another device
+	// published a card that this one cannot explain: see [UnmergedError].
 	DespiteCopy bool
 }
 
@@ -117,7 +118,7 @@ func (a *Agent) Publish(ctx context.Context, edit func(*Draft) error) (dht.Recei
 // itself. A nil edit publishes the last value anew.
 //
 // It fails with [home.ErrLocked], with an [*ArgumentError] for a draft that cannot be
-// published, with a [*CopiedError], with a [*SequenceError], with a
+// published, with a [*CopiedError], with an [*UnmergedError], with a [*SequenceError], with a
 // [*home.UnfinishedError] while an interrupted rotation cannot be finished, with what
 // edit returns, or with a [*SupersededError] when edit keeps the value and there are two, one of
 // which another holder of the key may have signed,
@@ -152,9 +153,8 @@ func (s *state) isCircle(value string) bool {
 	return is && err == nil && s.book.IsOwn(p)
 }
 
-// publishDraft is PublishDraft; renewing, the newest value stays whatever the owner has
-// to decide, or the owner's last one if the newest is foreign.
-func (a *Agent) publishDraft(ctx context.Context, edit func(*Draft) error, renewing bool) (Published, error) {
+// publishOnce is publishDraft without the exchange.
+func (a *Agent) publishOnce(ctx context.Context, edit func(*Draft) error, renewing bool) (Published, error) {
 	if err := ctx.Err(); err != nil {
 		return Published{}, err
 	}
@@ -180,7 +180,9 @@ func (a *Agent) publishDraft(ctx context.Context, edit func(*Draft) error, renew
 	if err := a.adoptHanded(); err != nil {
 		return Published{}, err
 	}
-	a.finishRemovals()
+	if err := a.finishRemovals(); err != nil {
+		return Published{}, err
+	}
 	identity, err := a.identity()
 	if err != nil {
 		return Published{}, err
@@ -189,6 +191,7 @@ func (a *Agent) publishDraft(ctx context.Context, edit func(*Draft) error, renew
 	if err != nil {
 		return Published{}, err
 	}
+	a.renewRemovals(key)
 	card, err := a.newCard(identity, draft.Addresses)
 	if err != nil {
 		return Published{}, err
@@ -200,6 +203,9 @@ func (a *Agent) publishDraft(ctx context.Context, edit func(*Draft) error, renew
 	base := last.Value
 	var other *OtherCopy
 	if last, other, err = a.newestOwn(ctx, stores, offline, draft.DespiteCopy || renewing); err != nil {
+		return Published{}, err
+	}
+	if err := a.checkUnmerged(card); err != nil && !draft.DespiteCopy {
 		return Published{}, err
 	}
 	if own, err := a.book.Published(); err != nil {

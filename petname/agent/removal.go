@@ -3,7 +3,6 @@ package agent
 import (
 	"crypto"
 	"errors"
-	"fmt"
 	"slices"
 
 	"github.com/petnames-go/petnames/ledger"
@@ -36,17 +35,18 @@ func (a *Agent) removalFinished(id ledger.DeviceID) error {
 }
 
 // FinishRemoval finishes a removal that this device began with [Agent.RemoveDevice] and that was
-// interrupted, and reports whether there was one. It needs no identity key.
+// interrupted, and reports whether there was one. It needs no identity key. It fails with an
+// [*UnfinishedRemovalError].
 func (a *Agent) FinishRemoval(id ledger.DeviceID) (finished bool, err error) {
 	began, err := a.unfinishedRemovals()
 	if err != nil || !slices.Contains(began, id) {
 		return false, err
 	}
 	a.publishing.Lock()
-	err = a.replaceSealing()
+	err = a.replaceAfterRemovals()
 	a.publishing.Unlock()
 	if err != nil {
-		return false, err
+		return false, &UnfinishedRemovalError{id, err}
 	}
 	ex, err := a.exchange()
 	if err == nil {
@@ -55,33 +55,65 @@ func (a *Agent) FinishRemoval(id ledger.DeviceID) (finished bool, err error) {
 	if err == nil {
 		err = a.removalFinished(id)
 	}
-	return err == nil, err
-}
-
-// replaceSealing replaces the keys for messages, which a device that was removed has. The caller
-// holds the lock publishing.
-func (s *state) replaceSealing() error {
-	if _, err := s.home.RenewSealing(s.now(), s.ownEntry(), 0); err != nil {
-		return fmt.Errorf("the device is removed, but the keys for messages are not replaced: %w", err)
-	}
-	return nil
-}
-
-// finishRemovals replaces the keys for messages after removals that were interrupted, before
-// a card states them. The caller holds the lock publishing.
-func (a *Agent) finishRemovals() {
-	began, err := a.unfinishedRemovals()
-	if err == nil && len(began) > 0 {
-		err = a.replaceSealing()
-		for _, id := range began {
-			if err == nil {
-				err = a.removalFinished(id)
-			}
-		}
-	}
 	if err != nil {
-		a.log.Warn("the removal of a device is not finished", "error", err)
+		return false, &UnfinishedRemovalError{id, err}
 	}
+	return true, nil
+}
+
+// UnfinishedRemovalError is returned when a device is removed, and what follows its removal
+// failed: [Agent.FinishRemoval] repeats that.
+type UnfinishedRemovalError struct {
+	Device ledger.DeviceID
+	Err    error
+}
+
+func (e *UnfinishedRemovalError) Error() string {
+	return "the device is removed, but the removal is not finished: " + e.Err.Error()
+}
+
+func (e *UnfinishedRemovalError) Unwrap() error { return e.Err }
+
+// finishRemovals replaces the keys for messages after removals, before a card states them, and
+// finishes those that were interrupted. The caller holds the lock publishing.
+func (a *Agent) finishRemovals() error {
+	if err := a.replaceAfterRemovals(); err != nil {
+		return err
+	}
+	began, err := a.unfinishedRemovals()
+	for _, id := range began {
+		err = errors.Join(err, a.removalFinished(id))
+	}
+	return err
+}
+
+// renewRemovals signs the removals of devices again under the current key, if an earlier one signed
+// them. A failure leaves that to the next publication.
+func (s *state) renewRemovals(key crypto.Signer) {
+	renewed, err := s.book.RenewRemovals(key)
+	if err != nil {
+		s.log.Warn("the removals of devices are not signed again under the current key", "error", err)
+	}
+	if len(renewed) > 0 {
+		s.syncSoon()
+	}
+}
+
+// RenewRemoval signs the removals of devices again under the current key, if an earlier one signed
+// them, and reports whether that of the device was among them. It fails with the errors of a
+// locked identity.
+func (a *Agent) RenewRemoval(id ledger.DeviceID) (bool, error) {
+	key, err := a.key()
+	if err != nil {
+		return false, err
+	}
+	a.publishing.Lock()
+	defer a.publishing.Unlock()
+	renewed, err := a.book.RenewRemovals(key)
+	if len(renewed) > 0 {
+		a.syncSoon()
+	}
+	return slices.Contains(renewed, id), err
 }
 
 // unfinishedRemovals returns the devices whose removal was interrupted.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/petname/agent"
 )
 
@@ -27,6 +28,9 @@ func TestARemovalThatWasInterruptedIsFinished(t *testing.T) {
 		require.NoError(t, os.Mkdir(name, 0o700))
 		_, err = a.RemoveDevice(joined.Device)
 		require.ErrorContains(t, err, "is removed, but")
+		var unfinishedRemoval *agent.UnfinishedRemovalError
+		require.ErrorAs(t, err, &unfinishedRemoval)
+		require.Equal(t, joined.Device, unfinishedRemoval.Device)
 		_, err = a.FinishRemoval(joined.Device)
 		require.Error(t, err)
 		unfinished, err := a.UnfinishedRemovals()
@@ -54,4 +58,55 @@ func TestARemovalThatWasInterruptedIsFinished(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, s.PublicKeys(), again.PublicKeys())
 	}
+}
+
+// A rotation signs the removals again under the new key, and so does a publication after
+// an exchange with a device that did not know of the rotation; a repeated removal as well.
+func TestARotationSignsRemovalsAgain(t *testing.T) {
+	for _, repeated := range []bool{false, true} {
+		testSignedAgain(t, repeated)
+	}
+}
+
+func testSignedAgain(t *testing.T, repeated bool) {
+	hub := served(t, nil)
+	a := opened(t)
+	join(t, a, addrs(t, hub)...)
+	tablet, _ := joinedBy(t, a, true, false)
+	_, phone := joinedBy(t, a, true, false)
+	_, watch := joinedBy(t, a, true, false)
+	syncAll(t, agent.SyncOptions{}, a, tablet)
+	removals := func(id ledger.DeviceID) (n int) {
+		all, err := agent.BookOf(a).Ledger().Statements()
+		require.NoError(t, err)
+		for _, s := range all {
+			if s.Kind == ledger.KindRemove && s.Device == id {
+				n++
+			}
+		}
+		return n
+	}
+	_, err := a.RemoveDevice(phone.Device)
+	require.NoError(t, err)
+	_, err = a.Rotate(t.Context(), agent.Rotation{WorkFactor: 10})
+	require.NoError(t, err)
+	require.Equal(t, 2, removals(phone.Device))
+
+	_, err = tablet.RemoveDevice(watch.Device)
+	require.NoError(t, err)
+	syncAll(t, agent.SyncOptions{Dir: t.TempDir()}, a, tablet)
+	require.Equal(t, 1, removals(watch.Device))
+	if repeated {
+		renewed, err := a.RenewRemoval(watch.Device)
+		require.NoError(t, err)
+		require.True(t, renewed)
+	} else {
+		_, err = a.PublishDraft(t.Context(), draft(agent.WaitAll, value("/ipfs/bafkqaaa")))
+		require.NoError(t, err)
+	}
+	require.Equal(t, 2, removals(watch.Device))
+	renewed, err := a.RenewRemoval(phone.Device)
+	require.NoError(t, err)
+	require.False(t, renewed, "the current key signed it")
+	require.Equal(t, 2, removals(phone.Device))
 }

@@ -34,6 +34,9 @@ type Rotated struct {
 // The old key signs a last record, which names its successor and is valid for 20 years,
 // and is then erased from this home. [Agent.Publish] stores both records.
 //
+// The new key signs the removals of devices again, which a removed device with the old key could
+// contest otherwise; so does each publication.
+//
 // If an earlier rotation was interrupted, Rotate finishes that one, once.
 //
 // Rotate fails with [home.ErrLocked], [home.ErrNextElsewhere] when the next key is in a
@@ -94,6 +97,7 @@ func (a *Agent) Rotate(ctx context.Context, o Rotation) (Rotated, error) {
 	if serr := a.book.SetOwnSuccession(r.Succession); serr != nil {
 		return Rotated{}, &home.UnfinishedError{Old: r.Old.Pointer(), New: r.New.Pointer(), Err: serr}
 	}
+	a.renewRemovals(r.New)
 	if id, ierr := a.identity(); ierr == nil {
 		a.unlocked(id, passphrase)
 		if kerr := a.saveLastRecords(ctx, id); kerr != nil {

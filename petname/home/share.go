@@ -19,6 +19,25 @@ var ErrSealingAhead = errors.New("were made over a day after the time of this de
 // former key of this home, and evicts none. It fails with [ErrSealingAhead], and when this home
 // has too many former keys for another replacement. The caller has the book open.
 func (h Home) MergeSealing(file []byte, now time.Time) (changed bool, err error) {
+	return h.MergeSealingAfter(file, now, SealingAfter{})
+}
+
+// SealingAfter is what removals of devices mean for the keys of two devices that merge them: see
+// [Home.MergeSealingAfter]. The zero value is for a book without removed devices.
+type SealingAfter struct {
+	Removals int  // removed devices for which the keys of this home were replaced
+	Own      bool // the current keys of this home were not replaced yet: those of the file are current
+	Other    bool // the keys of the file were not replaced after all of the removals: they are former ones
+}
+
+// MergeSealingAfter is [Home.MergeSealing] after removals of devices. A removed device may have
+// handed over the keys that were not replaced since: they are current no more, whatever their
+// date. A replacement after a removal does not count towards the bound on former keys. It fails
+// if both Own and Other are set.
+func (h Home) MergeSealingAfter(file []byte, now time.Time, after SealingAfter) (changed bool, err error) {
+	if after.Own && after.Other {
+		return false, errors.New("sealing keys of another device: neither device replaced its keys after a removal")
+	}
 	if len(file) > maxKeyFile {
 		return false, fmt.Errorf("sealing keys of %d bytes", len(file))
 	}
@@ -33,7 +52,7 @@ func (h Home) MergeSealing(file []byte, now time.Time) (changed bool, err error)
 	if err != nil {
 		return false, err
 	}
-	merged, err := s.merge(other, now)
+	merged, err := s.merge(other, now, after)
 	if err != nil {
 		return false, err
 	}
@@ -41,11 +60,11 @@ func (h Home) MergeSealing(file []byte, now time.Time) (changed bool, err error)
 	if err != nil {
 		return false, err
 	}
-	after, err := merged.format()
-	if err != nil || bytes.Equal(before, after) {
+	text, err := merged.format()
+	if err != nil || bytes.Equal(before, text) {
 		return false, err
 	}
-	return true, h.replace(sealingFile, after)
+	return true, h.replace(sealingFile, text)
 }
 
 const (
@@ -56,14 +75,22 @@ const (
 	// maxReplaced bounds the former keys of a home whose current ones another device can replace.
 	// The rest is for the replacements that this device makes.
 	maxReplaced = maxGenerations * 3 / 4
+
+	// perRemoval is by how much the replacements after the removal of a device raise maxReplaced,
+	// up to mostReplaced.
+	perRemoval   = 4
+	mostReplaced = maxGenerations - 4
 )
 
 // merge returns the keys of both: see [Home.MergeSealing]. Two devices that merge each other's
 // keys have the same current ones afterwards.
-func (s Sealing) merge(other Sealing, now time.Time) (Sealing, error) {
+func (s Sealing) merge(other Sealing, now time.Time, after SealingAfter) (Sealing, error) {
 	now = now.UTC().Truncate(time.Second)
 	out := Sealing{Made: s.Made, Current: s.Current, former: slices.Clone(s.former)}
 	mine, theirs := !other.hasFormer(s.Current), !s.hasFormer(other.Current)
+	if after.Own || after.Other {
+		mine, theirs = after.Other, after.Own
+	}
 	switch {
 	case bytes.Equal(sealingID(s.Current), sealingID(other.Current)):
 		if other.Made.After(s.Made) {
@@ -75,6 +102,11 @@ func (s Sealing) merge(other Sealing, now time.Time) (Sealing, error) {
 		}
 	case theirs:
 		out.Made, out.Current = other.Made, other.Current
+		if after.Own {
+			id := sealingID(out.Current)
+			out.former = slices.DeleteFunc(out.former, func(f formerSealing) bool { return bytes.Equal(sealingID(f.keys), id) })
+			out.former = out.former[:min(len(out.former), maxGenerations-2)]
+		}
 	default:
 		keys, err := generateSealing()
 		if err != nil {
@@ -86,7 +118,7 @@ func (s Sealing) merge(other Sealing, now time.Time) (Sealing, error) {
 		}
 	}
 	if !bytes.Equal(sealingID(out.Current), sealingID(s.Current)) {
-		if len(out.former) >= maxReplaced {
+		if bound := min(maxReplaced+perRemoval*after.Removals, mostReplaced); len(out.former) >= bound && !after.Own {
 			return Sealing{}, fmt.Errorf("sealing keys of another device: the keys of this home were replaced %d times within %d days", len(out.former), SealingRetention/(24*time.Hour))
 		}
 		out.addFormer(formerSealing{now, s.Current})
