@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"crypto"
-	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"strings"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/petnames-go/petnames/dht/drop"
 	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/pair"
 	"github.com/petnames-go/petnames/pointer"
 	"github.com/petnames-go/petnames/pointer/canonical"
@@ -150,7 +150,8 @@ func (e *Exchange) newcomers() (all map[ledger.DeviceID]wireNewcomer, err error)
 }
 
 // serveNewcomers admits the devices that have paired, and sends them their book. One that
-// has all of it, or has not fetched it for newcomerLife, is forgotten.
+// has all of it, or has not fetched it for newcomerLife, is forgotten; so is one that was
+// removed, once it is answered.
 func (e *Exchange) serveNewcomers(ctx context.Context, key crypto.Signer) error {
 	all, err := e.newcomers()
 	if err != nil || len(all) == 0 || key == nil {
@@ -161,6 +162,11 @@ func (e *Exchange) serveNewcomers(ctx context.Context, key crypto.Signer) error 
 	var errs []error
 	for device, w := range all {
 		done, err := e.serveNewcomer(ctx, key, device, w)
+		if errors.Is(err, petname.ErrDeviceRemoved) {
+			e.addOutcome(w.Invitation, outcome{err: err})
+			errs = append(errs, e.refuseNewcomer(ctx, key, device, w))
+			continue
+		}
 		if now := e.c.Now(); err == nil && !done && now.Sub(time.UnixMilli(w.Since)) > newcomerLife {
 			done = true
 		}
@@ -180,16 +186,57 @@ func (e *Exchange) forgetNewcomer(device ledger.DeviceID) error {
 	})
 }
 
+// refuseNewcomer answers a device that was removed before it had the book, so that its JoinBook
+// ends, and forgets it when the network has the answer.
+func (e *Exchange) refuseNewcomer(ctx context.Context, key crypto.Signer, device ledger.DeviceID, w wireNewcomer) error {
+	c, err := e.newcomerChannel(key, device, w)
+	if err != nil {
+		return err
+	}
+	_, _ = c.Poll(ctx, c.store, e.c.Now()) // what was acknowledged leaves room for the answer
+	err = e.updateChannel(c, func(tx tx) error {
+		if len(w.Identity) == 0 { // the answer is in the channel
+			return nil
+		}
+		w.Generation, w.Identity, w.Sent = w.Generation+1, nil, true
+		answer, err := canonical.Marshal(wireChunk{Version: 1, Generation: w.Generation, Last: true})
+		if err == nil {
+			err = c.Send(answer)
+		}
+		if err != nil {
+			return err
+		}
+		row, err := canonical.Marshal(w)
+		if err != nil {
+			return err
+		}
+		return tx.local.Put(tableNewcomers, device[:], row)
+	})
+	if err != nil {
+		return err
+	}
+	sent, err := e.sendRecord(ctx, c)
+	if sent == Stored || e.c.Now().Sub(time.UnixMilli(w.Since)) > newcomerLife {
+		err = e.forgetNewcomer(device)
+	}
+	return err
+}
+
+// newcomerChannel opens the channel in which a device receives its book.
+func (e *Exchange) newcomerChannel(key crypto.Signer, device ledger.DeviceID, w wireNewcomer) (*channel, error) {
+	party, err := devicePointer(device)
+	if err != nil {
+		return nil, err
+	}
+	return e.openDeviceChannel(key, party, w.Sealing, w.Addresses, deviceRows(device[:]))
+}
+
 // serveNewcomer does one step, and reports whether the device has received everything.
 func (e *Exchange) serveNewcomer(ctx context.Context, key crypto.Signer, device ledger.DeviceID, w wireNewcomer) (done bool, err error) {
 	if err := e.c.Book.AdmitDevice(key, device[:], w.Name, w.WithKey); err != nil {
 		return false, err
 	}
-	party, err := pointer.FromPublicKey(ed25519.PublicKey(device[:]))
-	if err != nil {
-		return false, err
-	}
-	c, err := e.openDeviceChannel(key, party, w.Sealing, w.Addresses, deviceRows(device[:]))
+	c, err := e.newcomerChannel(key, device, w)
 	if err != nil {
 		return false, err
 	}
