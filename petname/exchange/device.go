@@ -4,8 +4,11 @@ import (
 	"cmp"
 	"context"
 	"crypto"
+	"crypto/ecdh"
+	"crypto/hpke"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -189,7 +192,11 @@ func (e *Exchange) forgetNewcomer(device ledger.DeviceID) error {
 // refuseNewcomer answers a device that was removed before it had the book, so that its JoinBook
 // ends, and forgets it when the network has the answer.
 func (e *Exchange) refuseNewcomer(ctx context.Context, key crypto.Signer, device ledger.DeviceID, w wireNewcomer) error {
-	c, err := e.newcomerChannel(key, device, w)
+	party, err := devicePointer(device)
+	if err != nil {
+		return err
+	}
+	c, err := e.openDeviceChannel(key, party, w.Sealing, w.Addresses, deviceRows(device[:]))
 	if err != nil {
 		return err
 	}
@@ -216,19 +223,27 @@ func (e *Exchange) refuseNewcomer(ctx context.Context, key crypto.Signer, device
 		return err
 	}
 	sent, err := e.sendRecord(ctx, c)
+	keys, kerr := e.c.Sealing()
+	if err = errors.Join(err, kerr); err != nil {
+		return err
+	}
+	// The removal has replaced the keys of this side: the device polls by those of its pairing.
+	for i, k := range keys {
+		if i == 0 || k.KEM().ID() != hpke.DHKEM(ecdh.X25519()).ID() {
+			continue
+		}
+		former := slices.Concat([]hpke.PrivateKey{k}, keys[:i], keys[i+1:])
+		if c, err = e.openDeviceChannelWith(former, key, party, w.Sealing, w.Addresses, deviceRows(device[:])); err != nil {
+			return err
+		}
+		if stored, err := e.sendRecord(ctx, c); err != nil || stored != Stored {
+			return err
+		}
+	}
 	if sent == Stored || e.c.Now().Sub(time.UnixMilli(w.Since)) > newcomerLife {
 		err = e.forgetNewcomer(device)
 	}
 	return err
-}
-
-// newcomerChannel opens the channel in which a device receives its book.
-func (e *Exchange) newcomerChannel(key crypto.Signer, device ledger.DeviceID, w wireNewcomer) (*channel, error) {
-	party, err := devicePointer(device)
-	if err != nil {
-		return nil, err
-	}
-	return e.openDeviceChannel(key, party, w.Sealing, w.Addresses, deviceRows(device[:]))
 }
 
 // serveNewcomer does one step, and reports whether the device has received everything.
@@ -236,7 +251,11 @@ func (e *Exchange) serveNewcomer(ctx context.Context, key crypto.Signer, device 
 	if err := e.c.Book.AdmitDevice(key, device[:], w.Name, w.WithKey); err != nil {
 		return false, err
 	}
-	c, err := e.newcomerChannel(key, device, w)
+	party, err := devicePointer(device)
+	if err != nil {
+		return false, err
+	}
+	c, err := e.openDeviceChannel(key, party, w.Sealing, w.Addresses, deviceRows(device[:]))
 	if err != nil {
 		return false, err
 	}
@@ -322,15 +341,21 @@ func deviceRows(key []byte) channelRows {
 // openDeviceChannel opens the channel between the owner of this book and a party, of
 // devicePurpose.
 func (e *Exchange) openDeviceChannel(key crypto.Signer, party pointer.Pointer, sealing []pointer.SealingKey, addresses [][]byte, rows channelRows) (*channel, error) {
+	keys, err := e.c.Sealing()
+	if err != nil {
+		return nil, err
+	}
+	return e.openDeviceChannelWith(keys, key, party, sealing, addresses, rows)
+}
+
+// openDeviceChannelWith is openDeviceChannel with these keys of the owner, of which the first
+// X25519 key is that of the records to send.
+func (e *Exchange) openDeviceChannelWith(keys []hpke.PrivateKey, key crypto.Signer, party pointer.Pointer, sealing []pointer.SealingKey, addresses [][]byte, rows channelRows) (*channel, error) {
 	var state []byte
 	err := e.view(func(local *ledger.View) (err error) {
 		state, err = rows.load(local)
 		return err
 	})
-	if err != nil {
-		return nil, err
-	}
-	keys, err := e.c.Sealing()
 	if err != nil {
 		return nil, err
 	}
