@@ -15,6 +15,7 @@ import (
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/agent"
 	"github.com/petnames-go/petnames/petname/agent/libp2p"
+	"github.com/petnames-go/petnames/petname/exchange"
 	"github.com/petnames-go/petnames/petname/home"
 	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/petname/pair"
@@ -308,6 +309,10 @@ func (a *app) joinBook(dir string, j agent.DeviceJoin) (out joinedBook, err erro
 		return out, &f
 	case errors.Is(err, home.ErrExists):
 		return out, classify(err).With("choose another folder with --home: a code or link that no device has used is valid until it expires.\nIf it is another copy of a home of yours, or was removed from your book:\npetname sync\nthen, if it says so or nothing else helps:\npetname device join --again " + shellWord(j.Invitation))
+	case errors.Is(err, petname.ErrDeviceRemoved):
+		return out, classify(err).With("make a new code on the device that has your book, with petname device add, and join with it")
+	case errors.Is(err, exchange.ErrHandoverTimeout):
+		return out, &failure{Code: "timeout", Exit: exitNetwork, Message: err.Error(), Next: "let petname device add wait on the other device, or a node run there, then repeat this command"}
 	case errors.Is(err, home.ErrNotEmpty):
 		return out, classify(err).With("choose another folder with --home: a code or link that no device has used is valid until it expires")
 	case err != nil:

@@ -98,7 +98,7 @@ type synced struct {
 	Received  int          `json:"received"` // entries that are new here
 	Sent      int          `json:"sent"`
 	Conflicts int          `json:"conflicts"`              // contacts in conflict
-	Problem   *string      `json:"problem"`                // null: nothing is left to do
+	Problem   *string      `json:"problem"`                // null: none; messages may wait for a device: see waiting
 	Card      bool         `json:"card_changed,omitempty"` // what was received changes the card, and publish is to state it
 	Copy      string       `json:"copy,omitempty"`         // what was found of another copy of this home
 	Forked    []string     `json:"forked,omitempty"`       // ids of devices as which two copies were found to write

@@ -242,3 +242,63 @@ func TestForgedHeadsDoNotCoverEntries(t *testing.T) {
 	sync(t, b[1], "phone", dir)
 	require.Equal(t, digest(t, b[0]), digest(t, b[1]))
 }
+
+// Files that no call can read, small ones and one over the bound, do not make calls repeat for
+// ever: each call reads a file that none read before, or is the last one.
+func TestFilesThatNoCallReadsEndTheCalls(t *testing.T) {
+	b := book(t, "laptop", "phone")
+	write(t, b[0], strings.Repeat("x", 4000))
+	for name, fill := range map[string]func(t *testing.T, dir string){
+		"not of petnames": func(t *testing.T, dir string) {
+			require.NoError(t, os.WriteFile(filepath.Join(dir, "00000000-a.petnames"), []byte(strings.Repeat("x", 5000)), 0o600))
+			require.NoError(t, os.WriteFile(filepath.Join(dir, "00000000-b.petnames"), []byte(strings.Repeat("y", 5000)), 0o600))
+		},
+		"of another book": func(t *testing.T, dir string) {
+			other := book(t, "other")
+			file(t, dir, "00000000-a", deviceIDs(other[0]), make([]byte, 5000))
+			file(t, dir, "00000000-b", deviceIDs(other[0]), make([]byte, 5000))
+		},
+		"sealed for the other device": func(t *testing.T, dir string) {
+			file(t, dir, "00000000-a", deviceIDs(b[0]), make([]byte, 5000))
+			file(t, dir, "00000000-b", deviceIDs(b[0]), make([]byte, 5000))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			sync(t, b[0], "laptop", dir)
+			fill(t, dir)
+			require.NoError(t, os.WriteFile(filepath.Join(dir, "00000000-c.petnames"), nil, 0o600))
+			require.NoError(t, os.Truncate(filepath.Join(dir, "00000000-c.petnames"), 1<<20))
+			last := folder.Result{More: true}
+			for calls := 0; last.More; calls++ {
+				require.Less(t, calls, 5)
+				var err error
+				last, err = folder.Sync(b[1], testKey("phone"), dir, folder.Bounded(folder.Options{}, 8000))
+				require.NoError(t, err)
+			}
+			require.Equal(t, digest(t, b[0]), digest(t, b[1]))
+			require.Equal(t, []string{"00000000-a", "00000000-b", "00000000-c"}, named(t, last))
+		})
+	}
+}
+
+// A stolen device writes a file that names all devices, of which the slot of one device does not
+// open. It does not keep the author of the entries from writing them for that device.
+func TestAFileThatADeviceCannotOpenCoversNothing(t *testing.T) {
+	dir := t.TempDir()
+	b := book(t, "laptop", "phone", "thief")
+	write(t, b[0], "a", "b", "c")
+	file(t, dir, "00000000-a", deviceIDs(b...), missing(t, b[0])...)
+	path := filepath.Join(dir, "00000000-a.petnames")
+	raw, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.NoError(t, folder.SpoilSlot(raw, b[1].Device()))
+	require.NoError(t, os.WriteFile(path, raw, 0o600))
+	require.NoError(t, b[0].RemoveDevice(testKey("identity"), b[2].Device()))
+	require.Equal(t, len(missing(t, b[0])), sync(t, b[0], "laptop", dir).Sent)
+	r := sync(t, b[1], "phone", dir)
+	require.Equal(t, 4, r.Received)
+	require.Equal(t, []string{"00000000-a"}, named(t, r))
+	require.Equal(t, digest(t, b[0]), digest(t, b[1]))
+	require.Zero(t, sync(t, b[0], "laptop", dir).Sent)
+}

@@ -1,6 +1,8 @@
 package folder
 
 import (
+	"bytes"
+	"fmt"
 	"os"
 
 	"github.com/petnames-go/petnames/ledger"
@@ -21,4 +23,19 @@ func WriteFile(path string, devices []ledger.DeviceID, entries [][]byte) error {
 func Bounded(o Options, n int64) Options {
 	o.maxReceive = n
 	return o
+}
+
+// SpoilSlot changes the slot of a device in the bytes of a file, so that it does not open.
+func SpoilSlot(raw []byte, device ledger.DeviceID) error {
+	s, err := readSlots(bytes.NewReader(raw))
+	if err != nil {
+		return err
+	}
+	hint := hintOf(s.salt, device)
+	i := bytes.Index(raw, hint)
+	if i < 0 {
+		return fmt.Errorf("no slot of device %s", device)
+	}
+	raw[i+hintSize] ^= 1
+	return nil
 }

@@ -65,6 +65,11 @@ func (s *syncing) readFiles(names []readFile) error {
 	for {
 		next, retry := s.unread(names, tried)
 		for i, f := range append(next, retry...) {
+			if f.Size > s.limit {
+				tried[f.Name] = true
+				s.problem(f.Name, fmt.Errorf("it is over %d MiB long", s.limit>>20))
+				continue
+			}
 			if s.received > 0 && s.received+f.Size > s.limit {
 				s.More = s.More || i < len(next)
 				continue
@@ -109,12 +114,10 @@ func (s *syncing) unread(names []readFile, tried map[string]bool) (next, retry [
 	return append(next, again...), retry
 }
 
-// readFile reads a file. Its entries are merged with those of other files.
+// readFile reads a file. Its entries are merged with those of other files. A file of which
+// the start cannot be read, or is for other devices, is recorded as failed: later calls read
+// the others before it.
 func (s *syncing) readFile(f readFile) error {
-	if f.Size > s.limit {
-		s.problem(f.Name, fmt.Errorf("it is over %d MiB long", s.limit>>20))
-		return nil
-	}
 	file, err := durable.Open(filepath.Join(s.dir, f.Name))
 	if err != nil {
 		s.problem(f.Name, err)
@@ -123,21 +126,22 @@ func (s *syncing) readFile(f readFile) error {
 	defer file.Close()
 	s.Files++
 	s.received += f.Size
+	src := &source{readFile: readFile{Name: f.Name, Size: f.Size}, began: s.stamp()}
+	s.sources[f.Name] = src
 	r := bufio.NewReaderSize(io.LimitReader(file, f.Size), 64<<10)
 	recipients, err := readSlots(r)
 	if err == nil && !recipients.names(s.l.Device()) {
 		err = errNotForUs
 		if slices.ContainsFunc(s.l.Devices(), func(d ledger.Device) bool { return recipients.names(d.ID) }) {
-			s.sealed = append(s.sealed, f.Name)
+			src.Failed = true // without a problem: see reportSealed
 			return nil
 		}
 	}
 	if err != nil {
-		s.problem(f.Name, err)
+		src.Failed, src.Problem = true, err.Error()
 		return nil
 	}
-	src := &source{readFile: readFile{Name: f.Name, Size: f.Size}, slots: recipients, began: s.stamp()}
-	s.sources[f.Name] = src
+	src.slots = recipients
 	for entry, err := range recipients.read(r, s.l.Device(), s.private) {
 		if err != nil {
 			src.Failed, src.Problem = true, err.Error()
@@ -313,7 +317,13 @@ func (s *syncing) reportFiles() error {
 // admission it has all, as soon as another device has written again what was in them. The
 // clocks of the devices decide what is reported, and nothing else.
 func (s *syncing) reportSealed() error {
-	if len(s.sealed) == 0 {
+	var sealed []string
+	for _, r := range s.state.Read {
+		if r.Failed && r.Problem == "" {
+			sealed = append(sealed, r.Name)
+		}
+	}
+	if len(sealed) == 0 {
 		return nil
 	}
 	statements, err := s.l.Statements()
@@ -327,7 +337,7 @@ func (s *syncing) reportSealed() error {
 		}
 	}
 	answered := slices.ContainsFunc(s.state.Read, func(r readFile) bool { return !r.Failed && !slices.Contains(s.state.Own, r.Name) })
-	for _, name := range s.sealed {
+	for _, name := range sealed {
 		written, err := time.Parse(nameTime, name[:min(len(name), len(nameTime))])
 		if !answered || err != nil || written.After(admitted) {
 			s.problem(name, errSealed)

@@ -29,7 +29,7 @@ type readFile struct {
 	Waiting uint64 // entries that build on others
 	Stamp   []byte // with Waiting: of the ledger when it was read; of a later one it is read again
 	Problem string // why the rest of it is not read; empty: it is read to its end
-	Failed  bool   // it is damaged, or has not arrived completely: each call tries again
+	Failed  bool   // it is damaged, or has not arrived completely: each call tries again; without a Problem: sealed for other devices
 }
 
 type head struct {

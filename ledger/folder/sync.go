@@ -98,7 +98,6 @@ type syncing struct {
 
 	state    state
 	sources  map[string]*source // by name
-	sealed   []string           // names of files of the book that this device cannot read
 	items    map[[32]byte]*item // by the hash of their bytes
 	order    [][32]byte         // of items
 	size     int                // of those that were not merged before, in bytes
@@ -203,9 +202,11 @@ func (s *syncing) unchanged(names []readFile) bool {
 	})
 }
 
-// covered returns heads up to which files have all entries that all devices can read.
+// covered returns heads up to which files have all entries that all devices can read. What
+// this device wrote counts as covered by its own files alone: of another file it cannot verify
+// that the slots of other devices open, and a hostile device can spoil them.
 func (s *syncing) covered() (covered []ledger.Head, err error) {
-	devices := s.devices()
+	devices, device := s.devices(), s.l.Device()
 	complete, forAll := map[ledger.Hash]bool{}, map[*source]bool{}
 	for _, h := range s.state.Covered {
 		covered = append(covered, ledger.Head{Device: ledger.DeviceID(h.Device), Number: h.Number, Hash: ledger.Hash(h.Hash)})
@@ -216,7 +217,10 @@ func (s *syncing) covered() (covered []ledger.Head, err error) {
 	}
 	slices.SortStableFunc(s.stored, func(a, b storedEntry) int { return cmp.Compare(a.head.Number, b.head.Number) })
 	for _, e := range s.stored {
-		if (e.head.Number == 1 || complete[e.prev]) && slices.ContainsFunc(e.sources, func(src *source) bool { return forAll[src] }) {
+		covers := func(src *source) bool {
+			return forAll[src] && (e.head.Device != device || slices.Contains(s.state.Own, src.Name))
+		}
+		if (e.head.Number == 1 || complete[e.prev]) && slices.ContainsFunc(e.sources, covers) {
 			complete[e.head.Hash] = true
 			covered = append(covered, e.head)
 		}

@@ -45,7 +45,7 @@ type DeviceSync struct {
 	Received int   // new entries that count
 	Sent     int   // entries
 	Waiting  int   // messages that the device has not received, or entries that wait for others
-	Problem  error // nil: nothing is left to do
+	Problem  error // nil: none; what Waiting counts may be left
 }
 
 // Synced is the result of [Agent.Sync]. It is a plain value.

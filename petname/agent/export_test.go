@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"crypto/ed25519"
 	"crypto/hpke"
 	"errors"
 	"fmt"
@@ -216,4 +217,34 @@ func MarkMerged(a *Agent) { a.mergedEntries.Store(true) }
 // MergeSealing merges keys for messages of another device, which knows of no removal.
 func MergeSealing(a *Agent, from ledger.DeviceID, file []byte) error {
 	return a.mergeSealing(from, file, nil)
+}
+
+// StepInvitations answers the invitations and the devices that join, as an agent that runs does.
+func StepInvitations(ctx context.Context, a *Agent) error { return a.stepInvitations(ctx) }
+
+// AwaitPairing answers a device that pairs, until ctx ends, without admitting it or sending the book.
+func AwaitPairing(ctx context.Context, a *Agent, id string) error {
+	ex, err := a.exchange()
+	if err == nil {
+		_, err = ex.Wait(ctx, id)
+	}
+	return err
+}
+
+// AdmitJoining admits the device of a provisional home in a folder, without sending the book.
+func AdmitJoining(a *Agent, dir string) (id ledger.DeviceID, err error) {
+	h, err := home.Open(dir)
+	if err != nil {
+		return id, err
+	}
+	device, err := h.DeviceKey()
+	if err != nil {
+		return id, err
+	}
+	key, err := a.key()
+	if err != nil {
+		return id, err
+	}
+	public := device.Public().(ed25519.PublicKey)
+	return ledger.DeviceID(public), a.book.AdmitDevice(key, public, "phone", true)
 }

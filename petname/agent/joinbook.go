@@ -79,7 +79,8 @@ var ErrNoNetworks = errors.New("the code does not say which network the other de
 // JoinBook makes a home in dir for a device that joins the book of its owner: see
 // [Agent.InviteDevice]. It waits until it has received the book, and returns the agent of the
 // new home, for the caller to close. An interrupted call is continued by the next one with the
-// same invitation. After any other error nothing is left in dir.
+// same invitation; one with another invitation begins again, with a new device key. After any
+// other error nothing is left in dir.
 //
 // In the folder of a home of the same owner whose device has forked, or was removed from the
 // book, it makes a new device key for that home, takes over the book, and enters the acts of
@@ -89,7 +90,9 @@ var ErrNoNetworks = errors.New("the code does not say which network the other de
 // with [home.ErrExists].
 //
 // It fails with the errors of [home.BeginJoin], [Agent.Join] and [Agent.Pair], with
-// [ErrNoNetworks], and with [pair.ErrNoDevice] for an invitation of contacts.
+// [ErrNoNetworks], and with [pair.ErrNoDevice] for an invitation of contacts. It fails with
+// [petname.ErrDeviceRemoved] if the device was removed before it had the book, and with
+// [exchange.ErrHandoverTimeout] if nothing of the book arrives any more.
 func JoinBook(ctx context.Context, dir string, j DeviceJoin, o Options) (*Agent, JoinedBook, error) {
 	fail := func(err error) (*Agent, JoinedBook, error) { return nil, JoinedBook{}, err }
 	if err := ctx.Err(); err != nil {
@@ -108,19 +111,16 @@ func JoinBook(ctx context.Context, dir string, j DeviceJoin, o Options) (*Agent,
 	if _, err := (&state{transport: o.Transport}).parseJoin(j.Networks); err != nil {
 		return fail(err)
 	}
-	provisional, err := home.BeginJoin(dir)
-	if err != nil {
-		return fail(err)
-	}
 	o.Create = nil
-	a, err := Open(ctx, provisional.Dir, o)
+	begin := func() (home.Home, error) { return home.BeginJoin(dir) }
+	a, err := openProvisional(ctx, begin, func() error { return home.GiveUpJoin(dir) }, j, o)
 	if err != nil {
 		return fail(err)
 	}
 	paired := false
 	joined, err := a.joinBook(ctx, dir, j, &paired)
 	if err = errors.Join(err, a.Close()); err != nil {
-		if !paired && ctx.Err() == nil { // nothing that continues
+		if (!paired || errors.Is(err, petname.ErrDeviceRemoved)) && ctx.Err() == nil { // nothing that continues
 			err = errors.Join(err, home.GiveUpJoin(dir))
 		}
 		return fail(err)
@@ -138,6 +138,36 @@ func JoinBook(ctx context.Context, dir string, j DeviceJoin, o Options) (*Agent,
 		joined.Names, err = a.book.Count()
 	}
 	return a, joined.JoinedBook, err
+}
+
+// openProvisional opens the provisional home of a device that joins. One that has paired by
+// another invitation is replaced, and its device key with it: that device may have been removed
+// since, and the parts of the book that it received are not continued.
+func openProvisional(ctx context.Context, begin func() (home.Home, error), giveUp func() error, j DeviceJoin, o Options) (*Agent, error) {
+	for {
+		provisional, err := begin()
+		if err != nil {
+			return nil, err
+		}
+		a, err := Open(ctx, provisional.Dir, o)
+		if err != nil {
+			return nil, err
+		}
+		ex, err := a.exchange()
+		other := false
+		if err == nil {
+			other, err = ex.JoinsByOther(j.Invitation)
+		}
+		if err == nil && !other {
+			return a, nil
+		}
+		if err = errors.Join(err, a.Close()); err == nil {
+			err = giveUp()
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
 }
 
 // assumeDevice records that the device which handed the book over has what was handed over, so

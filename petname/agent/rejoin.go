@@ -114,17 +114,13 @@ func rejoinOpen(ctx context.Context, h home.Home, book *petname.Book, j DeviceJo
 	if _, err := (&state{transport: o.Transport}).parseJoin(j.Networks); err != nil {
 		return fail(err)
 	}
-	provisional, err := h.BeginRejoin()
-	if err != nil {
-		return fail(err)
-	}
-	a, err := Open(ctx, provisional.Dir, o)
+	a, err := openProvisional(ctx, h.BeginRejoin, h.GiveUpRejoin, j, o)
 	if err != nil {
 		return fail(err)
 	}
 	paired := false
 	handed, err := a.rejoinBook(ctx, h, book, id, j, &paired, exists)
-	if errors.Is(err, home.ErrExists) {
+	if errors.Is(err, home.ErrExists) || errors.Is(err, petname.ErrDeviceRemoved) {
 		paired = false
 	}
 	if err = errors.Join(err, a.Close()); err != nil {
@@ -210,7 +206,11 @@ func enterAnew(h home.Home, old *petname.Book, j DeviceJoin, o Options, now time
 	}
 	out := &Rejoined{}
 	err = func() error {
-		acts, err := book.Reenter(old.Ledger().Chain(own.Head, own.Counted), own.Counted, j.Decide)
+		chain := old.Ledger().Chain(own.Head, own.Counted)
+		if own.Head.Number == 0 { // the old device has written nothing
+			chain = func(func(ledger.EntryBody, error) bool) {}
+		}
+		acts, err := book.Reenter(chain, own.Counted, j.Decide)
 		if err != nil {
 			return err
 		}

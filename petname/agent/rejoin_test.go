@@ -303,3 +303,22 @@ func TestAnInterruptedRejoiningContinues(t *testing.T) {
 	}
 	require.NoDirExists(t, filepath.Join(lost.Dir(), ".rejoining"))
 }
+
+// A device that has written nothing joins again, and leaves no device that nothing uses.
+func TestADeviceThatHasWrittenNothingJoinsAgain(t *testing.T) {
+	hub := served(t, nil)
+	a := opened(t)
+	join(t, a, addrs(t, hub)...)
+	add(t, a, "bob", newKey(t).Pointer())
+	b, old := joinedBy(t, a, true, false)
+	require.NoError(t, b.Close())
+	c, joined, _ := again(t, a, b.Dir(), nil)
+	require.NotEqual(t, old.Device, joined.Device)
+	require.Zero(t, joined.Again.Entered)
+	require.Empty(t, joined.Again.Conflicts)
+	_, err := c.Lookup("bob")
+	require.NoError(t, err)
+	devices, err := c.Devices()
+	require.NoError(t, err)
+	require.Len(t, devices, 3)
+}

@@ -4,14 +4,17 @@ import (
 	"cmp"
 	"context"
 	"crypto"
-	"crypto/ed25519"
+	"crypto/ecdh"
+	"crypto/hpke"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/petnames-go/petnames/dht/drop"
 	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/pair"
 	"github.com/petnames-go/petnames/pointer"
 	"github.com/petnames-go/petnames/pointer/canonical"
@@ -150,7 +153,8 @@ func (e *Exchange) newcomers() (all map[ledger.DeviceID]wireNewcomer, err error)
 }
 
 // serveNewcomers admits the devices that have paired, and sends them their book. One that
-// has all of it, or has not fetched it for newcomerLife, is forgotten.
+// has all of it, or has not fetched it for newcomerLife, is forgotten; so is one that was
+// removed, once it is answered.
 func (e *Exchange) serveNewcomers(ctx context.Context, key crypto.Signer) error {
 	all, err := e.newcomers()
 	if err != nil || len(all) == 0 || key == nil {
@@ -161,6 +165,11 @@ func (e *Exchange) serveNewcomers(ctx context.Context, key crypto.Signer) error 
 	var errs []error
 	for device, w := range all {
 		done, err := e.serveNewcomer(ctx, key, device, w)
+		if errors.Is(err, petname.ErrDeviceRemoved) {
+			e.addOutcome(w.Invitation, outcome{err: err})
+			errs = append(errs, e.refuseNewcomer(ctx, key, device, w))
+			continue
+		}
 		if now := e.c.Now(); err == nil && !done && now.Sub(time.UnixMilli(w.Since)) > newcomerLife {
 			done = true
 		}
@@ -180,12 +189,69 @@ func (e *Exchange) forgetNewcomer(device ledger.DeviceID) error {
 	})
 }
 
+// refuseNewcomer answers a device that was removed before it had the book, so that its JoinBook
+// ends, and forgets it when the network has the answer.
+func (e *Exchange) refuseNewcomer(ctx context.Context, key crypto.Signer, device ledger.DeviceID, w wireNewcomer) error {
+	party, err := devicePointer(device)
+	if err != nil {
+		return err
+	}
+	c, err := e.openDeviceChannel(key, party, w.Sealing, w.Addresses, deviceRows(device[:]))
+	if err != nil {
+		return err
+	}
+	_, _ = c.Poll(ctx, c.store, e.c.Now()) // what was acknowledged leaves room for the answer
+	err = e.updateChannel(c, func(tx tx) error {
+		if len(w.Identity) == 0 { // the answer is in the channel
+			return nil
+		}
+		w.Generation, w.Identity, w.Sent = w.Generation+1, nil, true
+		answer, err := canonical.Marshal(wireChunk{Version: 1, Generation: w.Generation, Last: true})
+		if err == nil {
+			err = c.Send(answer)
+		}
+		if err != nil {
+			return err
+		}
+		row, err := canonical.Marshal(w)
+		if err != nil {
+			return err
+		}
+		return tx.local.Put(tableNewcomers, device[:], row)
+	})
+	if err != nil {
+		return err
+	}
+	sent, err := e.sendRecord(ctx, c)
+	keys, kerr := e.c.Sealing()
+	if err = errors.Join(err, kerr); err != nil {
+		return err
+	}
+	// The removal has replaced the keys of this side: the device polls by those of its pairing.
+	for i, k := range keys {
+		if i == 0 || k.KEM().ID() != hpke.DHKEM(ecdh.X25519()).ID() {
+			continue
+		}
+		former := slices.Concat([]hpke.PrivateKey{k}, keys[:i], keys[i+1:])
+		if c, err = e.openDeviceChannelWith(former, key, party, w.Sealing, w.Addresses, deviceRows(device[:])); err != nil {
+			return err
+		}
+		if stored, err := e.sendRecord(ctx, c); err != nil || stored != Stored {
+			return err
+		}
+	}
+	if sent == Stored || e.c.Now().Sub(time.UnixMilli(w.Since)) > newcomerLife {
+		err = e.forgetNewcomer(device)
+	}
+	return err
+}
+
 // serveNewcomer does one step, and reports whether the device has received everything.
 func (e *Exchange) serveNewcomer(ctx context.Context, key crypto.Signer, device ledger.DeviceID, w wireNewcomer) (done bool, err error) {
 	if err := e.c.Book.AdmitDevice(key, device[:], w.Name, w.WithKey); err != nil {
 		return false, err
 	}
-	party, err := pointer.FromPublicKey(ed25519.PublicKey(device[:]))
+	party, err := devicePointer(device)
 	if err != nil {
 		return false, err
 	}
@@ -275,15 +341,21 @@ func deviceRows(key []byte) channelRows {
 // openDeviceChannel opens the channel between the owner of this book and a party, of
 // devicePurpose.
 func (e *Exchange) openDeviceChannel(key crypto.Signer, party pointer.Pointer, sealing []pointer.SealingKey, addresses [][]byte, rows channelRows) (*channel, error) {
+	keys, err := e.c.Sealing()
+	if err != nil {
+		return nil, err
+	}
+	return e.openDeviceChannelWith(keys, key, party, sealing, addresses, rows)
+}
+
+// openDeviceChannelWith is openDeviceChannel with these keys of the owner, of which the first
+// X25519 key is that of the records to send.
+func (e *Exchange) openDeviceChannelWith(keys []hpke.PrivateKey, key crypto.Signer, party pointer.Pointer, sealing []pointer.SealingKey, addresses [][]byte, rows channelRows) (*channel, error) {
 	var state []byte
 	err := e.view(func(local *ledger.View) (err error) {
 		state, err = rows.load(local)
 		return err
 	})
-	if err != nil {
-		return nil, err
-	}
-	keys, err := e.c.Sealing()
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/fxamacker/cbor/v2"
 
 	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/pair"
 	"github.com/petnames-go/petnames/pointer"
 	"github.com/petnames-go/petnames/pointer/canonical"
@@ -57,7 +58,8 @@ type JoinProgress struct {
 // JoinBook joins the book of the identity that made an invitation of InviteDevice: text is
 // its code or its link. The book of this Exchange is a provisional one, of which the
 // identity is the device's own key. An interrupted call is continued by the next one with
-// the same text. JoinBook returns what the device makes its home of, and the entries of the
+// the same text. It fails with [petname.ErrDeviceRemoved] if the device was removed before it had
+// the book, and with [ErrHandoverTimeout]. JoinBook returns what the device makes its home of, and the entries of the
 // book in exchanged form, which are in the provisional book.
 func (e *Exchange) JoinBook(ctx context.Context, key crypto.Signer, text string, progress func(JoinProgress)) (pointer.Pointer, Handover, iter.Seq[[]byte], error) {
 	fail := func(err error) (pointer.Pointer, Handover, iter.Seq[[]byte], error) {
@@ -77,8 +79,11 @@ func (e *Exchange) JoinBook(ctx context.Context, key crypto.Signer, text string,
 	}
 	tick := time.NewTicker(e.c.PollInterval)
 	defer tick.Stop()
+	silence := time.NewTimer(handoverTime)
+	defer silence.Stop()
 	asked := false // the other device was asked for the book over a stream
 	for {
+		before := w.Bytes
 		w, err = e.receiveChunks(ctx, c, w)
 		if progress != nil {
 			progress(JoinProgress{inviter, w.Bytes})
@@ -92,12 +97,17 @@ func (e *Exchange) JoinBook(ctx context.Context, key crypto.Signer, text string,
 				return inviter, h, entries, nil
 			}
 		}
-		if errors.Is(err, ErrNewerHandover) || errors.Is(err, errHandover) {
+		if errors.Is(err, ErrNewerHandover) || errors.Is(err, errHandover) || errors.Is(err, petname.ErrDeviceRemoved) {
 			return fail(err)
+		}
+		if w.Bytes != before {
+			silence.Reset(handoverTime)
 		}
 		select {
 		case <-ctx.Done():
 			return fail(errors.Join(ctx.Err(), err))
+		case <-silence.C:
+			return fail(errors.Join(ErrHandoverTimeout, err))
 		case <-tick.C:
 		}
 	}
@@ -108,6 +118,13 @@ func (e *Exchange) JoinBook(ctx context.Context, key crypto.Signer, text string,
 	h, err := decodeHandover(first)
 	return inviter, h, entries, err
 }
+
+// handoverTime is how long JoinBook waits for more of the book after the pairing.
+const handoverTime = 5 * time.Minute
+
+// ErrHandoverTimeout is returned when the other device has paired, and has sent nothing of the
+// book for five minutes. The same call continues.
+var ErrHandoverTimeout = errors.New("the other device has paired, and has sent nothing more of the book for five minutes")
 
 var errHandover = errors.New("the other device sent what is no book")
 
@@ -132,6 +149,26 @@ func (e *Exchange) fetchBook(ctx context.Context, c *channel, asked *bool) (h Ha
 	return h, entries, err
 }
 
+// JoinsByOther reports whether the device has paired by another invitation than the one with
+// this text.
+func (e *Exchange) JoinsByOther(text string) (bool, error) {
+	w, found, err := e.storedInviter()
+	hash := sha256.Sum256([]byte(text))
+	return found && !bytes.Equal(w.Text, hash[:]), err
+}
+
+// storedInviter returns the identity that the device has paired with, if there is one.
+func (e *Exchange) storedInviter() (w wireInviter, found bool, err error) {
+	row, err := e.getRow(tableJoining, keyInviter)
+	if err != nil || row == nil {
+		return w, false, err
+	}
+	if err := canonical.Unmarshal(row, &w, canonical.Bounds{}); err != nil {
+		return wireInviter{}, false, fmt.Errorf("joining: %w", err)
+	}
+	return w, true, nil
+}
+
 // HasInviter reports whether the device has paired with an identity to join its book.
 func (e *Exchange) HasInviter() (bool, error) {
 	row, err := e.getRow(tableJoining, keyInviter)
@@ -141,17 +178,9 @@ func (e *Exchange) HasInviter() (bool, error) {
 // inviterOf pairs with the identity that made the invitation, unless that is done.
 func (e *Exchange) inviterOf(ctx context.Context, key crypto.Signer, text string) (w wireInviter, err error) {
 	hash := sha256.Sum256([]byte(text))
-	row, err := e.getRow(tableJoining, keyInviter)
-	if err != nil {
-		return wireInviter{}, err
-	}
-	if row != nil {
-		if err := canonical.Unmarshal(row, &w, canonical.Bounds{}); err != nil {
-			return wireInviter{}, fmt.Errorf("joining: %w", err)
-		}
-		if bytes.Equal(w.Text, hash[:]) {
-			return w, nil
-		}
+	w, found, err := e.storedInviter()
+	if err != nil || found && bytes.Equal(w.Text, hash[:]) {
+		return w, err
 	}
 	paired, err := e.pairAsDevice(ctx, key, text)
 	if err != nil {
@@ -236,6 +265,9 @@ func (e *Exchange) receiveChunks(ctx context.Context, c *channel, w wireInviter)
 func (w *wireInviter) add(local *ledger.View, chunk wireChunk) error {
 	if chunk.Generation < w.Generation {
 		return nil
+	}
+	if chunk.refuses() {
+		return fmt.Errorf("this device %w", petname.ErrDeviceRemoved)
 	}
 	if chunk.Generation > w.Generation {
 		if err := deleteChunks(local); err != nil {

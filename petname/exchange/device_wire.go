@@ -72,6 +72,10 @@ type wireChunk struct {
 	Bytes      []byte
 }
 
+// refuses reports whether a chunk is the answer to a device that was removed before it had the
+// book: nothing follows. To an earlier version of the program it is a chunk without a book.
+func (w wireChunk) refuses() bool { return w.Index == 0 && w.Last && len(w.Bytes) == 0 }
+
 func decodeChunk(b []byte) (wireChunk, error) {
 	var w wireChunk
 	if err := canonical.Unmarshal(b, &w, canonical.Bounds{Size: drop.MaxMessage}); err != nil {
@@ -102,7 +106,7 @@ type wireNewcomer struct {
 	Addresses  [][]byte
 	Since      int64 // ms since 1970
 	Generation uint64
-	Sent       bool // all chunks of the generation are in the channel
+	Sent       bool // all chunks of the generation are in the channel; without an Identity: the refusal is
 }
 
 // handover is what is being sent to a device: byte strings, of which the last ones are entries
