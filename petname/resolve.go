@@ -293,8 +293,8 @@ func (b *Book) pinnedEdge(e pointer.Edge) (start, error) {
 }
 
 // privateEdge returns the private edge with a label from the contact with
-// pointer p, to which a start led. It reports false if there is none or several, so that the card is
-// used.
+// pointer p, to which a start led. It reports false if there is none or several, so that the card
+// is used.
 func (b *Book) privateEdge(at start, p pointer.Pointer, label string) (pointer.Edge, bool, error) {
 	if at.apart {
 		return pointer.Edge{}, false, nil

@@ -81,9 +81,9 @@ func indexEnds(v *ledger.View, row []byte, before, after suggestionState) error 
 
 // DropExpired drops the bodies of entries with suggestions that ended before a time
 // without an acceptance, and those of messages that were relayed long before it, some at a
-// time, and returns how many bodies it dropped. Such a suggestion is then not found any more, as if it had not been received. Its statement
-// has expired, so it is refused if it is received again. An expired suggestion is not
-// pending before that either.
+// time, and returns how many bodies it dropped. Such a suggestion is then not found any more, as if
+// it had not been received. Its statement has expired, so it is refused if it is received again. An
+// expired suggestion is not pending before that either.
 //
 // Callers should allow for a clock that is wrong: what is dropped is lost.
 func (b *Book) DropExpired(before time.Time) (dropped int, err error) {

@@ -13,7 +13,8 @@ import (
 
 // With a confirmed pin at alice's first key, and without a confirmation by the owner, the
 // name alice is at one of her keys whatever the trails of other contacts, named and removed,
-// pass through, and none of her pointers leads elsewhere: by removals, additions under her name, undo, and merges of several devices.
+// pass through, and none of her pointers leads elsewhere: by removals, additions under her name,
+// undo, and merges of several devices.
 func TestLawNoOtherTrailTakesAName(t *testing.T) {
 	newDir := rapidDirs(t)
 	passed, renamed := 0, 0

@@ -68,10 +68,9 @@ func bitOf(entropy [wordsEntropy]byte, bit int) uint16 {
 
 // ParseWords reads twelve words, in any case, with white space, commas or hyphens
 // between them, with their numbers in a list, and behind a label that ends with a colon,
-// each word cut to its first four letters or more. It ignores what other programs add to them: see package paste. A
-// word that is not in the list is an error, and so is a wrong checksum. The checksum
-// detects 15 of 16 wrong words; comparison with the pointer's own words detects the
-// rest.
+// each word cut to its first four letters or more. It ignores what other programs add to them: see
+// package paste. A word that is not in the list is an error, and so is a wrong checksum. The
+// checksum detects 15 of 16 wrong words; comparison with the pointer's own words detects the rest.
 func ParseWords(s string) (Words, error) {
 	if isSecret(s) {
 		return Words{}, fmt.Errorf("words: %w", errSecret)

@@ -14,9 +14,9 @@ import (
 )
 
 // logger returns the logger of the node. By default it writes warnings to standard
-// error, as sentences if that is a terminal, or nothing with --json or --quiet; to a file it also writes informational
-// messages. Log lines contain no petnames and no nicknames, and text from peers is
-// cleaned.
+// error, as sentences if that is a terminal, or nothing with --json or --quiet; to a file it also
+// writes informational messages. Log lines contain no petnames and no nicknames, and text from
+// peers is cleaned.
 func (a *app) logger(to string, verbose bool) (_ *slog.Logger, end func(), _ error) {
 	level, end := slog.LevelWarn, func() {}
 	var w io.Writer = a.stderr

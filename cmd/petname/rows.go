@@ -149,9 +149,9 @@ func isField(line string) bool {
 }
 
 // isCopied reports whether a line is a value to copy and nothing else: a link, the id of a
-// device, a hash, a content path, a key in a form of --as, after four spaces a commitment, or after two spaces a command, an
-// address of a node or the URL of a router. The terminal breaks such a line, and not
-// this package, so that the copy has no line feed and no mark. The value of a record,
+// device, a hash, a content path, a key in a form of --as, after four spaces a commitment, or after
+// two spaces a command, an address of a node or the URL of a router. The terminal breaks such a
+// line, and not this package, so that the copy has no line feed and no mark. The value of a record,
 // which another party chooses, is never after two spaces.
 func isCopied(line string) bool {
 	value := strings.TrimLeft(line, " ")

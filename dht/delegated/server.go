@@ -46,8 +46,9 @@ const (
 // that takes over 5 s, 409 for a record older than the newest known, 413 for one
 // over 10 KiB, 429 (with Retry-After) for a client that sends too many requests,
 // in time or at once, 503 (with Retry-After) if the network stored nothing or is
-// unreachable: the text states whether the router itself holds the record, and serves it. A record may be put again, which renews it in the network. Requests
-// for other paths and methods are refused with 404 and 405, and do not count.
+// unreachable: the text states whether the router itself holds the record, and serves it. A record
+// may be put again, which renews it in the network. Requests for other paths and methods are
+// refused with 404 and 405, and do not count.
 //
 // A client is an address, in IPv6 a /64. Headers do not affect this. Web pages of
 // other origins cannot use the router without CORS: a router on loopback is for its

@@ -26,12 +26,12 @@
 //
 // A device of the book can be stolen, so that a file is hostile until its entries are
 // verified. What a device wrote counts as being in the folder only if a file of its own has it:
-// another file may name all devices, and open for one of them alone. A call reads at most 256 MiB ([Result.More]: another call reads the rest), new
-// files first, and those last that it could not read before. Of one file it reads at most
-// 24 MiB of entries that wait for others, are repeated, or are refused, and it keeps 1 MiB of
-// entries that wait in memory. Those of a removed device after its end do not wait. A file
-// with entries that wait is read again only when the ledger has others. Each such file is
-// named in [Result.Problems].
+// another file may name all devices, and open for one of them alone. A call reads at most 256 MiB
+// ([Result.More]: another call reads the rest), new files first, and those last that it could not
+// read before. Of one file it reads at most 24 MiB of entries that wait for others, are repeated,
+// or are refused, and it keeps 1 MiB of entries that wait in memory. Those of a removed device
+// after its end do not wait. A file with entries that wait is read again only when the ledger has
+// others. Each such file is named in [Result.Problems].
 //
 // # Format
 //

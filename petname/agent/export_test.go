@@ -222,7 +222,8 @@ func MergeSealing(a *Agent, from ledger.DeviceID, file []byte) error {
 // StepInvitations answers the invitations and the devices that join, as an agent that runs does.
 func StepInvitations(ctx context.Context, a *Agent) error { return a.stepInvitations(ctx) }
 
-// AwaitPairing answers a device that pairs, until ctx ends, without admitting it or sending the book.
+// AwaitPairing answers a device that pairs, until ctx ends, without admitting it or sending the
+// book.
 func AwaitPairing(ctx context.Context, a *Agent, id string) error {
 	ex, err := a.exchange()
 	if err == nil {

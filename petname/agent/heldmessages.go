@@ -17,9 +17,10 @@ const (
 	HeldFormer   = exchange.HeldFormer
 )
 
-// HeldMessages returns the messages of this home that are not sent: those to contacts that were removed,
-// or that an undo took out of the book, those that were signed for a key which is none of the
-// contact's, and those that were under way when the owner's key was rotated. They are stored until the contact is added again, or until [Agent.DropHeldMessages].
+// HeldMessages returns the messages of this home that are not sent: those to contacts that were
+// removed, or that an undo took out of the book, those that were signed for a key which is none of
+// the contact's, and those that were under way when the owner's key was rotated. They are stored
+// until the contact is added again, or until [Agent.DropHeldMessages].
 func (a *Agent) HeldMessages() ([]HeldMessages, error) {
 	ex, err := a.exchange()
 	if err != nil {
@@ -28,8 +29,8 @@ func (a *Agent) HeldMessages() ([]HeldMessages, error) {
 	return ex.Held()
 }
 
-// DropHeldMessages deletes the messages that [Agent.HeldMessages] returns for the contact with a pointer, and
-// returns their number. It fails with [petname.ErrNotFound] if there are none.
+// DropHeldMessages deletes the messages that [Agent.HeldMessages] returns for the contact with a
+// pointer, and returns their number. It fails with [petname.ErrNotFound] if there are none.
 func (a *Agent) DropHeldMessages(p pointer.Pointer) (int, error) {
 	ex, err := a.exchange()
 	if err != nil {

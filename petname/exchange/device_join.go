@@ -59,8 +59,8 @@ type JoinProgress struct {
 // its code or its link. The book of this Exchange is a provisional one, of which the
 // identity is the device's own key. An interrupted call is continued by the next one with
 // the same text. It fails with [petname.ErrDeviceRemoved] if the device was removed before it had
-// the book, and with [ErrHandoverTimeout]. JoinBook returns what the device makes its home of, and the entries of the
-// book in exchanged form, which are in the provisional book.
+// the book, and with [ErrHandoverTimeout]. JoinBook returns what the device makes its home of, and
+// the entries of the book in exchanged form, which are in the provisional book.
 func (e *Exchange) JoinBook(ctx context.Context, key crypto.Signer, text string, progress func(JoinProgress)) (pointer.Pointer, Handover, iter.Seq[[]byte], error) {
 	fail := func(err error) (pointer.Pointer, Handover, iter.Seq[[]byte], error) {
 		return pointer.Pointer{}, Handover{}, nil, err

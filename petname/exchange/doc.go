@@ -43,11 +43,11 @@
 // stored until [Exchange.DropHeld]: see [Exchange.Held].
 //
 // The devices of an owner have one book, and an Exchange each. A device sends to a contact on a
-// channel of its own, and reads those of all devices of the contact; an Exchange of the first device
-// of the book uses the channel that contacts know without the owner's card. Statements, offers and
-// decisions reach the other devices by the exchange of the book's entries, and so do messages of
-// mutual introductions with a session on another device. [Config.Replicate] makes it rare that
-// a device is lost with a message that it has acknowledged.
+// channel of its own, and reads those of all devices of the contact; an Exchange of the first
+// device of the book uses the channel that contacts know without the owner's card. Statements,
+// offers and decisions reach the other devices by the exchange of the book's entries, and so do
+// messages of mutual introductions with a session on another device. [Config.Replicate] makes it
+// rare that a device is lost with a message that it has acknowledged.
 //
 // An owner that is not in a book can send a contact request, with proof of work: see
 // [Exchange.SendRequest] and package request.

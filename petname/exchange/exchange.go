@@ -245,8 +245,8 @@ func (e *Exchange) sendRecord(ctx context.Context, c *channel) (Delivery, error)
 
 // Delivery reports how far a message has been sent. It is empty for a message that is not even
 // stored on this device. An error beside [Queued] is the reason why the message is not sent yet.
-// An error beside [Stored] or [Behind] is that of the disk, which could not record that it was sent: a later
-// Sync may send it again, and the recipient processes it once.
+// An error beside [Stored] or [Behind] is that of the disk, which could not record that it was
+// sent: a later Sync may send it again, and the recipient processes it once.
 type Delivery string
 
 const (

@@ -233,7 +233,8 @@ func (id Identity) Key(passphrase string) (*pointer.Key, error) {
 // proves the commitment to the next key in the header; in a file of an older version, whose
 // next key is elsewhere, nothing does. The passphrase is ignored when the key is not
 // locked. Unlock fails with [ErrKeyElsewhere] when this device does not have the key, with
-// [ErrLocked] when it is locked and passphrase is empty, and with [ErrPassphrase] when passphrase is wrong.
+// [ErrLocked] when it is locked and passphrase is empty, and with [ErrPassphrase] when passphrase
+// is wrong.
 func (id Identity) Unlock(passphrase string) (current *pointer.Key, proven bool, err error) {
 	s, err := id.secretLines(passphrase)
 	if err != nil {
