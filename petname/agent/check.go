@@ -66,7 +66,7 @@ func counted(n int, thing string) string {
 // respond.
 func (a *Agent) Check(ctx context.Context) []Check {
 	var out checks
-	out.add("files", strings.Join(append([]string{a.home.Dir}, a.home.SetAside()...), "; "), slices.Concat(a.home.CheckFiles(), a.checkRecordsFolder(), a.checkSealing())...)
+	out.add("files", strings.Join(append([]string{a.home.Dir}, a.home.SetAside()...), "; "), slices.Concat(a.home.CheckFiles(), a.checkRecordsFolder(), a.checkSealing(), a.checkRemovals())...)
 	if id, err := a.checkIdentity(); err != nil {
 		out.add("identity", "", err)
 	} else {

@@ -3,6 +3,7 @@ package agent
 import (
 	"crypto"
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/petnames-go/petnames/ledger"
@@ -139,16 +140,16 @@ func (s *state) unfinishedRemovals() (all []ledger.DeviceID, err error) {
 	return slices.DeleteFunc(all, func(id ledger.DeviceID) bool { return !removed(id) }), err
 }
 
-// UnfinishedRemovals returns the removed devices whose removal [Agent.FinishRemoval] finishes.
-func (a *Agent) UnfinishedRemovals() (all []Device, err error) {
-	began, err := a.unfinishedRemovals()
-	for _, id := range began {
-		d, derr := a.device(id)
-		if err = errors.Join(err, derr); derr == nil {
-			all = append(all, d)
-		}
+// checkRemovals returns an error for each removal that was interrupted.
+func (s *state) checkRemovals() (all []error) {
+	began, err := s.unfinishedRemovals()
+	if err != nil {
+		return []error{err}
 	}
-	return all, err
+	for _, id := range began {
+		all = append(all, fmt.Errorf("device %s was removed, and the keys for messages that it has are not replaced yet: remove it again, or publish", id))
+	}
+	return all
 }
 
 // AdmittedBy returns the devices that a device admitted, directly or through others, and that were
