@@ -32,7 +32,7 @@ func handshakeConfig(book ledger.BookID, private *ecdh.PrivateKey) noise.Config 
 	}
 }
 
-// dial makes the handshake with a peer whose key is known.
+// dial makes the handshake with a peer of a known key.
 func (s *session) dial(book ledger.BookID, private *ecdh.PrivateKey, peer ledger.DeviceID) error {
 	public, err := x25519.Public(peer)
 	if err != nil {

@@ -32,7 +32,7 @@ const (
 // Rounds may be lost or repeated, and either device may return to an earlier state, as from
 // a backup: the next round that arrives shows what is missing, and the devices converge. What
 // is stored of the peer's heads is what it had, and a hint only: [Peer.Ask] makes a device that
-// returned to an earlier state, or whose peer did, converge although neither of the two
+// returned to an earlier state, or the peer of which did, converge although neither of the two
 // writes.
 //
 // Messages are hostile until verified, as over a connection: a message, and an item that

@@ -35,7 +35,7 @@ type Options struct {
 	// Offer is sent to the peer, beside the entries: at most 64 KiB.
 	Offer []byte
 
-	// OfferTo returns the Offer for the peer, whose key is verified; nil: Offer is sent.
+	// OfferTo returns the Offer for the peer, the key of which is verified; nil: Offer is sent.
 	OfferTo func(peer ledger.DeviceID) ([]byte, error)
 
 	// Receive is called with the peer's Offer, empty or not, after all of the peer's entries are

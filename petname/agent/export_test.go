@@ -199,7 +199,7 @@ func PlantIdentity(a *Agent, file []byte) error {
 }
 
 // HandTo hands the identity key of one agent to another one, as an exchange of from does, and
-// fails unless that refuses it for now.
+// fails unless that refuses it with home.ErrHoldsNext.
 func HandTo(a *Agent, device ledger.DeviceID, from *Agent) error {
 	file, err := from.home.IdentityFile()
 	if err != nil {
