@@ -68,7 +68,12 @@ func TestDevicesSurviveKills(t *testing.T) {
 	firstObject(t, laptop, &invited, "device", "add", "--expires", "1h", "--json")
 	kills := 0
 	joins := newKiller(1)
-	for joins.killed(t, phone, "device", "join", invited.Link, "--json").exit != 0 && kills < rounds {
+	for kills < rounds {
+		r := joins.killed(t, phone, "device", "join", invited.Link, "--json")
+		if r.exit == 0 {
+			break
+		}
+		require.Negative(t, r.exit, "killed, and nothing else: %s", r.stderr)
 		kills++
 		joins.within = joins.within * 5 / 4 // to its end at last
 		_, err := os.Stat(filepath.Join(phone, "identity.key"))
@@ -77,10 +82,8 @@ func TestDevicesSurviveKills(t *testing.T) {
 		}
 	}
 	t.Logf("joined after %d kills", kills)
-	if _, err := os.Stat(filepath.Join(phone, "identity.key")); err != nil {
-		r := verb(phone, "device", "join", invited.Link, "--json")
-		require.Zero(t, r.exit, r.stderr)
-	}
+	r := verb(phone, "device", "join", invited.Link, "--json")
+	require.Zero(t, r.exit, "the same command after its end: %s", r.stderr)
 	require.Equal(t, added, names(t, phone))
 
 	stick := t.TempDir()

@@ -129,7 +129,7 @@ func (k *killer) killed(t *testing.T, home string, args ...string) result {
 	if r.exit == 0 {
 		k.within = max(k.within*3/4, time.Microsecond)
 	} else {
-		k.within = k.within * 4 / 3
+		k.within = min(k.within*4/3, time.Minute)
 	}
 	return r
 }

@@ -85,6 +85,63 @@ func TestADeviceJoinsTheBookOfItsOwner(t *testing.T) {
 	}
 }
 
+// A joining that ended before its result was seen is repeated: the same call has the same result,
+// and what the device has learnt of the other one was stored with the home.
+func TestACompletedJoiningCanBeRepeated(t *testing.T) {
+	hub := served(t, nil)
+	a := opened(t)
+	join(t, a, addrs(t, hub)...)
+	add(t, a, "bob", newKey(t).Pointer())
+	require.NoError(t, a.Start(t.Context())) // it has an address
+	for _, withKey := range []bool{true, false} {
+		completedJoining(t, a, withKey)
+	}
+}
+
+func completedJoining(t *testing.T, a *agent.Agent, withKey bool) {
+	invited, err := a.InviteDevice(t.Context(), agent.DeviceTerms{WithKey: withKey})
+	require.NoError(t, err)
+	dir := filepath.Join(t.TempDir(), "phone")
+	var first agent.JoinedBook
+	for n := range 3 {
+		j := agent.DeviceJoin{Invitation: invited.Link, Name: "phone"}
+		b, joined, err := agent.JoinBook(t.Context(), dir, j, agent.Options{Transport: loopback(), JoinTimeout: 2 * patient})
+		require.NoError(t, err)
+		if n == 0 {
+			first = joined
+			require.Nil(t, first.Again)
+		}
+		require.Equal(t, first, joined)
+		addresses, err := agent.DeviceAddresses(b, agent.BookOf(a).Ledger().Device())
+		require.NoError(t, err)
+		require.NotEmpty(t, addresses)
+		require.NoError(t, b.Close())
+	}
+	_, _, err = agent.JoinBook(t.Context(), dir, agent.DeviceJoin{Invitation: "device-1-a-b-c"}, agent.Options{Transport: loopback()})
+	require.ErrorIs(t, err, home.ErrExists)
+
+	// Not if the device does not count any more.
+	_, err = a.RemoveDevice(first.Device)
+	require.NoError(t, err)
+	b, err := agent.Open(t.Context(), dir, agent.Options{Transport: loopback(), JoinTimeout: 2 * patient})
+	require.NoError(t, err)
+	_, err = agent.BookOf(b).Ledger().Merge(func(yield func([]byte) bool) {
+		for entry, err := range agent.BookOf(a).Ledger().Missing(nil) {
+			require.NoError(t, err)
+			if !yield(entry) {
+				return
+			}
+		}
+	})
+	require.NoError(t, err)
+	_, counts, err := agent.BookOf(b).Ledger().Own()
+	require.NoError(t, err)
+	require.False(t, counts)
+	require.NoError(t, b.Close())
+	_, _, err = agent.JoinBook(t.Context(), dir, agent.DeviceJoin{Invitation: invited.Link}, agent.Options{Transport: loopback(), JoinTimeout: 2 * patient})
+	require.ErrorContains(t, err, "the invitation has been used")
+}
+
 // A device that can reach the other one fetches the book over a stream.
 func TestADeviceFetchesTheBookDirectly(t *testing.T) {
 	hub := served(t, nil)

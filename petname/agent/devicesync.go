@@ -474,9 +474,17 @@ func (a *Agent) setDeviceAddresses(id ledger.DeviceID, addresses [][]byte) error
 	if err != nil || slices.EqualFunc(old, addresses, bytes.Equal) {
 		return err
 	}
+	return a.updateLocal(func(local *ledger.View) error { return putDeviceAddresses(local, id, addresses) })
+}
+
+// putDeviceAddresses stores the addresses of a device's node, if there are any.
+func putDeviceAddresses(local *ledger.View, id ledger.DeviceID, addresses [][]byte) error {
+	if len(addresses) == 0 {
+		return nil
+	}
 	row, err := canonical.Marshal(wireDeviceRow{Addresses: addresses})
 	if err != nil {
 		return err
 	}
-	return a.updateLocal(func(local *ledger.View) error { return local.Put(tableDevices, id[:], row) })
+	return local.Put(tableDevices, id[:], row)
 }

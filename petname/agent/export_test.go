@@ -172,6 +172,12 @@ func SendEdges(ctx context.Context, a *Agent, to petname.Contact, undo func() er
 	return a.sendEdges(ctx, to, undo, func() error { return nil })
 }
 
+// DeviceAddresses returns the addresses that a has of the node of another device.
+func DeviceAddresses(a *Agent, id ledger.DeviceID) ([][]byte, error) { return a.deviceAddresses(id) }
+
+// SetPollInterval sets how often the waiting methods of all agents look for messages.
+func SetPollInterval(d time.Duration) { pollInterval = d }
+
 // SetPatience sets how long a Sync waits for messages of another device after the last one.
 func SetPatience(a *Agent, d time.Duration) { a.patience = d }
 

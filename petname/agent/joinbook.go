@@ -128,16 +128,8 @@ func JoinBook(ctx context.Context, dir string, j DeviceJoin, o Options) (*Agent,
 	if a, err = Open(ctx, dir, o); err != nil {
 		return fail(err)
 	}
-	if len(joined.addresses) > 0 {
-		err = a.setDeviceAddresses(joined.inviter, joined.addresses)
-	}
-	if err == nil {
-		err = a.assumeDevice(joined.inviter)
-	}
-	if err == nil {
-		joined.Names, err = a.book.Count()
-	}
-	return a, joined.JoinedBook, err
+	joined.Names, err = a.book.Count()
+	return a, joined, err
 }
 
 // openProvisional opens the provisional home of a device that joins. One that has paired by
@@ -170,43 +162,33 @@ func openProvisional(ctx context.Context, begin func() (home.Home, error), giveU
 	}
 }
 
-// assumeDevice records that the device which handed the book over has what was handed over, so
-// that the first sync sends what is written here.
-func (a *Agent) assumeDevice(inviter ledger.DeviceID) error {
-	ex, err := a.exchange()
-	if err != nil {
-		return err
-	}
-	heads := a.book.Ledger().Heads()
-	return ex.AssumeDevice(inviter, slices.DeleteFunc(heads, func(h ledger.Head) bool { return h.Device == a.book.Ledger().Device() }))
-}
-
-// madeHome is what joinBook made.
-type madeHome struct {
-	JoinedBook
-	inviter   ledger.DeviceID
-	addresses [][]byte // of it
-}
-
 // joinBook pairs, receives the book, and makes the home in dir. The agent is that of the
 // provisional home.
-func (a *Agent) joinBook(ctx context.Context, dir string, j DeviceJoin, paired *bool) (madeHome, error) {
+func (a *Agent) joinBook(ctx context.Context, dir string, j DeviceJoin, paired *bool) (JoinedBook, error) {
 	inviter, handed, entries, err := a.receiveBook(ctx, j, paired)
 	if err != nil {
-		return madeHome{}, err
+		return JoinedBook{}, err
 	}
 	id, err := home.ParseHandover(handed.Identity)
 	if err != nil {
-		return madeHome{}, err
+		return JoinedBook{}, err
 	}
 	if id.Pointer != inviter {
-		return madeHome{}, fmt.Errorf("the device of %s handed over the identity of %s", inviter, id.Pointer)
+		return JoinedBook{}, fmt.Errorf("the device of %s handed over the identity of %s", inviter, id.Pointer)
 	}
 	config, err := a.home.Config()
 	if err != nil {
-		return madeHome{}, err
+		return JoinedBook{}, err
 	}
 	in := home.Handed{Identity: handed.Identity, Sealing: handed.Sealing, Creator: handed.Creator, Config: config, Entries: entries}
+	in.Complete = func(book *petname.Book) error {
+		return book.Update(func(_ *petname.Book, local *ledger.View) error {
+			if err := assumeInviter(book, local, handed); err != nil {
+				return err
+			}
+			return putJoined(local, j.Invitation, nil)
+		})
+	}
 	for i, b := range handed.Former {
 		if i < len(id.Succession) {
 			r, _, err := pointer.OpenExpired(id.Succession[i].Old, b, a.now())
@@ -216,11 +198,20 @@ func (a *Agent) joinBook(ctx context.Context, dir string, j DeviceJoin, paired *
 		}
 	}
 	if _, err := home.FinishJoin(dir, in); err != nil {
-		return madeHome{}, err
+		return JoinedBook{}, err
 	}
 	device, _ := a.Pointer().Ed25519()
-	made := JoinedBook{Pointer: id.Pointer, Device: ledger.DeviceID(device), WithKey: !id.KeyElsewhere}
-	return madeHome{made, handed.Inviter, handed.Addresses}, nil
+	return JoinedBook{Pointer: id.Pointer, Device: ledger.DeviceID(device), WithKey: !id.KeyElsewhere}, nil
+}
+
+// assumeInviter stores the addresses of the device that handed the book over, and that it has
+// what it handed over, so that the first sync sends what is written here.
+func assumeInviter(book *petname.Book, local *ledger.View, h exchange.Handover) error {
+	if err := putDeviceAddresses(local, h.Inviter, h.Addresses); err != nil {
+		return err
+	}
+	own := func(head ledger.Head) bool { return head.Device == book.Ledger().Device() }
+	return exchange.AssumeDevice(local, h.Inviter, slices.DeleteFunc(book.Ledger().Heads(), own))
 }
 
 // fetchBook fetches the entries of a book over a stream, from the device that handed it over,

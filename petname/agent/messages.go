@@ -62,9 +62,14 @@ func (a *Agent) exchange() (*exchange.Exchange, error) {
 		Handover: a.handover, FetchBook: a.fetchBook, DeviceKey: key, OfferDevice: a.offerDevice, ReceiveFromDevice: a.receiveFromDevice,
 		Direct:    func(addresses [][]byte) dht.Store { return &directStore{a.state, addresses} },
 		Replicate: a.replicateNow,
-		Wake:      a.syncSoon, Sealing: a.sealing, UnknownSenders: a.unknownSenders, Now: a.now})
+		Wake:      a.syncSoon, Sealing: a.sealing, UnknownSenders: a.unknownSenders, Now: a.now,
+		PollInterval: pollInterval})
 	return a.messages, nil
 }
+
+// pollInterval is how often a waiting method looks for messages; 0: the default of an exchange.
+// Tests over loopback shorten it.
+var pollInterval time.Duration
 
 // sealing returns the keys that messages are opened with. It erases expired ones
 // first, for a home that never publishes.

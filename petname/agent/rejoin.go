@@ -27,7 +27,8 @@ type Rejoined struct {
 	OldBook   string                    // path of the old book
 }
 
-// tableRejoined is a device-local table: sha2-256 of the invitation → Rejoined as JSON.
+// tableRejoined is a device-local table: sha2-256 of the invitation that this device joined
+// by → Rejoined as JSON, null for a new home.
 const tableRejoined = "rejoined"
 
 // rejoin is JoinBook for an existing home.
@@ -49,30 +50,18 @@ func rejoin(ctx context.Context, h home.Home, j DeviceJoin, o Options) (*Agent, 
 		open = false
 		return book.Close()
 	}
-	result := func(r *Rejoined) (*Agent, JoinedBook, error) {
-		if err := closeBook(); err != nil {
-			return fail(err)
-		}
-		return rejoined(ctx, h, r, o)
+	r, done, err := readJoined(book, j.Invitation)
+	_, counts, oerr := book.Ledger().Own()
+	if err = cmp.Or(err, oerr); err == nil && !(done && counts) {
+		r, err = rejoinOpen(ctx, h, book, j, o, closeBook)
 	}
-	if r, err := readRejoined(book, j.Invitation); err != nil || r != nil {
-		if err != nil {
-			return fail(errors.Join(err, closeBook()))
-		}
-		return result(r)
-	}
-	r, inviter, addresses, err := rejoinOpen(ctx, h, book, j, o, closeBook)
 	if err = errors.Join(err, closeBook()); err != nil {
 		return fail(err)
 	}
-	a, joined, err := result(r)
-	if err == nil && len(addresses) > 0 {
-		err = a.setDeviceAddresses(inviter, addresses)
-	}
-	return a, joined, err
+	return rejoined(ctx, h, r, o)
 }
 
-// rejoined opens the home that has joined again.
+// rejoined opens the home that has joined; r is nil unless it has joined again.
 func rejoined(ctx context.Context, h home.Home, r *Rejoined, o Options) (*Agent, JoinedBook, error) {
 	a, err := Open(ctx, h.Dir, o)
 	if err != nil {
@@ -88,8 +77,8 @@ func rejoined(ctx context.Context, h home.Home, r *Rejoined, o Options) (*Agent,
 }
 
 // rejoinOpen joins the book again, with the old one open.
-func rejoinOpen(ctx context.Context, h home.Home, book *petname.Book, j DeviceJoin, o Options, closeBook func() error) (_ *Rejoined, inviter ledger.DeviceID, addresses [][]byte, err error) {
-	fail := func(err error) (*Rejoined, ledger.DeviceID, [][]byte, error) { return nil, inviter, nil, err }
+func rejoinOpen(ctx context.Context, h home.Home, book *petname.Book, j DeviceJoin, o Options, closeBook func() error) (*Rejoined, error) {
+	fail := func(err error) (*Rejoined, error) { return nil, err }
 	exists := fmt.Errorf("%w at %q", home.ErrExists, h.Dir)
 	_, counts, err := book.Ledger().Own()
 	if err != nil || counts && !j.Again {
@@ -129,14 +118,11 @@ func rejoinOpen(ctx context.Context, h home.Home, book *petname.Book, j DeviceJo
 		}
 		return fail(err)
 	}
-	out, err := enterAnew(h, book, j, o, now)
+	out, err := enterAnew(h, book, handed, j, o, now)
 	if err != nil {
 		return fail(err)
 	}
-	if err = h.CommitRejoin(out.OldBook, closeBook); err != nil {
-		return fail(err)
-	}
-	return out, handed.Inviter, handed.Addresses, nil
+	return out, h.CommitRejoin(out.OldBook, closeBook)
 }
 
 // precedes reports whether the owner had the key of p before the one that created the book.
@@ -195,7 +181,7 @@ func (a *Agent) rejoinBook(ctx context.Context, h home.Home, book *petname.Book,
 var errEarlierKey = errors.New("the other device has an earlier key of yours: exchange with it first, or use another one")
 
 // enterAnew makes the new book of the old one, and enters into it what does not count.
-func enterAnew(h home.Home, old *petname.Book, j DeviceJoin, o Options, now time.Time) (*Rejoined, error) {
+func enterAnew(h home.Home, old *petname.Book, handed exchange.Handover, j DeviceJoin, o Options, now time.Time) (*Rejoined, error) {
 	own, _, err := old.Ledger().Own()
 	if err != nil {
 		return nil, err
@@ -230,28 +216,39 @@ func enterAnew(h home.Home, old *petname.Book, j DeviceJoin, o Options, now time
 		}
 		out.Entered, out.Conflicts = acts.Entered, acts.Conflicts
 		out.Messages, out.Unsent = carried.Messages, carried.Unsent
-		row, err := json.Marshal(out)
-		if err != nil {
-			return err
-		}
-		key := sha256.Sum256([]byte(j.Invitation))
-		return book.Update(func(_ *petname.Book, local *ledger.View) error { return local.Put(tableRejoined, key[:], row) })
+		return book.Update(func(_ *petname.Book, local *ledger.View) error {
+			if err := putDeviceAddresses(local, handed.Inviter, handed.Addresses); err != nil {
+				return err
+			}
+			return putJoined(local, j.Invitation, out)
+		})
 	}()
 	return out, errors.Join(err, book.Close())
 }
 
-// readRejoined returns what an invitation that was used here has done; nil: nothing.
-func readRejoined(book *petname.Book, invitation string) (out *Rejoined, err error) {
+// putJoined records that this device joined by an invitation; r is nil for a new home.
+func putJoined(local *ledger.View, invitation string, r *Rejoined) error {
+	row, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	key := sha256.Sum256([]byte(invitation))
+	return local.Put(tableRejoined, key[:], row)
+}
+
+// readJoined reports whether this device joined by an invitation, and returns what a home that
+// joined again did; nil: it is a new home.
+func readJoined(book *petname.Book, invitation string) (r *Rejoined, done bool, err error) {
 	key := sha256.Sum256([]byte(invitation))
 	err = book.Ledger().ReadLocal(func(local *ledger.View) error {
 		row, err := local.Get(tableRejoined, key[:])
 		if err != nil || row == nil {
 			return err
 		}
-		out = &Rejoined{}
-		return json.Unmarshal(row, out)
+		done = true
+		return json.Unmarshal(row, &r)
 	})
-	return out, err
+	return r, done, err
 }
 
 // Branch is one branch of a device that has forked. It is a plain value.

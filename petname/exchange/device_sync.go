@@ -197,19 +197,14 @@ func (e *Exchange) syncPeer(device ledger.DeviceID) (*replicate.Peer, error) {
 
 // AssumeDevice states that another device has the entries up to these heads, before anything was
 // exchanged with it.
-func (e *Exchange) AssumeDevice(device ledger.DeviceID, heads []ledger.Head) error {
+func AssumeDevice(local *ledger.View, device ledger.DeviceID, heads []ledger.Head) error {
 	peer := replicate.NewPeer(device)
 	peer.Assume(heads)
 	state, err := peer.MarshalBinary()
 	if err != nil {
 		return err
 	}
-	return e.update(func(tx tx) error {
-		if row, err := tx.local.Get(tableSyncPeers, device[:]); err != nil || row != nil {
-			return err
-		}
-		return tx.local.Put(tableSyncPeers, device[:], state)
-	})
+	return local.Put(tableSyncPeers, device[:], state)
 }
 
 // ForgetDevice deletes the channel with a device that was removed.

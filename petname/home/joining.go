@@ -77,6 +77,9 @@ type Handed struct {
 	Former   []pointer.Record // the last records of former keys
 	Config   Config           // of the new home
 	Entries  iter.Seq[[]byte] // exchanged entries of the book, which admit the device
+
+	// Complete writes what else the new book is to have when the home exists; it may be nil.
+	Complete func(*petname.Book) error
 }
 
 // FinishJoin makes the home in dir of its provisional one, which the next [Home.Book] removes.
@@ -143,7 +146,11 @@ func (in Handed) fill(h, provisional Home, c *claim) error {
 	if err != nil {
 		return err
 	}
-	if err = errors.Join(putLastRecords(book, in.Former), book.Close()); err != nil {
+	err = putLastRecords(book, in.Former)
+	if err == nil && in.Complete != nil {
+		err = in.Complete(book)
+	}
+	if err = errors.Join(err, book.Close()); err != nil {
 		return err
 	}
 	c.made = append(c.made, h.path(configFile))
