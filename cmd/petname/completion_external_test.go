@@ -29,6 +29,7 @@ var commandNames = []string{
 // the word that is completed; and a completed name arrives whole at the command.
 // It needs the shells, and script (Debian: bash-completion, zsh, fish, util-linux).
 func TestNamesAreNotRunByCompletion(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct{ shell, args, load string }{
 		{"bash", "--noprofile --norc -i", "bind 'set page-completions off'; bind 'set completion-query-items 0'; source /usr/share/bash-completion/bash_completion; source "},
 		{"bash", "--noprofile --norc -i", "bind 'TAB:menu-complete'; bind 'set page-completions off'; bind 'set completion-query-items 0'; source /usr/share/bash-completion/bash_completion; source "},
@@ -36,6 +37,7 @@ func TestNamesAreNotRunByCompletion(t *testing.T) {
 		{"fish", `--no-config -i -C 'function fish_prompt; echo -n "READY> "; end'`, "source "},
 	} {
 		t.Run(test.shell, func(t *testing.T) {
+			t.Parallel()
 			args, load := test.args, test.load
 			path, err := exec.LookPath(test.shell)
 			require.NoError(t, err, "%s is needed", test.shell)
@@ -113,7 +115,7 @@ func TestBashWithoutItsCompletionPackageStatesSo(t *testing.T) {
 func startShell(t *testing.T, command, dir string, env []string) *shellSession {
 	terminal, err := exec.LookPath("script")
 	require.NoError(t, err, "script of util-linux is needed")
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute) // if it hangs
 	t.Cleanup(cancel)
 	s := &shellSession{t: t, cmd: exec.CommandContext(ctx, terminal, "-qfec", command, "/dev/null")}
 	s.cmd.Dir, s.cmd.Env = dir, env

@@ -55,7 +55,7 @@ func (a *Agent) InviteDevice(ctx context.Context, t DeviceTerms) (Invitation, er
 	if err != nil {
 		return Invitation{}, err
 	}
-	handed, err := id.Handover(passphrase, t.WithKey, 0)
+	handed, err := id.Handover(passphrase, t.WithKey, handoverWorkFactor)
 	if err != nil {
 		return Invitation{}, err
 	}
