@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -201,4 +202,138 @@ func TestFiveDevicesEndTheSame(t *testing.T) {
 		require.Equal(t, verb(homes[0], "list", "--json").stdout, verb(home, "list", "--json").stdout)
 		require.Equal(t, verb(homes[0], "log", "--json").stdout, verb(home, "log", "--json").stdout)
 	}
+}
+
+// untilDone starts a verb again and again, killed at random moments, until it ends by itself, and
+// returns how often it was killed. After each kill, whole is called.
+func (k *killer) untilDone(t *testing.T, whole func(), home string, args ...string) (kills int) {
+	for {
+		r := k.killed(t, home, args...)
+		if r.exit == 0 || strings.Contains(r.stderr, `"code":"removed"`) { // by one that was killed before it said so
+			return kills
+		}
+		require.Negative(t, r.exit, "killed, and nothing else: %v: %s", args, r.stderr)
+		kills++
+		k.within = k.within * 9 / 8 // to its end at last
+		whole()
+	}
+}
+
+// The joinings of several devices, rotations of the key, exchanges over streams and removals are
+// killed at any moment. Each verb is repeated until it ends: what was acknowledged is there, each
+// device has joined once, all follow the key, and the removed ones are removed.
+func TestEveryVerbOfDevicesSurvivesKills(t *testing.T) {
+	t.Parallel()
+	devices, rotations, syncs := 2, 2, 2
+	if lawtest.Long() {
+		devices, rotations, syncs = 8, 40, 12
+	}
+	hub := newHome(t)
+	serving(t, hub)
+	laptop := newHome(t)
+	require.Zero(t, verb(laptop, "join", status(t, hub).Addrs[0]).exit)
+	require.Zero(t, verb(laptop, "publish", firstPath).exit)
+	added := map[string]string{}
+	add := func(home, name string) {
+		p := newPointer(t)
+		r := verb(home, "add", name, p)
+		require.Zero(t, r.exit, r.stderr)
+		added[name] = p
+	}
+	opens := func(home string) func() {
+		return func() {
+			r := verb(home, "list")
+			require.Zero(t, r.exit, r.stderr)
+		}
+	}
+	serve := func() (end func()) {
+		node := serving(t, laptop)
+		return func() {
+			require.NoError(t, node.cmd.Process.Signal(os.Interrupt))
+			<-node.done
+		}
+	}
+	add(laptop, "first")
+
+	end := serve()
+	kills := map[string]int{}
+	var phones []string
+	for n := range devices {
+		args := []string{"device", "add", "--no-wait", "--json", "--name", fmt.Sprint("device", n)}
+		if n%2 == 1 {
+			args = append(args, "--no-key")
+		}
+		r := verb(laptop, args...)
+		require.Zero(t, r.exit, r.stderr)
+		var invited deviceInvited
+		require.NoError(t, json.Unmarshal([]byte(r.stdout), &invited))
+		phone := filepath.Join(lawtest.FastDir(t), "phone")
+		kills["join"] += newKiller(uint64(n)).untilDone(t, func() {
+			if _, err := os.Stat(filepath.Join(phone, "identity.key")); err == nil {
+				opens(phone)()
+			}
+		}, phone, "device", "join", invited.Link, "--json")
+		require.Equal(t, added, names(t, phone))
+		phones = append(phones, phone)
+	}
+	listed := func() (all []device) {
+		var out deviceList
+		require.NoError(t, json.Unmarshal([]byte(verb(laptop, "device", "list", "--json").stdout), &out))
+		return out.Devices
+	}
+	require.Len(t, listed(), devices+1, "each has joined once")
+	first := listed()[0].ID
+	end()
+
+	pointerOf := func(home string) string {
+		var id struct{ Pointer string }
+		require.NoError(t, json.Unmarshal([]byte(verb(home, "id", "--json").stdout), &id))
+		return id.Pointer
+	}
+	rotating := newKiller(100)
+	for range rotations {
+		before := pointerOf(laptop)
+		kills["rotate"] += rotating.untilDone(t, opens(laptop), laptop, "key", "rotate", "--json")
+		require.NotEqual(t, before, pointerOf(laptop))
+	}
+	r := verb(laptop, "publish", secondPath)
+	require.Zero(t, r.exit, r.stderr)
+
+	end = serve()
+	exchanging := newKiller(200)
+	for n := range syncs {
+		for i, phone := range phones {
+			add(phone, fmt.Sprint("contact", n, "of", i))
+			add(laptop, fmt.Sprint("contact", n, "for", i))
+			kills["sync"] += exchanging.untilDone(t, opens(phone), phone, "sync", "--with", first, "--json")
+		}
+	}
+	for range 2 { // what the last ones brought
+		for _, phone := range phones {
+			r := verb(phone, "sync", "--with", first, "--json")
+			require.Zero(t, r.exit, r.stderr)
+		}
+	}
+	end()
+	for _, phone := range phones {
+		require.Equal(t, pointerOf(laptop), pointerOf(phone), "it follows the key")
+		require.Equal(t, added, names(t, phone))
+		require.Equal(t, hashOf(t, laptop), hashOf(t, phone))
+	}
+
+	removing := newKiller(300)
+	for _, d := range listed() {
+		if !d.This {
+			kills["rm"] += removing.untilDone(t, opens(laptop), laptop, "device", "rm", d.ID, "--json")
+		}
+	}
+	for _, d := range listed() {
+		require.Equal(t, !d.This, d.Removed != nil)
+	}
+	require.Equal(t, added, names(t, laptop))
+	for _, args := range [][]string{{"log", "--verify", "--json"}, {"doctor", "--json"}} {
+		r := verb(laptop, args...)
+		require.Zero(t, r.exit, "%s%s", r.stdout, r.stderr)
+	}
+	t.Logf("kills: %v", kills)
 }
