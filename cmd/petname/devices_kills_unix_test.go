@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -130,7 +131,8 @@ func TestDevicesSurviveKills(t *testing.T) {
 }
 
 // Five devices go through days of edits, offline in random patterns, and end the same to the
-// byte.
+// byte. They exchange what they wrote through folders, in stored messages, and, as soon as a node
+// runs on the first one, over streams.
 func TestFiveDevicesEndTheSame(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(20260102, 5))
@@ -162,7 +164,26 @@ func TestFiveDevicesEndTheSame(t *testing.T) {
 	}
 	pick := func(all []string) string { return all[random.IntN(len(all))] }
 	letters := []string{"ana", "ben", "cleo", "dan", "eva", "fox"}
-	for range rounds {
+	ids, ways := map[string]string{}, map[string]int{}
+	for _, home := range homes {
+		var all deviceList
+		require.NoError(t, json.Unmarshal([]byte(verb(home, "device", "list", "--json").stdout), &all))
+		ids[home] = all.Devices[slices.IndexFunc(all.Devices, func(d device) bool { return d.This })].ID
+	}
+	sync := func(home string, args ...string) {
+		r := verb(home, append([]string{"sync", "--json"}, args...)...)
+		require.Zero(t, r.exit, r.stderr)
+		for _, way := range []string{"stream", "drop"} {
+			ways[way] += strings.Count(r.stdout, `"by":"`+way+`"`)
+		}
+	}
+	for n := range rounds {
+		if n == rounds/2 {
+			serving(t, first)
+			sync(first, "--with", ids[homes[1]]) // a message with its address
+			sync(homes[1], "--with", ids[first])
+			sync(homes[1], "--with", ids[first])
+		}
 		home := pick(homes)
 		switch random.IntN(8) {
 		case 0, 1:
@@ -176,13 +197,19 @@ func TestFiveDevicesEndTheSame(t *testing.T) {
 		case 5:
 			verb(home, "undo")
 		case 6:
-			r := verb(home, "sync", "--dir", pick(folders), "--json")
-			require.Zero(t, r.exit, r.stderr)
+			if at := slices.Index(homes, home); at > 0 && random.IntN(2) == 0 { // one that it knows from its admission on
+				sync(home, "--with", ids[homes[random.IntN(at)]])
+			} else {
+				sync(home, "--dir", pick(folders))
+			}
 		case 7:
 			r := verb(home, "share", pick(letters), "--as", pick(letters))
 			_ = r
 		}
 	}
+	t.Logf("exchanges: %v", ways)
+	require.NotZero(t, ways["drop"])
+	require.NotZero(t, ways["stream"])
 	same := func() bool {
 		for _, home := range homes {
 			if hashOf(t, home) != hashOf(t, homes[0]) {
