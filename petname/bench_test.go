@@ -1,6 +1,7 @@
 package petname
 
 import (
+	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.etcd.io/bbolt"
 
+	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
@@ -252,5 +254,63 @@ func BenchmarkParse(b *testing.B) {
 		if _, err := name.Parse("Friend 0001234"); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// Resolving a name in a book that a sync brought, against the book of the device that wrote it.
+// Goal: as fast.
+//
+//	go test -run - -bench ResolveAfterSync -benchtime 1x ./petname
+func BenchmarkResolveAfterSync(b *testing.B) {
+	n := min(benchSize(b), 20_000)
+	dir := b.TempDir()
+	writer, err := Create(filepath.Join(dir, "writer.db"), testKey("me"), testKey("one"), Options{})
+	require.NoError(b, err)
+	defer writer.Close()
+	require.NoError(b, writer.Ledger().AdmitDevice(testKey("me"), testKey("two").Public().(ed25519.PublicKey), "two"))
+	entries := func(heads []ledger.Head) func(yield func([]byte) bool) {
+		return func(yield func([]byte) bool) {
+			for entry, err := range writer.Ledger().Missing(heads) {
+				require.NoError(b, err)
+				if !yield(entry) {
+					return
+				}
+			}
+		}
+	}
+	reader, err := Join(filepath.Join(dir, "reader.db"), writer.Identity(), testKey("two"), entries(nil), Options{})
+	require.NoError(b, err)
+	defer reader.Close()
+	fillBook(b, writer, n, Source{})
+	merged, err := reader.Ledger().Merge(entries(reader.Ledger().Heads()))
+	require.NoError(b, err)
+	require.Equal(b, n, merged)
+
+	records := &dht.Memory{Source: dht.SourceNetwork}
+	key := testKey("friend")
+	r, err := pointer.Sign(key, pointer.Fields{Value: "/ipfs/bafkqaaa", Sequence: 1, Expires: time.Now().Add(48 * time.Hour), TTL: time.Minute})
+	require.NoError(b, err)
+	_, err = records.Put(b.Context(), r.Pointer(), r.Bytes())
+	require.NoError(b, err)
+	_, err = writer.Add(mustName("friend"), pointer.Link{Pointer: r.Pointer()}, Source{})
+	require.NoError(b, err)
+	_, err = reader.Ledger().Merge(entries(reader.Ledger().Heads()))
+	require.NoError(b, err)
+	const count = 500
+	resolves := func(book *Book) func() time.Duration {
+		resolver := &dht.Resolver{Stores: []dht.Store{records}}
+		return func() time.Duration {
+			return timed(func() {
+				for range count {
+					if _, err := book.Resolve(b.Context(), resolver, "friend", dht.LevelFresh); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+	b.ResetTimer()
+	for range b.N {
+		report(b, "after", "before", 15, count, resolves(reader), resolves(writer))
 	}
 }
