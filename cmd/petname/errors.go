@@ -74,6 +74,7 @@ func classify(err error) *failure {
 		conflict  *petname.ConflictError
 		duplicity *petname.DuplicityError
 		differing *petname.ContradictionError
+		unnamed   *petname.UnnamedError
 		successor *petname.SuccessionError
 		moved     *agent.MovedError
 		rollback  *dht.RollbackError
@@ -233,6 +234,13 @@ func classify(err error) *failure {
 		return set("lookalike", exitChoose, "choose another name, or use this one with --allow-lookalike")
 	case errors.As(err, &named):
 		return set("already_named", exitConflict, "petname rename "+shellWord(named.Name.String())+" NEW")
+	case errors.As(err, &conflict) && !conflict.Pointer.IsZero() && len(conflict.Contacts) == 1:
+		next := "the link may be old or altered: ask its owner for the newest one over another channel"
+		if name := conflict.Contacts[0].Name; !name.IsZero() {
+			next += ", and compare its words with those of your contact:\npetname show " + shellWord(name.String()) +
+				"\n# only if the newest link is of another party than your contact:\npetname rm " + shellWord(name.String())
+		}
+		return set("conflict", exitConflict, next)
 	case errors.As(err, &conflict) && !conflict.Pointer.IsZero():
 		next := "keep one of these contacts, and remove the other:"
 		for _, c := range conflict.Contacts[:min(len(conflict.Contacts), 4)] {
@@ -258,6 +266,8 @@ func classify(err error) *failure {
 		return set("duplicity", exitUnverified, settleNext)
 	case errors.As(err, &differing):
 		return set("contradiction", exitUnverified, settleNext)
+	case errors.As(err, &unnamed):
+		return set("succession", exitUnverified, "compare the words of the pointer and this next key with its owner over another channel, then\npetname confirm "+unnamed.Pointer.String()+" --next "+unnamed.Next.String())
 	case errors.Is(err, petname.ErrNoCommitment):
 		return set("usage", exitUsage, "ask the owner for the link")
 	case errors.Is(err, petname.ErrNothingToConfirm):
