@@ -17,8 +17,8 @@ import (
 // sent to a removed device, and nothing acknowledged.
 
 const (
-	bundlesEvery = time.Hour // for an agent that runs
-	maxBundled   = 16        // removed devices whose bundles are read, in the order of their admission
+	bundlesEvery = time.Hour       // for an agent that runs
+	maxBundled   = 16              // removed devices whose bundles are read, in the order of their admission
 	bundleTime   = 5 * time.Second // for all of them, which are read at the same time
 )
 
