@@ -159,7 +159,7 @@ func classify(err error) *failure {
 		}
 		return set("disk_full", exitFailure, "make room on the disk and try again")
 	case errors.As(err, &recovery) && errors.Is(recovery, syscall.EROFS):
-		return set("read_only", exitFailure, "choose a file on a medium that can be written, with --recovery in the place of\n"+shellPath(recovery.Path))
+		return set("read_only", exitFailure, "name a file on another medium with --recovery: that of "+shellPath(recovery.Path)+" cannot be written")
 	case errors.Is(err, ledger.ErrReadOnly), errors.Is(err, syscall.EROFS):
 		return set("read_only", exitFailure, "copy the home to where it can be written, and give that with --home")
 	case errors.As(err, &argument):

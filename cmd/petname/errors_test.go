@@ -139,7 +139,7 @@ func TestClassify(t *testing.T) {
 		{petname.ErrNotHolder, "locked", 4, "use a device of yours that has the identity key:\npetname device list"},
 		{&agent.CopiedError{NextElsewhere: true}, "copied", 8, "to rotate to a key that the other does not have:\npetname key rotate --despite-copy --next FILE --recovery NEWFILE --passphrase-file FILE\npetname publish --despite-copy"},
 		{&agent.CopiedError{Successor: p, NextElsewhere: true}, "copied", 8, "use the home of " + p.String() + "; if no copy has that key any more:\npetname key rotate --despite-copy --next FILE --recovery NEWFILE --passphrase-file FILE"},
-		{&home.RecoveryFileError{Path: "/media/my key", Err: &fs.PathError{Op: "open", Path: "/media/my key", Err: syscall.EROFS}}, "read_only", 1, "choose a file on a medium that can be written, with --recovery in the place of\n'/media/my key'"},
+		{&home.RecoveryFileError{Path: "/media/my key", Err: &fs.PathError{Op: "open", Path: "/media/my key", Err: syscall.EROFS}}, "read_only", 1, "name a file on another medium with --recovery: that of '/media/my key' cannot be written"},
 		{&agent.CopiedError{Successor: p}, "copied", 8, "use the home of " + p.String() + "; if no copy has that key any more:\npetname key rotate --despite-copy"},
 		{&ledger.ForkError{}, "forked", 8, rejoinNext},
 		{&ledger.RemovedError{Name: "x"}, "removed", 8, rejoinNext},

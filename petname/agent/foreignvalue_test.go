@@ -338,3 +338,40 @@ func TestAValuePublishedBeforeTheRemovalIsTheOwners(t *testing.T) {
 		require.Equal(t, theirs, out.Value)
 	}
 }
+
+// The attack: after the owner has decided for a value, the thief signs another one again.
+func TestADecisionIsForNoLaterForeignValue(t *testing.T) {
+	a, net := opened(t), &shared{}
+	usesFake(t, a, net)
+	_, err := a.PublishDraft(t.Context(), draft(agent.WaitSome, value(mine)))
+	require.NoError(t, err)
+	signsLike(t, a, net, theirs, sequence(t, a)+1, 40*time.Hour)
+	asksAboutForeign(t, a, mine, theirs)
+	out, err := a.PublishDraft(t.Context(), draft(agent.WaitSome, value(mine)))
+	require.NoError(t, err)
+	signsLike(t, a, net, theirs, out.Sequence, 60*time.Hour)
+	asksAboutForeign(t, a, mine, theirs)
+	require.NoError(t, agent.Renew(t.Context(), a, held(t, a, a.Pointer()), time.Hour))
+	require.Equal(t, mine, held(t, a, a.Pointer()).Value())
+	asksAboutForeign(t, a, mine, theirs)
+}
+
+// The attack: before its removal, a stolen phone states that the owner's tablet holds the key. The
+// tablet is then no other device that may have signed the thief's record.
+func TestARemovedDeviceNamesNoOtherSigner(t *testing.T) {
+	hub := served(t, nil)
+	a := opened(t)
+	join(t, a, addrs(t, hub)...)
+	phone, joined := joinedBy(t, a, true, false)
+	_, tablet := joinedBy(t, a, false, false)
+	syncAll(t, agent.SyncOptions{}, a, phone)
+	_, err := a.PublishDraft(t.Context(), draft(agent.WaitAll, value(mine)))
+	require.NoError(t, err)
+	require.NoError(t, agent.BookOf(phone).AdmitDevice(ownKey(t, phone), tablet.Device[:], "tablet", true))
+	syncAll(t, agent.SyncOptions{}, a, phone)
+	_, err = a.RemoveDevice(joined.Device)
+	require.NoError(t, err)
+	_, err = phone.PublishDraft(t.Context(), draft(agent.WaitAll, value(theirs), func(d *agent.Draft) { d.DespiteCopy = true }))
+	require.NoError(t, err)
+	asksAboutForeign(t, a, mine, theirs)
+}
