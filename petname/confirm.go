@@ -48,7 +48,8 @@ type Confirmation struct {
 // different commitments are on record, their order is that of their signer, and
 // only a confirmation that names one of them is sure. Confirm changes nothing if
 // all of this is confirmed and nothing contradicts it. It is one step for
-// [Book.Undo]. Other errors are [ErrNotFound], [ErrNothingToConfirm], and those of
+// [Book.Undo]. At a pointer that the contact came to without the signature of its old key, it
+// confirms no card that was not shown, with an [*UnnamedError]. Other errors are [ErrNotFound], [ErrNothingToConfirm], and those of
 // [Book.Resolve] for a step that the contact cannot advance by.
 func (b *Book) Confirm(p pointer.Pointer, what Confirmation) (Contact, error) {
 	if !what.Next.IsZero() && !what.Successor.IsZero() {
@@ -221,6 +222,9 @@ func (pl place) believed(steps []pointer.Succession, c Contact, what Confirmatio
 		return pointer.Commitment{}, fmt.Errorf("no step from %s to %s is on record: %w", c.Pointer, successor, ErrNothingToConfirm)
 	}
 	if !shown.Next.IsZero() {
+		if pl.step.Unsigned && what.Next.IsZero() && !slices.Contains(pl.all, shown.Next) { // cards are not recorded there
+			return pointer.Commitment{}, &UnnamedError{c.Pointer, shown.Next}
+		}
 		return shown.Next, nil
 	}
 	if own := pl.own(); len(own) == 1 {

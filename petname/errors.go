@@ -85,7 +85,8 @@ type ConflictError struct {
 	Name     name.Name // the requested name; zero if the request was for a pointer
 	Contacts []Contact // the candidates; at most 64 are listed
 	// the pointer of all of them, or to which one moved that is the pointer of another: a
-	// removal resolves it, and no new name does; zero: the conflict is over names
+	// removal resolves it, and no new name does; of a link that is perhaps that of the only
+	// contact, but old or altered; zero: the conflict is over names
 	Pointer pointer.Pointer
 }
 
@@ -113,7 +114,9 @@ func (e *ConflictError) Error() string {
 		}
 	}
 	if !e.Pointer.IsZero() {
-		b.WriteString(": remove one by its pointer")
+		if len(e.Contacts) > 1 { // else nothing is known of another party
+			b.WriteString(": remove one by its pointer")
+		}
 		return b.String()
 	}
 	b.WriteString(": rename or remove one by its pointer")
@@ -130,6 +133,18 @@ type DuplicityError struct {
 
 func (e *DuplicityError) Error() string {
 	return fmt.Sprintf("duplicity: %s committed to the next key %s when it was first learnt, and to %s now: ask its owner over another channel", e.Pointer, e.Pinned, e.Seen)
+}
+
+// UnnamedError is returned by [Book.Confirm] for a card of a pointer that the contact came to
+// without the signature of its old key, if nothing in the book states its commitment and the
+// confirmation does not name it: a thief of the old key can have signed that card.
+type UnnamedError struct {
+	Pointer pointer.Pointer
+	Next    pointer.Commitment
+}
+
+func (e *UnnamedError) Error() string {
+	return fmt.Sprintf("the contact came to %s without the signature of its old key, and the card there states the next key %s, which was not shown before", e.Pointer, e.Next)
 }
 
 // ContradictionError is returned for a contact with claims about its next key

@@ -38,6 +38,28 @@ func TestAnAlteredLinkIsNoReasonToRemoveAContact(t *testing.T) {
 	require.ErrorAs(t, c.Pinned(altered.Pointer, altered.Next), new(*DuplicityError), "in a card the key signed it")
 }
 
+// The attack: contact alice moved twice, by steps that the old keys signed. An old bare pointer
+// between, or an altered link or introduction of it, is a conflict; its text advises to ask for the
+// newest link, and no removal.
+func TestALinkOfAMiddlePointerIsNoReasonToRemoveAContact(t *testing.T) {
+	b := newTestBook(t)
+	confirmedAlice(t, b)
+	require.NoError(t, b.applySuccession(pointerOf("a"), chain(step(t, "a")), "test"))
+	require.NoError(t, b.applySuccession(pointerOf("next a"), chain(step(t, "next a")), "test"))
+	altered := pointer.Link{Pointer: pointerOf("next a"), Next: mustCommit("evil")}
+	for _, l := range []pointer.Link{{Pointer: pointerOf("next a")}, altered} {
+		for _, s := range []Source{{}, {Kind: string(Introduced), By: pointerOf("eve").String()}} {
+			err := addAll(b, []Naming{{mustName("alice two"), l, s}})
+			var conflict *ConflictError
+			require.ErrorAs(t, err, &conflict)
+			require.Len(t, conflict.Contacts, 1)
+			require.ErrorContains(t, err, "may be old or altered; ask its owner for the newest link")
+			require.NotContains(t, err.Error(), "remove")
+		}
+	}
+	require.Equal(t, pointerOf("next next a"), must(b.Find("alice")).Pointer)
+}
+
 // A contact that came to a pointer without the signature of its old key, or has no confirmed
 // pin there, may be another party than the one of the link: the owner removes it first.
 func TestALinkOfAnotherPartyIsNoName(t *testing.T) {

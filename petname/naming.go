@@ -225,12 +225,12 @@ func checkSameParty(v *ledger.View, c Contact, l pointer.Link) error {
 	if err != nil || !apart {
 		return err
 	}
-	what := "moved to %s, and the link has another next key for it; if the link"
+	what := "moved to %s, and the link has another next key for it: the link"
 	if l.Next.IsZero() {
-		what = "came to %s and left it; if that pointer"
+		what = "came to %s and left it: that pointer"
 	}
-	return fmt.Errorf("your contact %q "+what+" is of another party, remove %q: %w",
-		c.Name, l.Pointer, c.Name, &ConflictError{Contacts: []Contact{c}, Pointer: l.Pointer})
+	return fmt.Errorf("your contact %q "+what+" may be old or altered; ask its owner for the newest link: %w",
+		c.Name, l.Pointer, &ConflictError{Contacts: []Contact{c}, Pointer: l.Pointer})
 }
 
 // replacePin records that the owner decided for the commitment of a link,

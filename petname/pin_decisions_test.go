@@ -45,6 +45,28 @@ func TestConfirmBelievesNoCardThatWasNotShown(t *testing.T) {
 	require.Empty(t, must(w.book.Find("bob")).Contradictions)
 }
 
+// The attack: a thief of the key before signs a card at a pointer that the contact came to without
+// the signature of its old key. A confirmation confirms that card only if it names its commitment.
+func TestConfirmNamesACardWhereTheOldKeySignedNothing(t *testing.T) {
+	w := newWorld(t)
+	confirmedAlice(t, w.book)
+	require.NoError(t, w.book.applySuccession(pointerOf("a"), chain(unsigned(t, "a", "next a", commitment("next a"))), "test"))
+	thief := w.sign("next a", &pointer.Card{Next: mustCommit("evil")})
+	for range 2 {
+		n := entries(w.book)
+		_, err := w.book.Confirm(pointerOf("a"), Confirmation{Card: &thief})
+		var unnamed *UnnamedError
+		require.ErrorAs(t, err, &unnamed)
+		require.Equal(t, UnnamedError{pointerOf("next a"), mustCommit("evil")}, *unnamed)
+		require.Equal(t, n, entries(w.book))
+		require.Empty(t, must(w.book.Find("alice")).Pin)
+	}
+	card := w.sign("next a", &pointer.Card{Next: commitment("next a")})
+	c := must(w.book.Confirm(pointerOf("a"), Confirmation{Card: &card, Next: commitment("next a")}))
+	require.Equal(t, Confirmed, c.Pin)
+	require.Equal(t, commitment("next a"), c.Next)
+}
+
 // An undone decision takes the steps with it that were recorded because of it.
 func TestUndoOfADecisionUndoesWhatRestedOnIt(t *testing.T) {
 	b := newTestBook(t)

@@ -20,7 +20,7 @@ func TestAConfirmationComesBackUnderAnotherName(t *testing.T) {
 	owner := func(t *testing.T, b *Book) { // where a card pins nothing
 		r, err := pointer.Sign(testKey("next a"), pointer.Fields{Value: "/ipfs/bafkqaaa", Sequence: 1, Expires: epoch.AddDate(0, 1, 0), Card: &pointer.Card{Next: commitment("next a")}})
 		require.NoError(t, err)
-		_, err = b.Confirm(pointerOf("a"), Confirmation{Card: &r})
+		_, err = b.Confirm(pointerOf("a"), Confirmation{Card: &r, Next: commitment("next a")})
 		require.NoError(t, err)
 		require.Equal(t, Confirmed, must(b.byName(mustName("alice"))).Pin)
 	}

@@ -25,7 +25,8 @@ proves, the contact moves to the successor. A card that contradicts the book and
 was not shown before is entered in the book first, with exit status 6: look at
 it with petname show, and confirm again. If the key signed cards with different
 next keys, choose one of them with --next: which is the newest is up to the
-signer.
+signer. --next also names the first card of a pointer that the contact came to
+without the signature of its old key.
 
 With --successor the contact moves to a pointer that show prints as NOT PROVEN:
 a link or another person states its key, and no card of the contact in the book

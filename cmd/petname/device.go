@@ -96,6 +96,9 @@ func printDevice(w *bufio.Writer, s name.Style, d device) {
 			printField(w, t.label, t.at.Local().Format(time.DateTime))
 		}
 	}
+	if d.Removed != nil && d.IdentityKey {
+		printCopied(w, "if you did not remove it, on both devices", syncFolder)
+	}
 }
 
 // confirmCommand returns the command that confirms a device.
@@ -293,6 +296,7 @@ count any more.`,
 			case err != nil:
 			case out.IdentityKey:
 				a.warn("it can publish in your name until you rotate the key, which changes your pointer:\n  petname key rotate\n  petname publish")
+				a.hint("until then it can also remove this device, for your other devices. If petname sync shows one that acknowledges nothing, on both after the rotation:\n  %s", syncFolder)
 			default:
 				a.hint("to publish the new keys for messages:\n  petname publish")
 			}

@@ -74,6 +74,8 @@ func classify(err error) *failure {
 		conflict  *petname.ConflictError
 		duplicity *petname.DuplicityError
 		differing *petname.ContradictionError
+		recovery  *home.RecoveryFileError
+		unnamed   *petname.UnnamedError
 		successor *petname.SuccessionError
 		moved     *agent.MovedError
 		rollback  *dht.RollbackError
@@ -118,13 +120,13 @@ func classify(err error) *failure {
 		}
 		return set("unfinished", exitFailure, next)
 	case errors.As(err, &copied) && copied.Successor.IsZero():
-		return set("copied", exitConflict, "to rotate to a key that the other does not have:\npetname key rotate --despite-copy\npetname publish --despite-copy")
+		return set("copied", exitConflict, "to rotate to a key that the other does not have:\n"+despiteCopy(copied)+"\npetname publish --despite-copy")
 	case errors.As(err, &copied) && copied.Devices && copied.NextElsewhere:
-		return set("copied", exitConflict, "to receive the key from the other device:\npetname sync\n# if no device has it any more, or it is the key of petname recover:\npetname key rotate --despite-copy --next FILE --recovery NEWFILE --passphrase-file FILE")
+		return set("copied", exitConflict, "to receive the key from the other device:\npetname sync\n# if no device has it any more, or it is the key of petname recover:\n"+despiteCopy(copied))
 	case errors.As(err, &copied) && copied.Devices:
 		return set("copied", exitConflict, "to receive the key from the other device:\npetname sync\n# if no device has it any more:\npetname key rotate --despite-copy")
 	case errors.As(err, &copied):
-		return set("copied", exitConflict, "use the home of "+copied.Successor.String()+"; if no copy has that key any more:\npetname key rotate --despite-copy")
+		return set("copied", exitConflict, "use the home of "+copied.Successor.String()+"; if no copy has that key any more:\n"+despiteCopy(copied))
 	case errors.As(err, new(*agent.UnmergedError)):
 		return set("unmerged", exitConflict, "to receive its changes, while it runs or after petname sync there:\npetname sync\n# if that device is lost:\npetname publish --despite-copy")
 	case errors.As(err, &forked):
@@ -156,6 +158,8 @@ func classify(err error) *failure {
 			e.Message = (&agent.UnsavedError{Sequence: unsaved.Sequence, Err: errors.New(e.Message)}).Error()
 		}
 		return set("disk_full", exitFailure, "make room on the disk and try again")
+	case errors.As(err, &recovery) && errors.Is(recovery, syscall.EROFS):
+		return set("read_only", exitFailure, "name a file on another medium with --recovery: that of "+shellPath(recovery.Path)+" cannot be written")
 	case errors.Is(err, ledger.ErrReadOnly), errors.Is(err, syscall.EROFS):
 		return set("read_only", exitFailure, "copy the home to where it can be written, and give that with --home")
 	case errors.As(err, &argument):
@@ -233,6 +237,13 @@ func classify(err error) *failure {
 		return set("lookalike", exitChoose, "choose another name, or use this one with --allow-lookalike")
 	case errors.As(err, &named):
 		return set("already_named", exitConflict, "petname rename "+shellWord(named.Name.String())+" NEW")
+	case errors.As(err, &conflict) && !conflict.Pointer.IsZero() && len(conflict.Contacts) == 1:
+		next := "the link may be old or altered: ask its owner for the newest one over another channel"
+		if name := conflict.Contacts[0].Name; !name.IsZero() {
+			next += ", and compare its words with those of your contact:\npetname show " + shellWord(name.String()) +
+				"\n# only if the newest link is of another party than your contact:\npetname rm " + shellWord(name.String())
+		}
+		return set("conflict", exitConflict, next)
 	case errors.As(err, &conflict) && !conflict.Pointer.IsZero():
 		next := "keep one of these contacts, and remove the other:"
 		for _, c := range conflict.Contacts[:min(len(conflict.Contacts), 4)] {
@@ -258,6 +269,8 @@ func classify(err error) *failure {
 		return set("duplicity", exitUnverified, settleNext)
 	case errors.As(err, &differing):
 		return set("contradiction", exitUnverified, settleNext)
+	case errors.As(err, &unnamed):
+		return set("succession", exitUnverified, "compare the words of the pointer and this next key with its owner over another channel, then\npetname confirm "+unnamed.Pointer.String()+" --next "+unnamed.Next.String())
 	case errors.Is(err, petname.ErrNoCommitment):
 		return set("usage", exitUsage, "ask the owner for the link")
 	case errors.Is(err, petname.ErrNothingToConfirm):
@@ -434,4 +447,12 @@ func shellPath(path string) string {
 		}
 	}
 	return b.String() + "'"
+}
+
+// despiteCopy returns the command that rotates although another copy has rotated the key.
+func despiteCopy(e *agent.CopiedError) string {
+	if e.NextElsewhere {
+		return "petname key rotate --despite-copy --next FILE --recovery NEWFILE --passphrase-file FILE"
+	}
+	return "petname key rotate --despite-copy"
 }

@@ -17,6 +17,10 @@ import (
 	"github.com/petnames-go/petnames/petname/name"
 )
 
+// syncFolder is the command that exchanges entries also with a device that regards this one as
+// removed.
+const syncFolder = "petname sync --dir FOLDER"
+
 // syncPause is the pause between two exchanges of sync --watch.
 const syncPause = 30 * time.Second
 
@@ -113,6 +117,9 @@ type syncedWith struct {
 	Sent     int     `json:"sent"`
 	Waiting  int     `json:"waiting"` // messages that the device has not received, or entries that wait for others
 	Problem  *string `json:"problem"`
+
+	// After the removal of a device with the key: the device has not acknowledged what this one wrote.
+	Unacknowledged bool `json:"unacknowledged,omitempty"`
 }
 
 func (v *verbs) sync(ctx context.Context, a syncArgs) (*synced, error) {
@@ -126,7 +133,7 @@ func (v *verbs) sync(ctx context.Context, a syncArgs) (*synced, error) {
 		case d.This:
 			return nil, usage("--with %s: is this device; a copy of it exchanges through another device, or a folder", name.Quote(a.With)).With("petname device list")
 		case d.Removed:
-			return nil, &failure{Code: "removed", Exit: exitConflict, Message: fmt.Sprintf("--with %s: was removed", name.Quote(a.With)), Next: "petname device list"}
+			return nil, &failure{Code: "removed", Exit: exitConflict, Message: fmt.Sprintf("--with %s: was removed", name.Quote(a.With)), Next: "petname device list\n# if you did not remove it, on both devices:\n" + syncFolder}
 		}
 		o.With = d.ID
 	}
@@ -143,7 +150,7 @@ func (v *verbs) sync(ctx context.Context, a syncArgs) (*synced, error) {
 		}
 	}
 	for _, one := range s.With {
-		w := syncedWith{Name: name.Clean(one.Name), By: one.By, Received: one.Received, Sent: one.Sent, Waiting: one.Waiting, Problem: problemText(one.Problem)}
+		w := syncedWith{Name: name.Clean(one.Name), By: one.By, Received: one.Received, Sent: one.Sent, Waiting: one.Waiting, Problem: problemText(one.Problem), Unacknowledged: one.Unacknowledged}
 		if one.Device != (ledger.DeviceID{}) {
 			w.ID = one.Device.String()
 		}
@@ -187,6 +194,10 @@ func printSynced(w *bufio.Writer, s name.Style, out synced) {
 			printField(w, "waiting", countText(one.Waiting, "message")+" for the next sync of the device")
 		case one.Waiting > 0:
 			printField(w, "waiting", countText(one.Waiting, "change")+" for others that are not here yet")
+		}
+		if one.Unacknowledged {
+			printField(w, "NOT ACKNOWLEDGED", "this device's changes, perhaps the removal of another one among them; if that stays so, it may regard this device as removed: rotate the key, and exchange through a folder")
+			printCopied(w, "on both devices", syncFolder)
 		}
 		if one.Problem != nil {
 			printField(w, "PROBLEM", *one.Problem)

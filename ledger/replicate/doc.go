@@ -89,4 +89,14 @@
 // The channel is the start of sha2-256("petnames/sync/messages/v1\0" ‖ book id ‖ sender's
 // device id ‖ recipient's), the round that of sha2-256 of the stream. A round with ask set
 // is answered by one of the other device, which states its heads. See [Peer].
+//
+// # Format of bundles
+//
+// A bundle is what one device wrote in its own log, for a device that may regard it as removed: at
+// most 8 messages of at most 8192 bytes. See [MergeBundle].
+//
+//	bundle = [version: 1, channel: bytes .size 16, more: bool, [+ bytes .cbor exchanged-entry]]
+//
+// The channel is the start of sha2-256("petnames/sync/bundle/v1\0" ‖ book id ‖ sender's device id
+// ‖ recipient's); more is set in all messages but the last.
 package replicate

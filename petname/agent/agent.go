@@ -79,6 +79,7 @@ type state struct {
 	missing         error                          // files that were missing when the home was opened; nil: none
 	warned          atomic.Uint64                  // sequence of the record that warnSuperseded logged last
 	foreign         atomic.Pointer[pointer.Record] // of the owner's pointer, seen last: see isForeign; nil: none
+	bundlesAt       time.Time                      // when bundles were exchanged; syncing guards it
 	mergedEntries   atomic.Bool                    // entries of other devices that may change the card were merged
 	formerPut       time.Time                      // when putFormerAlone stored records; zero: not yet
 	unlinkable      Node                           // of a serving agent: a client with a throw-away peer key; nil until it is needed

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -119,7 +120,8 @@ type copyRow struct {
 	Times            int
 	Shown            bool // the owner was notified
 
-	Value string `json:",omitempty"` // of the record; "": written by an older version
+	Value string `json:",omitempty"` // of the record
+	ID    []byte `json:",omitempty"` // of the record; nil: written by an older version
 	Open  bool   `json:",omitempty"` // Value is foreign, and the owner has published no value since
 }
 
@@ -207,11 +209,13 @@ func (s *state) noteCopy() (row *copyRow, newest bool, err error) {
 	if record.Sequence() < signed.Sequence || record.Sequence() == signed.Sequence && !s.isForeign(record) && !diverged {
 		return row, false, nil
 	}
-	if row != nil && row.Sequence == record.Sequence() && row.Signed == signed.Sequence && row.Value != "" {
+	// A thief signs several records with one sequence: each is compared.
+	recordID := record.ID()
+	if row != nil && row.Signed == signed.Sequence && bytes.Equal(row.ID, recordID[:]) {
 		return row, true, nil
 	}
-	seen := copyRow{Sequence: record.Sequence(), Signed: signed.Sequence, Seen: s.now().UTC().Truncate(time.Second), Times: 1, Value: record.Value()}
-	if seen.Open = signed.Value != "" && seen.Value != signed.Value; !seen.Open && row != nil && row.Open {
+	seen := copyRow{Sequence: record.Sequence(), Signed: signed.Sequence, Seen: s.now().UTC().Truncate(time.Second), Times: 1, Value: record.Value(), ID: recordID[:]}
+	if seen.Open = seen.Value != cmp.Or(signed.Value, pointer.NoValue) && s.hasValue(signed); !seen.Open && row != nil && row.Open {
 		seen.Value, seen.Open = row.Value, true // still to be decided
 	}
 	if row != nil && row.Signed == signed.Sequence {
@@ -242,11 +246,19 @@ func (s *state) othersSign() bool {
 }
 
 // isForeign reports whether a record has the sequence that this device reserved last, and
-// is another one than the record that it was reserved for. With another device that signs and
-// may have reserved the same sequence, it is false.
+// is another one than the record that it was reserved for; or has the sequence of the last
+// publication, such as that of a device that was removed since, and another value. With another device that
+// signs and may have reserved the same sequence, it is false.
 func (s *state) isForeign(record pointer.Record) bool {
 	last, err := s.reserved(record.Pointer())
-	return err == nil && !s.othersSign() && last.hashed && last.sequence == record.Sequence() && last.id != record.ID()
+	if err != nil || s.othersSign() {
+		return false
+	}
+	if last.hashed && last.sequence == record.Sequence() {
+		return last.id != record.ID()
+	}
+	signed, err := s.book.Published()
+	return err == nil && signed.Sequence == record.Sequence() && signed.Value != record.Value()
 }
 
 // watchedStore is a Store whose answers about the owner's pointer are compared with the

@@ -46,6 +46,10 @@ type DeviceSync struct {
 	Sent     int   // entries
 	Waiting  int   // messages that the device has not received, or entries that wait for others
 	Problem  error // nil: none; what Waiting counts may be left
+
+	// The device has not acknowledged what this one wrote, although another one was removed: if it
+	// acknowledges nothing later either, it may regard this device as removed. See devicebundle.go.
+	Unacknowledged bool
 }
 
 // Synced is the result of [Agent.Sync]. It is a plain value.
@@ -158,6 +162,10 @@ func (a *Agent) others() (all []Device, err error) {
 
 // syncDevices exchanges entries with one device, or with all.
 func (a *Agent) syncDevices(ctx context.Context, o SyncOptions) (all []DeviceSync, err error) {
+	bundles := a.bundlesDue(o)
+	if bundles {
+		a.pollBundles(ctx)
+	}
 	devices, err := a.others()
 	if err != nil {
 		return nil, err
@@ -177,6 +185,9 @@ func (a *Agent) syncDevices(ctx context.Context, o SyncOptions) (all []DeviceSyn
 	}
 	for _, d := range devices {
 		one := a.syncDevice(ctx, d, !o.Quiet)
+		if one.By == ByDrop && one.Waiting > 0 && a.removedHolder() {
+			one.Unacknowledged = a.putBundle(ctx, d.ID, bundles)
+		}
 		now, derr := a.device(d.ID)
 		if derr == nil && now.Removed && errors.Is(one.Problem, replicate.ErrNotAdmitted) {
 			one.Problem = nil // another device has stated the removal in this call

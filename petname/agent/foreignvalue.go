@@ -2,6 +2,7 @@ package agent
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 
 	"github.com/petnames-go/petnames/ledger"
@@ -13,6 +14,11 @@ import (
 // such as on a removed device, and that differs from the owner's last publication. This home
 // signs it for the owner's act alone: a renewal keeps the owner's value, and a publication that
 // sets no value fails with a [*SupersededError], also after a rotation.
+
+// hasValue reports whether the owner's last publication decides the value. That of a home that has
+// published nothing does not: the home was restored from an older copy, or recovered, and
+// continues with what was published, unless a removed device has the key and may have published it.
+func (s *state) hasValue(own petname.Published) bool { return own.Value != "" || s.removedHolder() }
 
 // openCopy returns the evidence with a foreign value that the owner has not decided about, and
 // the pointer of the owner that it is about: the current one, or else an earlier one; nil: none.
@@ -77,6 +83,7 @@ func (s *state) foreignValue() error {
 		return err
 	}
 	own, err := s.book.Published()
+	own.Value = cmp.Or(own.Value, pointer.NoValue)
 	if err != nil || row.Value == own.Value {
 		return err
 	}

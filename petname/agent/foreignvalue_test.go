@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/multiformats/go-multiaddr"
 	"github.com/stretchr/testify/require"
 
 	"github.com/petnames-go/petnames/petname/agent"
@@ -167,4 +168,210 @@ func TestAValueOfAnotherDeviceIsNotForeign(t *testing.T) {
 		require.Equal(t, path, held(t, turn.first, a.Pointer()).Value())
 		require.Empty(t, badCopies(t, a))
 	}
+}
+
+// signsLike puts a record into a store that a thief of the key signs: with the owner's card,
+// changed by edit.
+func signsLike(t *testing.T, a *agent.Agent, net *shared, val string, seq uint64, life time.Duration, edit ...func(*pointer.Card)) {
+	t.Helper()
+	card, _ := held(t, a, a.Pointer()).Card()
+	for _, change := range edit {
+		change(&card)
+	}
+	r, err := pointer.Sign(ownKey(t, a), pointer.Fields{Value: val, Sequence: seq, Expires: time.Now().Add(life).Truncate(time.Second), TTL: time.Minute, Card: &card})
+	require.NoError(t, err)
+	_, err = net.Put(t.Context(), r.Pointer(), r.Bytes())
+	require.NoError(t, err)
+}
+
+// The attack: the thief first signs the owner's own value, which leaves nothing to decide, and
+// then another one with the same sequence and a later end, after the owner has looked.
+func TestAHarmlessRecordHidesNoForeignValueOfItsSequence(t *testing.T) {
+	for above := range uint64(2) {
+		a, net := opened(t), &shared{}
+		usesFake(t, a, net)
+		_, err := a.PublishDraft(t.Context(), draft(agent.WaitSome, value(mine)))
+		require.NoError(t, err)
+		seq := sequence(t, a) + above
+		signsLike(t, a, net, mine, seq, 49*time.Hour)
+		seen := looks(t, a)
+		require.NotNil(t, seen)
+		require.Empty(t, seen.Value)
+		signsLike(t, a, net, theirs, seq, 50*time.Hour)
+		require.Equal(t, theirs, looks(t, a).Value)
+		asksAboutForeign(t, a, mine, theirs)
+		_, err = a.Rotate(t.Context(), agent.Rotation{})
+		require.NoError(t, err)
+		asksAboutForeign(t, a, mine, theirs)
+	}
+}
+
+// The attack: a record with the owner's next key comes first; the proof of theft has its sequence.
+func TestAHarmlessRecordHidesNoOtherNextKeyOfItsSequence(t *testing.T) {
+	a, net := opened(t), &shared{}
+	usesFake(t, a, net)
+	_, err := a.PublishDraft(t.Context(), draft(agent.WaitSome, value(mine)))
+	require.NoError(t, err)
+	seq := sequence(t, a) + 1
+	signsLike(t, a, net, mine, seq, time.Hour)
+	require.NotNil(t, looks(t, a))
+	signsLike(t, a, net, mine, seq, 40*time.Hour, func(card *pointer.Card) {
+		card.Next, err = pointer.Commit(newKey(t).Public())
+		require.NoError(t, err)
+	})
+	_, err = a.PublishDraft(t.Context(), draft(agent.WaitSome))
+	require.ErrorAs(t, err, new(*agent.CopiedError))
+	require.Contains(t, badCopies(t, a), "or a thief has its key")
+}
+
+// The attack: the owner publishes a card without a value, and the thief one with a value.
+func TestAThiefChoosesNoValueWhereTheOwnerHasNone(t *testing.T) {
+	a, net := opened(t), &shared{}
+	usesFake(t, a, net)
+	_, err := a.PublishDraft(t.Context(), draft(agent.WaitSome))
+	require.NoError(t, err)
+	signsLike(t, a, net, theirs, sequence(t, a)+1, 40*time.Hour)
+	asksAboutForeign(t, a, pointer.NoValue, theirs)
+	require.NoError(t, agent.Renew(t.Context(), a, held(t, a, a.Pointer()), time.Hour))
+	require.Equal(t, pointer.NoValue, held(t, a, a.Pointer()).Value())
+	asksAboutForeign(t, a, pointer.NoValue, theirs)
+	_, err = a.Rotate(t.Context(), agent.Rotation{})
+	require.NoError(t, err)
+	asksAboutForeign(t, a, pointer.NoValue, theirs)
+	p, err := a.PublishDraft(t.Context(), draft(agent.WaitSome, value(pointer.NoValue)))
+	require.NoError(t, err)
+	require.Equal(t, pointer.NoValue, p.Value)
+	require.Empty(t, badCopies(t, a))
+}
+
+// The attack: this home has published nothing, and the first publication, also one with sequence
+// 0, is that of a removed device. A renewal takes neither its value nor its options, and the next
+// key signs nothing of it without the owner's decision.
+func TestARemovedDeviceChoosesNoValueOfAHomeThatHasPublishedNothing(t *testing.T) {
+	for seq := range uint64(2) {
+		hub := served(t, nil)
+		a := opened(t)
+		join(t, a, addrs(t, hub)...)
+		require.NoError(t, a.Start(t.Context()))
+		_, joined := joinedBy(t, a, true, false)
+		_, err := a.RemoveDevice(joined.Device)
+		require.NoError(t, err)
+		card := pointer.Card{Nodes: [][]byte{multiaddr.StringCast("/ip4/127.0.0.1/tcp/1").Bytes()}}
+		stolen, err := pointer.Sign(ownKey(t, a), pointer.Fields{Value: theirs, Sequence: seq, Expires: time.Now().Add(time.Hour), TTL: time.Minute, Card: &card, V1: true})
+		require.NoError(t, err)
+		_, err = agent.RecordsOf(a).Put(t.Context(), stolen.Pointer(), stolen.Bytes())
+		require.NoError(t, err)
+		asksAboutForeign(t, a, pointer.NoValue, theirs)
+		require.NoError(t, agent.Renew(t.Context(), a, stolen, time.Hour))
+		renewed := held(t, a, a.Pointer())
+		require.Equal(t, seq+1, renewed.Sequence())
+		require.Equal(t, pointer.NoValue, renewed.Value())
+		require.False(t, agent.HasV1(renewed.Bytes()))
+		card, _ = renewed.Card()
+		require.Empty(t, card.Nodes)
+		_, err = a.Rotate(t.Context(), agent.Rotation{})
+		require.NoError(t, err)
+		asksAboutForeign(t, a, pointer.NoValue, theirs)
+	}
+}
+
+// The attack: the device that made all publications was stolen, and is removed by one that made
+// none. A renewal takes neither an option of it, nor another value under the last sequence.
+func TestARemovedPublisherChoosesNothingOfARenewal(t *testing.T) {
+	for above := range uint64(2) {
+		hub := served(t, nil)
+		a := opened(t)
+		join(t, a, addrs(t, hub)...)
+		require.NoError(t, a.Start(t.Context()))
+		phone, _ := joinedBy(t, a, true, false)
+		_, err := a.PublishDraft(t.Context(), draft(agent.WaitAll, value(mine), func(d *agent.Draft) { d.Addresses = true }))
+		require.NoError(t, err)
+		syncAll(t, agent.SyncOptions{}, a, phone)
+		require.NoError(t, phone.Start(t.Context()))
+		devices, err := phone.Devices()
+		require.NoError(t, err)
+		_, err = phone.RemoveDevice(devices[0].ID)
+		require.NoError(t, err)
+		card, _ := held(t, a, a.Pointer()).Card()
+		require.NotEmpty(t, card.Nodes)
+		stolen, err := pointer.Sign(ownKey(t, a), pointer.Fields{Value: theirs, Sequence: sequence(t, a) + above, Expires: time.Now().Add(49 * time.Hour),
+			TTL: 61 * time.Second, Card: &card, V1: true})
+		require.NoError(t, err)
+		_, err = agent.RecordsOf(phone).Put(t.Context(), stolen.Pointer(), stolen.Bytes())
+		require.NoError(t, err)
+		require.NoError(t, agent.Renew(t.Context(), phone, stolen, time.Minute))
+		renewed := held(t, phone, a.Pointer())
+		require.Equal(t, mine, renewed.Value())
+		require.Equal(t, agent.DefaultTTL, renewed.TTL())
+		require.Equal(t, agent.DefaultLifetime, agent.LifetimeOf(phone, renewed))
+		require.False(t, agent.HasV1(renewed.Bytes()))
+		card, _ = renewed.Card()
+		require.Empty(t, card.Nodes)
+		asksAboutForeign(t, phone, mine, theirs)
+	}
+}
+
+// What a device with the key published before its removal is the owner's value, if its entries were
+// synced or another device has renewed it. The next key signs it.
+func TestAValuePublishedBeforeTheRemovalIsTheOwners(t *testing.T) {
+	for _, synced := range []bool{true, false} {
+		hub := served(t, nil)
+		a := opened(t)
+		join(t, a, addrs(t, hub)...)
+		phone, joined := joinedBy(t, a, true, false)
+		_, err := a.PublishDraft(t.Context(), draft(agent.WaitAll, value(mine)))
+		require.NoError(t, err)
+		syncAll(t, agent.SyncOptions{}, a, phone)
+		_, err = phone.PublishDraft(t.Context(), draft(agent.WaitAll, value(theirs)))
+		require.NoError(t, err)
+		if synced {
+			syncAll(t, agent.SyncOptions{}, a, phone)
+		} else {
+			require.NoError(t, agent.Renew(t.Context(), a, held(t, a, a.Pointer()), time.Hour))
+		}
+		_, err = a.RemoveDevice(joined.Device)
+		require.NoError(t, err)
+		_, err = a.Rotate(t.Context(), agent.Rotation{})
+		require.NoError(t, err)
+		out, err := a.PublishDraft(t.Context(), draft(agent.WaitAll))
+		require.NoError(t, err)
+		require.Equal(t, theirs, out.Value)
+	}
+}
+
+// The attack: after the owner has decided for a value, the thief signs another one again.
+func TestADecisionIsForNoLaterForeignValue(t *testing.T) {
+	a, net := opened(t), &shared{}
+	usesFake(t, a, net)
+	_, err := a.PublishDraft(t.Context(), draft(agent.WaitSome, value(mine)))
+	require.NoError(t, err)
+	signsLike(t, a, net, theirs, sequence(t, a)+1, 40*time.Hour)
+	asksAboutForeign(t, a, mine, theirs)
+	out, err := a.PublishDraft(t.Context(), draft(agent.WaitSome, value(mine)))
+	require.NoError(t, err)
+	signsLike(t, a, net, theirs, out.Sequence, 60*time.Hour)
+	asksAboutForeign(t, a, mine, theirs)
+	require.NoError(t, agent.Renew(t.Context(), a, held(t, a, a.Pointer()), time.Hour))
+	require.Equal(t, mine, held(t, a, a.Pointer()).Value())
+	asksAboutForeign(t, a, mine, theirs)
+}
+
+// The attack: before its removal, a stolen phone states that the owner's tablet holds the key. The
+// tablet is then no other device that may have signed the thief's record.
+func TestARemovedDeviceNamesNoOtherSigner(t *testing.T) {
+	hub := served(t, nil)
+	a := opened(t)
+	join(t, a, addrs(t, hub)...)
+	phone, joined := joinedBy(t, a, true, false)
+	_, tablet := joinedBy(t, a, false, false)
+	syncAll(t, agent.SyncOptions{}, a, phone)
+	_, err := a.PublishDraft(t.Context(), draft(agent.WaitAll, value(mine)))
+	require.NoError(t, err)
+	require.NoError(t, agent.BookOf(phone).AdmitDevice(ownKey(t, phone), tablet.Device[:], "tablet", true))
+	syncAll(t, agent.SyncOptions{}, a, phone)
+	_, err = a.RemoveDevice(joined.Device)
+	require.NoError(t, err)
+	_, err = phone.PublishDraft(t.Context(), draft(agent.WaitAll, value(theirs), func(d *agent.Draft) { d.DespiteCopy = true }))
+	require.NoError(t, err)
+	asksAboutForeign(t, a, mine, theirs)
 }

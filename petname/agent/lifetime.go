@@ -62,12 +62,12 @@ type reservation struct {
 
 	ttl           time.Duration // 0 with noOptions
 	v1, addresses bool
-	noOptions     bool // of an older version
+	noOptions     bool // of an older version, or none
 }
 
 // made reports whether the reservation was for a record, as far as is known.
 func (r reservation) made(record pointer.Record) bool {
-	return r.sequence == record.Sequence() && (!r.hashed || r.id == record.ID())
+	return r.sequence > 0 && r.sequence == record.Sequence() && (!r.hashed || r.id == record.ID())
 }
 
 // reserved returns what this device reserved last for a pointer of the owner.
@@ -78,7 +78,7 @@ func (s *state) reserved(p pointer.Pointer) (r reservation, err error) {
 		return err
 	})
 	if err != nil || len(row) != 16 && len(row) != 48 && len(row) != 57 {
-		return reservation{}, err
+		return reservation{noOptions: true}, err
 	}
 	seconds := min(binary.BigEndian.Uint64(row[8:]), uint64(MaxLifetime/time.Second))
 	r = reservation{sequence: binary.BigEndian.Uint64(row), life: time.Duration(seconds) * time.Second}

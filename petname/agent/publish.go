@@ -210,7 +210,7 @@ func (a *Agent) publishOnce(ctx context.Context, edit func(*Draft) error, renewi
 	}
 	if own, err := a.book.Published(); err != nil {
 		return Published{}, err
-	} else if renewing && other != nil && own.Value != "" {
+	} else if renewing && other != nil && a.hasValue(own) {
 		last.Value = own.Value
 	}
 	undecided := a.superseded(last)

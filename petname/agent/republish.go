@@ -73,17 +73,20 @@ func (s *state) wakeRepublisher() {
 // renew publishes the owner's record again before it expires: the same value, for
 // as long as it was published for. If that is unknown, the given lifetime may be the
 // short rest of a longer one. Of a record that only another copy of the home, or a thief of the
-// key, can have signed, nothing is kept: the value and the options are those of this home's last
-// publication.
+// key, can have signed, nothing is kept: the value is that of the owner's last publication, and the
+// options are those of this home's last one, or the defaults.
 func (a *Agent) renew(ctx context.Context, old pointer.Record, life time.Duration) error {
 	last, err := a.reserved(old.Pointer())
 	if err != nil {
 		return err
 	}
-	foreign := last.sequence > 0 && !last.made(old) && !a.othersSign()
+	foreign := !last.made(old) && !a.othersSign()
 	out, err := a.publishDraft(ctx, func(d *Draft) error {
 		if foreign {
-			d.Lifetime, d.V1, d.Addresses = last.life, last.v1, last.addresses
+			d.V1, d.Addresses = last.v1, last.addresses
+			if last.sequence > 0 {
+				d.Lifetime = last.life
+			}
 			if !last.noOptions {
 				d.TTL = last.ttl
 			}

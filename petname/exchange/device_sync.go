@@ -145,6 +145,24 @@ func devicePointer(device ledger.DeviceID) (pointer.Pointer, error) {
 
 // openSyncChannel opens the channel with another device.
 func (e *Exchange) openSyncChannel(device ledger.DeviceID) (*channel, error) {
+	rows := channelRows{heads: tableSyncChannels, queue: tableSyncQueue, key: device[:]}
+	var state []byte
+	err := e.view(func(local *ledger.View) (err error) {
+		state, err = rows.load(local)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	c, err := e.deviceChannel(device, syncPurpose, state)
+	if err != nil {
+		return nil, err
+	}
+	return &channel{Channel: c, store: e.storeFor(nil), rows: rows}, nil
+}
+
+// deviceChannel opens the channel with another device for a purpose, with its stored state.
+func (e *Exchange) deviceChannel(device ledger.DeviceID, purpose string, state []byte) (*drop.Channel, error) {
 	own, err := devicePointer(e.c.Book.Ledger().Device())
 	if err != nil {
 		return nil, err
@@ -165,21 +183,8 @@ func (e *Exchange) openSyncChannel(device ledger.DeviceID) (*channel, error) {
 	if err != nil {
 		return nil, err
 	}
-	rows := channelRows{heads: tableSyncChannels, queue: tableSyncQueue, key: device[:]}
-	var state []byte
-	err = e.view(func(local *ledger.View) (err error) {
-		state, err = rows.load(local)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	self := drop.Self{Pointer: own, Signer: e.c.DeviceKey, Sealing: []hpke.PrivateKey{sealing}, Purpose: syncPurpose}
-	c, err := drop.Open(self, drop.Party{Pointer: party, Sealing: []pointer.SealingKey{{KEM: sealing.KEM().ID(), Key: public.Bytes()}}}, state)
-	if err != nil {
-		return nil, err
-	}
-	return &channel{Channel: c, store: e.storeFor(nil), rows: rows}, nil
+	self := drop.Self{Pointer: own, Signer: e.c.DeviceKey, Sealing: []hpke.PrivateKey{sealing}, Purpose: purpose}
+	return drop.Open(self, drop.Party{Pointer: party, Sealing: []pointer.SealingKey{{KEM: sealing.KEM().ID(), Key: public.Bytes()}}}, state)
 }
 
 // syncPeer returns the state of the exchange with a device.

@@ -140,7 +140,7 @@ func (o newHome) fill(h Home, c *claim) error {
 		if err := c.write(o.Recovery, b); errors.Is(err, fs.ErrExist) {
 			return checkNoFile(o.Recovery)
 		} else if err != nil {
-			return fmt.Errorf("recovery file: %w", err)
+			return &RecoveryFileError{o.Recovery, err}
 		}
 	}
 	b, err := secrets{current: o.current, next: o.next, nextElsewhere: o.Recovery != "", succession: o.succession, last: o.last,
@@ -185,6 +185,15 @@ func resolved(name string) string {
 
 // errRecoveryTaken is returned when a recovery file that is to be written exists.
 var errRecoveryTaken = fmt.Errorf("%w", fs.ErrExist)
+
+// RecoveryFileError is returned when a new recovery file cannot be written. Path is absolute.
+type RecoveryFileError struct {
+	Path string
+	Err  error
+}
+
+func (e *RecoveryFileError) Error() string { return fmt.Sprintf("recovery file: %v", e.Err) }
+func (e *RecoveryFileError) Unwrap() error { return e.Err }
 
 func checkNoFile(name string) error {
 	if _, err := os.Lstat(name); err == nil {

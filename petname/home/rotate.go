@@ -180,7 +180,7 @@ func (r *Rotation) Commit(last []byte) error {
 	}
 	if r.recovery != nil {
 		if err := durable.Create(r.home.files, r.recoveryPath, r.recovery); err != nil {
-			return errors.Join(fmt.Errorf("recovery file: %w", err), r.home.removeJournal())
+			return errors.Join(&RecoveryFileError{r.recoveryPath, err}, r.home.removeJournal())
 		}
 	}
 	if err := r.home.replace(identityFile, b); err != nil {

@@ -2,6 +2,7 @@ package home
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -77,6 +78,11 @@ func TestRefusedRotationsChangeNothing(t *testing.T) {
 			err = r.Commit(nil)
 		}
 		require.Error(t, err, name)
+		var medium *RecoveryFileError
+		if require.Equal(t, name == "into a folder not there", errors.As(err, &medium), name); medium != nil {
+			require.Equal(t, c.turn.Recovery, medium.Path)
+			require.ErrorIs(t, err, os.ErrNotExist)
+		}
 		if c.want != nil {
 			require.ErrorIs(t, err, c.want, name)
 		}
