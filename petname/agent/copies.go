@@ -231,6 +231,9 @@ func (s *state) noteCopy() (row *copyRow, newest bool, err error) {
 	if seen.Successor == "" && seen.Next == "" && s.othersSign() {
 		return row, false, nil // another device of the owner has signed it
 	}
+	if row != nil && seen.Successor == "" && seen.Next == "" && row.Next != id.Next.String() {
+		seen.Successor, seen.Next = row.Successor, row.Next // a later record takes no proof back
+	}
 	s.log.Warn("another copy of this home may be in use", "sequence", seen.Sequence, "signed", seen.Signed, "successor", seen.Successor)
 	if err := s.putCopy(own, seen); err != nil {
 		s.log.Warn("evidence of another copy not noted", "error", err)

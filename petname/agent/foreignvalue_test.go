@@ -213,6 +213,8 @@ func TestAHarmlessRecordHidesNoOtherNextKeyOfItsSequence(t *testing.T) {
 	_, err := a.PublishDraft(t.Context(), draft(agent.WaitSome, value(mine)))
 	require.NoError(t, err)
 	seq := sequence(t, a) + 1
+	own, _ := held(t, a, a.Pointer()).Card()
+	next := own.Next
 	signsLike(t, a, net, mine, seq, time.Hour)
 	require.NotNil(t, looks(t, a))
 	signsLike(t, a, net, mine, seq, 40*time.Hour, func(card *pointer.Card) {
@@ -221,6 +223,9 @@ func TestAHarmlessRecordHidesNoOtherNextKeyOfItsSequence(t *testing.T) {
 	})
 	_, err = a.PublishDraft(t.Context(), draft(agent.WaitSome))
 	require.ErrorAs(t, err, new(*agent.CopiedError))
+	require.Contains(t, badCopies(t, a), "or a thief has its key")
+	signsLike(t, a, net, mine, seq+1, 41*time.Hour, func(card *pointer.Card) { card.Next = next }) // takes no proof back
+	require.NotNil(t, looks(t, a))
 	require.Contains(t, badCopies(t, a), "or a thief has its key")
 }
 
