@@ -530,3 +530,42 @@ func TestHostileMessagesAreBounded(t *testing.T) {
 	other := canonical.MustMarshal(peerState{Format: 2})
 	require.ErrorContains(t, new(Peer).UnmarshalBinary(other), "version 2")
 }
+
+// What the peer states of the log of this device, and is not here, shows a copy of this device, or
+// that it was restored from a backup. It is shown until the entries are here.
+func TestEntriesOfTheOwnLogThatThePeerHasAreShown(t *testing.T) {
+	b := book(t, "laptop", "phone")
+	lap, phone := b[0], b[1]
+	two := copyOf(t, lap)
+	write(t, lap, "of one")
+	write(t, two, "of two")
+	syncBoth(t, phone, two)
+	p := newPair(t, lap, phone)
+	requireUnknown := func(want ...ledger.Head) {
+		t.Helper()
+		got, err := p.load(0).UnknownOwn(lap.Ledger)
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
+	requireUnknown()
+	p.send(1)
+	p.deliver(1, 1000)
+	own := headOf(t, two, lap.Device())
+	requireUnknown(own)
+	write(t, lap, "more")
+	p.settle()
+	requireUnknown()
+	require.Equal(t, digest(t, lap), digest(t, phone))
+}
+
+// headOf returns the only head of a device in a ledger.
+func headOf(t *testing.T, d *device, of ledger.DeviceID) (found ledger.Head) {
+	t.Helper()
+	for _, h := range d.Heads() {
+		if h.Device == of {
+			require.Zero(t, found.Number)
+			found = h
+		}
+	}
+	return found
+}
