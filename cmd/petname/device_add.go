@@ -302,6 +302,7 @@ func (a *app) joinBook(dir string, j agent.DeviceJoin) (out joinedBook, err erro
 	if ag != nil {
 		err = errors.Join(err, ag.Close())
 	}
+	var keyHere *agent.KeyHereError
 	switch {
 	case errors.Is(err, agent.ErrMalformed):
 		f := *classify(err)
@@ -309,6 +310,9 @@ func (a *app) joinBook(dir string, j agent.DeviceJoin) (out joinedBook, err erro
 		return out, &f
 	case errors.Is(err, home.ErrExists):
 		return out, classify(err).With("choose another folder with --home: a code or link that no device has used is valid until it expires.\nIf it is another copy of a home of yours, or was removed from your book:\npetname sync\nthen, if it says so or nothing else helps:\npetname device join --again " + shellWord(j.Invitation))
+	case errors.As(err, &keyHere):
+		id := keyHere.Device.String()
+		return out, classify(err).With("on the other device, where it was made with --no-key:\n  petname device rm " + id + "\n  petname device add\nthen here, with the new code:\npetname device join --again CODE")
 	case errors.Is(err, petname.ErrDeviceRemoved):
 		return out, classify(err).With("make a new code on the device that has your book, with petname device add, and join with it")
 	case errors.Is(err, exchange.ErrHandoverTimeout):

@@ -96,7 +96,23 @@ func (a *Agent) checkIdentity() (Identity, error) {
 	if err := a.Unlock(); err != nil && !errors.Is(err, home.ErrLocked) {
 		return Identity{}, err
 	}
-	return a.Identity()
+	id, err := a.Identity()
+	return id, errors.Join(err, a.checkOwnKey())
+}
+
+// checkOwnKey returns an error if this home has the identity key, and the book states that its
+// device has none.
+func (a *Agent) checkOwnKey() error {
+	id, err := a.identity()
+	if err != nil || id.KeyElsewhere {
+		return nil // what is wrong is reported elsewhere
+	}
+	devices, err := a.book.Devices()
+	i := slices.IndexFunc(devices, func(d Device) bool { return d.This })
+	if err != nil || i < 0 || devices[i].IdentityKey || devices[i].Removed {
+		return err
+	}
+	return fmt.Errorf("this home has the identity key, and the book states that device %s has none, so that its removal is no reason to rotate the key: remove it on another device of yours, by device rm, and join again as one with the key, by device join --again", devices[i].ID)
 }
 
 // checkRecordsFolder reports a folder of records that Open had to create.

@@ -109,7 +109,7 @@ func rejoinOpen(ctx context.Context, h home.Home, book *petname.Book, j DeviceJo
 	}
 	paired := false
 	handed, err := a.rejoinBook(ctx, h, book, id, j, &paired, exists)
-	if errors.Is(err, home.ErrExists) || errors.Is(err, petname.ErrDeviceRemoved) {
+	if errors.Is(err, home.ErrExists) || errors.Is(err, petname.ErrDeviceRemoved) || errors.As(err, new(*KeyHereError)) {
 		paired = false
 	}
 	if err = errors.Join(err, a.Close()); err != nil {
@@ -152,11 +152,14 @@ func (a *Agent) rejoinBook(ctx context.Context, h home.Home, book *petname.Book,
 	if handed.Creator != book.Ledger().Identity() {
 		return handed, exists
 	}
+	device, _ := a.Pointer().Ed25519()
+	if theirs.Pointer == id.Pointer && theirs.KeyElsewhere && !id.KeyElsewhere {
+		return handed, &KeyHereError{ledger.DeviceID(device)}
+	}
 	switch _, _, err := h.AdoptInvited(handed.Identity); {
 	case errors.Is(err, home.ErrNoSuccessor) && id.Created(theirs.Pointer): // a thief may have that key
 		return handed, errEarlierKey
 	case errors.Is(err, home.ErrNoSuccessor):
-		device, _ := a.Pointer().Ed25519()
 		if theirs.First() == id.First() {
 			exists = ErrDiverged
 		}
@@ -175,6 +178,17 @@ func (a *Agent) rejoinBook(ctx context.Context, h home.Home, book *petname.Book,
 		return handed, errors.New("the book that the other device handed over is incomplete")
 	}
 	return handed, nil
+}
+
+// KeyHereError is returned when a home that has the identity key joins again by an invitation
+// without the key: the other devices would take it for one without the key. Nothing in the home has
+// changed.
+type KeyHereError struct {
+	Device ledger.DeviceID // as which the other device has admitted this one: to be removed there
+}
+
+func (e *KeyHereError) Error() string {
+	return fmt.Sprintf("this home has the identity key, and the invitation is for a device without it; the other device has admitted this one as %s: remove it there", e.Device)
 }
 
 // errEarlierKey is returned for an invitation that an earlier key of this home made.
