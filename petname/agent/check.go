@@ -87,7 +87,15 @@ func (s *state) checkBook(ctx context.Context, out *checks, others ...error) {
 		out.add("book", "", err)
 		return
 	}
-	out.add("book", counted(names, "name")+", every entry verified", append(s.Verify(ctx), others...)...)
+	problems := append(s.Verify(ctx), others...)
+	uncounted, err := s.uncounted()
+	if err != nil {
+		problems = append(problems, err)
+	}
+	for _, b := range uncounted {
+		problems = append(problems, errors.New(b.String()))
+	}
+	out.add("book", counted(names, "name")+", every entry verified", problems...)
 }
 
 // checkIdentity compares the header of the identity key with the keys, as far as they

@@ -33,7 +33,7 @@ func (f Fork) String() string {
 	case f.Lost != nil:
 		return f.Lost.Error()
 	case f.Forked:
-		return "another copy of this home writes as this device: what this one writes counts, and what the other one wrote does not, until it joins again as a device of its own"
+		return "another copy of this home writes as this device: what this one writes counts, and what the other one wrote does not, until it is entered anew"
 	case f.Stated > 0:
 		return fmt.Sprintf("another copy of this home is in use, or this home was restored from an older copy: device %q (%s) states that it has entry %d of this device, which is not here; sync again, and sync there, to receive it", f.Device, f.StatedBy, f.Stated)
 	case f.Merged > 0:

@@ -234,6 +234,9 @@ func enterAnew(h home.Home, old *petname.Book, handed exchange.Handover, j Devic
 			if err := putDeviceAddresses(local, handed.Inviter, handed.Addresses); err != nil {
 				return err
 			}
+			if err := putEntered(local, own.Head); err != nil {
+				return err
+			}
 			return putJoined(local, j.Invitation, out)
 		})
 	}()

@@ -75,7 +75,8 @@ func TestACopyThatDoesNotCountJoinsAgainAndLosesNothing(t *testing.T) {
 	require.ErrorContains(t, lost.Notice(), "does not count", "until it is put right")
 	require.ErrorContains(t, counts.Notice(), "another copy of this home writes as this device")
 	require.NoError(t, counts.Notice(), "once")
-	require.NoError(t, other.Notice())
+	require.ErrorContains(t, other.Notice(), names[lost], "what does not count is named everywhere")
+	require.NoError(t, other.Notice(), "once")
 	for _, a := range []*agent.Agent{lost, counts, other} {
 		devices, err := a.Devices()
 		require.NoError(t, err)
