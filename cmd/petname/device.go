@@ -298,7 +298,7 @@ count any more.`,
 			}
 			return err
 		},
-		ValidArgsFunction: a.completeDevices,
+		ValidArgsFunction: a.completeOtherDevices,
 	}
 	cmd.Flags().StringVar(&request.Keep, "keep", "", "the `hash` of the last entry that is to count, of a device with two copies; none: the last one that both have")
 	return cmd
@@ -384,13 +384,22 @@ func removalQuestion(d device) *failure {
 
 // completeDevices completes the name of a device that was not removed.
 func (a *app) completeDevices(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return a.deviceNames(args, func(device) bool { return true })
+}
+
+// completeOtherDevices is completeDevices without this device.
+func (a *app) completeOtherDevices(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return a.deviceNames(args, func(d device) bool { return !d.This })
+}
+
+func (a *app) deviceNames(args []string, offered func(device) bool) ([]string, cobra.ShellCompDirective) {
 	var out deviceList
 	if len(args) > 0 || a.call("devices", noArgs{}, &out) != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	var names []string
 	for _, d := range out.Devices {
-		if d.Removed == nil && name.Scrub(d.Name, false) == d.Name {
+		if d.Removed == nil && name.Scrub(d.Name, false) == d.Name && offered(d) {
 			names = append(names, d.Name)
 		}
 	}

@@ -195,6 +195,7 @@ type rejoined struct {
 	Resent    int               `json:"messages_resent"`
 	Unsent    []unsent          `json:"unsent"`
 	OldBook   string            `json:"old_book"`
+	remove    string            // the command that removes the old device; empty: it was removed
 }
 
 // reentryConflict is a change that was left out.
@@ -291,4 +292,7 @@ func printRejoined(w *bufio.Writer, s name.Style, r rejoined) {
 		printField(w, "NOT CONTINUED", text)
 	}
 	printCopied(w, "the old book, until you remove it", r.OldBook)
+	if r.remove != "" {
+		printCopied(w, "the old device stays in the book; if no copy of the home uses it, with the identity key", r.remove)
+	}
 }

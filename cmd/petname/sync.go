@@ -45,6 +45,9 @@ to the same name are shown as a conflict until you decide.`,
   petname sync --dir /media/stick/petnames`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cmd.Flags().Changed("dir") && cmd.Flags().Changed("with") {
+				return usage("--dir is for all devices, and --with for one: use one of them")
+			}
 			if cmd.Flags().Changed("dir") && request.Dir == "" {
 				return usage("--dir %q: is no folder", request.Dir)
 			}
@@ -83,7 +86,7 @@ to the same name are shown as a conflict until you decide.`,
 	f.StringVar(&request.With, "with", "", "only with this `device`: its name, or the first letters of its id")
 	f.StringVar(&request.Dir, "dir", "", "through a `folder`")
 	f.BoolVar(&watch, "watch", false, "repeat until interrupted")
-	completeFlag(cmd, "with", a.completeDevices)
+	completeFlag(cmd, "with", a.completeOtherDevices)
 	return cmd
 }
 

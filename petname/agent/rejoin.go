@@ -25,6 +25,11 @@ type Rejoined struct {
 	Messages  int                       // to contacts, not acknowledged, that are sent again
 	Unsent    []exchange.Uncarried      // what is not continued
 	OldBook   string                    // path of the old book
+	Device    ledger.DeviceID           // the old device; zero: an older version of the program joined
+
+	// Remains is the last entry of the old device that counts, for [Agent.RemoveDeviceAfter]; number
+	// 0: the device was removed, or is not known. Another copy of the home may use it.
+	Remains ledger.Head `json:"-"`
 }
 
 // tableRejoined is a device-local table: sha2-256 of the invitation that this device joined
@@ -73,7 +78,26 @@ func rejoined(ctx context.Context, h home.Home, r *Rejoined, o Options) (*Agent,
 		out.Pointer, out.WithKey = id.Pointer, !id.KeyElsewhere
 		out.Names, err = a.book.Count()
 	}
+	if r != nil && err == nil {
+		r.Remains, err = a.remains(r.Device)
+	}
 	return a, out, err
+}
+
+// remains returns the last entry of a device that counts; number 0: the device was removed, or has
+// none.
+func (a *Agent) remains(id ledger.DeviceID) (last ledger.Head, err error) {
+	d, err := a.device(id)
+	if err != nil || d.Removed {
+		return ledger.Head{}, nil
+	}
+	all, err := a.book.Ledger().Branches(id)
+	for _, b := range all {
+		if b.Counts() {
+			last = b.Head
+		}
+	}
+	return last, err
 }
 
 // rejoinOpen joins the book again, with the old one open.
@@ -204,7 +228,7 @@ func enterAnew(h home.Home, old *petname.Book, handed exchange.Handover, j Devic
 	if err != nil {
 		return nil, err
 	}
-	out := &Rejoined{}
+	out := &Rejoined{Device: old.Ledger().Device()}
 	err = func() error {
 		chain := old.Ledger().Chain(own.Head, own.Counted)
 		if own.Head.Number == 0 { // the old device has written nothing
