@@ -66,3 +66,34 @@ func TestCopiesThatSyncByMessagesAloneAreNamed(t *testing.T) {
 	}
 	require.Equal(t, 1, lost)
 }
+
+// A restored backup that writes one entry more is named at its first sync, also by messages alone,
+// although the home from which the backup was made is there no more.
+func TestARestoredBackupIsNamedAtItsFirstSync(t *testing.T) {
+	hub := served(t, nil)
+	a := opened(t)
+	join(t, a, addrs(t, hub)...)
+	one, _ := joinedBy(t, a, true, false)
+	add(t, one, "zero", newKey(t).Pointer())
+	syncAll(t, agent.SyncOptions{}, a, one)
+	back, err := copied(one, filepath.Join(t.TempDir(), "copy"), agent.Options{Transport: loopback(), JoinTimeout: 2 * patient})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, back.Close()) })
+	agent.SetPatience(back, 0)
+	add(t, one, "of one", newKey(t).Pointer())
+	syncAll(t, agent.SyncOptions{}, a, one)
+	require.NoError(t, one.Close())
+	add(t, back, "of back", newKey(t).Pointer())
+	_, err = back.Sync(t.Context(), agent.SyncOptions{})
+	require.NoError(t, err)
+	require.ErrorContains(t, back.Notice(), "states that it has entry 2 of this device")
+	for range 4 {
+		for _, x := range []*agent.Agent{a, back} {
+			_, _ = x.Sync(t.Context(), agent.SyncOptions{}) // the fork is reported once
+		}
+	}
+	require.Equal(t, digest(t, a), digest(t, back))
+	devices, err := a.Devices()
+	require.NoError(t, err)
+	require.True(t, devices[1].Forked, "what it wrote is at the other device as well")
+}
