@@ -229,6 +229,9 @@ func (a *app) deviceRmVerb() *cobra.Command {
 		Long: `Remove a device from your book, on all devices and for ever: what it writes from
 then on does not count. DEVICE is its name, or the first letters of its id.
 
+What it wrote before is received first, as far as it can be reached in a few
+seconds.
+
 What the device has, it keeps: the book until then, the keys that open messages
 to you, and your identity key if it has that. The keys for messages are replaced
 at once, and published with the next publish. If it has the identity key, rotate
@@ -285,6 +288,9 @@ count any more.`,
 					holds += ", the identity key"
 				}
 				printField(w, "it still has", holds)
+				if out.Problem != nil {
+					printField(w, "NOT SYNCED", *out.Problem+"; what it wrote and is not here does not count")
+				}
 				for _, d := range out.AdmittedDevices {
 					fmt.Fprintf(w, "it admitted %s, which stays; if that is not yours\n  %s\n", a.style().Text(d.Name), d.Remove)
 				}
@@ -310,6 +316,8 @@ type removedDevice struct {
 	Holds    []string `json:"holds"`              // "book", "sealing_keys", "identity_key"
 	Branches []branch `json:"branches,omitempty"` // of a device with two copies, if it was not removed: one is to be chosen
 
+	Problem *string `json:"problem,omitempty"` // of the exchange before the removal
+
 	AdmittedDevices []admittedDevice `json:"admitted_devices,omitempty"` // by it, directly or through others, that were not removed
 }
 
@@ -320,7 +328,22 @@ type admittedDevice struct {
 	Remove string `json:"remove"` // the command that removes it
 }
 
-func (v *verbs) rmDevice(_ context.Context, a deviceArgs) (*removedDevice, error) {
+// removalSync bounds the exchange before a removal.
+const removalSync = 10 * time.Second
+
+// syncBeforeRemoval exchanges entries, so that what the device wrote counts as far as it can be
+// received. A failure is no reason not to remove it; it returns its text, null for none.
+func (v *verbs) syncBeforeRemoval(ctx context.Context) *string {
+	ctx, cancel := context.WithTimeout(ctx, removalSync)
+	defer cancel()
+	_, err := v.agent.Sync(ctx, agent.SyncOptions{Quiet: true})
+	if errors.Is(err, agent.ErrNotJoined) || errors.Is(err, agent.ErrNoDevices) {
+		return nil
+	}
+	return problemText(err)
+}
+
+func (v *verbs) rmDevice(ctx context.Context, a deviceArgs) (*removedDevice, error) {
 	d, err := v.deviceBy(a.Device)
 	if err != nil {
 		return nil, err
@@ -346,8 +369,20 @@ func (v *verbs) rmDevice(_ context.Context, a deviceArgs) (*removedDevice, error
 		out := &removedDevice{device: asDevice(d), Holds: []string{}}
 		return out, removalQuestion(out.device)
 	}
+	var problem *string
+	if !finished {
+		problem = v.syncBeforeRemoval(ctx)
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if d, err = v.deviceBy(d.ID.String()); err != nil { // it may have forked, or been removed, by what was received
+			return nil, err
+		}
+	}
 	switch {
 	case finished:
+	case d.Removed:
+		return nil, &failure{Code: "removed", Exit: exitConflict, Message: fmt.Sprintf("device %s was removed before", name.Quote(a.Device)), Next: "petname device list"}
 	case a.Keep == "":
 		d, err = v.agentWith(a.Passphrase).RemoveDevice(d.ID)
 	default:
@@ -359,7 +394,7 @@ func (v *verbs) rmDevice(_ context.Context, a deviceArgs) (*removedDevice, error
 	if err != nil {
 		return nil, err
 	}
-	out := &removedDevice{device: asDevice(d), Holds: []string{"book", "sealing_keys"}}
+	out := &removedDevice{device: asDevice(d), Holds: []string{"book", "sealing_keys"}, Problem: problem}
 	if d.IdentityKey {
 		out.Holds = append(out.Holds, "identity_key")
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -46,13 +47,14 @@ type uncounted struct {
 	Next    []string `json:"next"` // the way to make them count if the copy does not exist any more, in lines: see repairNext
 }
 
-// uncounted returns the branches with changes that do not count.
+// uncounted returns the branches with changes that do not count, those of removed devices as well.
 func (v *verbs) uncounted() (all []uncounted) {
 	found, err := v.agent.Uncounted()
-	if err != nil {
+	removed, rerr := v.agent.TakenBack()
+	if errors.Join(err, rerr) != nil {
 		return nil // doctor reports the error
 	}
-	for _, b := range found {
+	for _, b := range slices.Concat(found, removed) {
 		all = append(all, uncounted{Device: b.Device.ID.String(), Name: name.Clean(b.Device.Name), Hash: b.Head.Hash.String(), Changes: b.Acts,
 			Last: v.asEntry(b.Last), Text: name.Clean(b.String()), Next: repairNext(b)})
 	}
@@ -64,6 +66,9 @@ func (v *verbs) uncounted() (all []uncounted) {
 func repairNext(b agent.UncountedBranch) []string {
 	remove := "petname device rm " + b.Device.ID.String() + " --keep " + b.Head.Hash.String()[:16]
 	in := []string{"if that copy is in use, in its home, with a code of petname device add:", "  petname device join --again CODE"}
+	if b.Device.Removed {
+		return []string{"if the device is yours, in its home, with a code of petname device add:", "  petname device join --again CODE"}
+	}
 	if b.Device.This {
 		return append(in, "if it does not exist any more, as this home was restored from a backup, on another device of yours:", "  "+remove, "  petname device add",
 			"then here, with the code:", "petname device join --again CODE")

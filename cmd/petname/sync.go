@@ -107,7 +107,7 @@ type synced struct {
 	Copy      string       `json:"copy,omitempty"`         // what was found of another copy of this home
 	Forked    []string     `json:"forked,omitempty"`       // ids of devices as which two copies were found to write
 
-	Uncounted []uncounted `json:"uncounted,omitempty"` // branches with changes that do not count, if this exchange changed them
+	Uncounted []uncounted `json:"uncounted,omitempty"` // branches with changes that do not count, also those of removed devices, if this exchange changed them
 }
 
 // syncedWith is the exchange with one device, or through the folder.

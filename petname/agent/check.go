@@ -88,7 +88,7 @@ func (s *state) checkBook(ctx context.Context, out *checks, others ...error) {
 		return
 	}
 	problems := append(s.Verify(ctx), others...)
-	uncounted, err := s.uncounted()
+	uncounted, err := s.uncounted(false)
 	if err != nil {
 		problems = append(problems, err)
 	}

@@ -103,6 +103,7 @@ func (a *Agent) Sync(ctx context.Context, o SyncOptions) (out Synced, err error)
 // merged makes known that entries of other devices changed the book.
 func (s *state) merged() {
 	s.mergedEntries.Store(true)
+	s.logTakenBack()
 	for _, kind := range []EventKind{BookChanged, InboxChanged} {
 		s.events.publish(Event{Kind: kind})
 	}

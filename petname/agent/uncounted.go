@@ -19,10 +19,11 @@ import (
 // of the owner, makes them count, and the home that writes as the device joins again: what it wrote
 // is entered anew.
 type UncountedBranch struct {
-	Device Device
-	Head   ledger.Head   // the last entry of the branch
-	Acts   int           // that do not count
-	Last   petname.Event // the last one of them
+	Device  Device
+	Head    ledger.Head   // the last entry of the branch
+	Counted uint64        // number of its last entry that counts; 0: none does
+	Acts    int           // that do not count
+	Last    petname.Event // the last one of them
 }
 
 func (b UncountedBranch) String() string {
@@ -35,6 +36,9 @@ func (b UncountedBranch) String() string {
 		last += fmt.Sprintf(" %.200q", b.Last.Name)
 	} else if b.Last.Label != "" {
 		last += fmt.Sprintf(" %.200q", b.Last.Label)
+	}
+	if b.Device.Removed {
+		return fmt.Sprintf("device %.200q was removed, and what it wrote after its entry %d does not count: %s, the last one %s on %s", b.Device.Name, b.Counted, acts, last, b.Last.At.UTC().Format(time.DateTime+" MST"))
 	}
 	return fmt.Sprintf("two copies have written as device %.200q, and what one of them wrote does not count: %s, the last one %s on %s", b.Device.Name, acts, last, b.Last.At.UTC().Format(time.DateTime+" MST"))
 }
@@ -53,13 +57,20 @@ func (e *UncountedError) Error() string {
 // Uncounted returns the branches with acts that count on no device, of the last 30 days: those of
 // devices that have forked and were not removed. A branch that this home wrote is left out: see
 // [Agent.Fork], and [Rejoined].
-func (a *Agent) Uncounted() ([]UncountedBranch, error) { return a.uncounted() }
+func (a *Agent) Uncounted() ([]UncountedBranch, error) { return a.uncounted(false) }
 
-func (s *state) uncounted() (all []UncountedBranch, err error) {
+// TakenBack is Uncounted for devices that were removed: acts that a device wrote before it knew of
+// its removal. On a device that had received them they counted until it received the removal. When
+// the home of the removed device joins again, its acts are entered anew.
+func (a *Agent) TakenBack() ([]UncountedBranch, error) { return a.uncounted(true) }
+
+// uncounted returns the branches with acts that do not count: those of removed devices, or those of
+// the others.
+func (s *state) uncounted(removed bool) (all []UncountedBranch, err error) {
 	l := s.book.Ledger()
 	var devices []Device // read if one has forked
 	for _, d := range l.Devices() {
-		if !d.Forked || d.Removed {
+		if d.Removed != removed || !removed && !d.Forked {
 			continue
 		}
 		if devices == nil {
@@ -80,7 +91,7 @@ func (s *state) uncounted() (all []UncountedBranch, err error) {
 			} else if entered {
 				continue
 			}
-			out := UncountedBranch{Head: b.Head}
+			out := UncountedBranch{Head: b.Head, Counted: b.Counted}
 			for _, device := range devices {
 				if device.ID == d.ID {
 					out.Device = device
@@ -102,6 +113,7 @@ func (s *state) uncounted() (all []UncountedBranch, err error) {
 var (
 	prefixShown   = []byte("branch ")  // the owner was notified of it
 	prefixEntered = []byte("entered ") // this device has entered its acts anew
+	prefixLogged  = []byte("logged ")  // it is in the log of the program
 )
 
 func branchKey(prefix []byte, h ledger.Head) []byte {
@@ -125,15 +137,36 @@ func (s *state) isEntered(h ledger.Head) (entered bool, err error) {
 // uncountedNotice returns an [*UncountedError] of the branches that the owner was not notified of;
 // nil: there are none.
 func (s *state) uncountedNotice() error {
-	all, err := s.uncounted()
+	all, err := s.uncounted(false)
 	if err != nil {
 		return nil // a damaged book is reported elsewhere
 	}
-	var fresh []UncountedBranch
-	err = s.book.Ledger().ReadLocal(func(local *ledger.View) error {
+	fresh := s.notNoted(prefixShown, all)
+	if len(fresh) == 0 {
+		return nil
+	}
+	return &UncountedError{fresh}
+}
+
+// logTakenBack logs, once for each branch, that acts do not count any more, after a merge.
+func (s *state) logTakenBack() {
+	for _, removed := range []bool{false, true} {
+		all, err := s.uncounted(removed)
+		if err != nil {
+			continue // a damaged book is reported elsewhere
+		}
+		for _, b := range s.notNoted(prefixLogged, all) {
+			s.log.Warn(b.String(), "device", b.Device.ID)
+		}
+	}
+}
+
+// notNoted returns the branches without a row of a prefix, and adds these rows.
+func (s *state) notNoted(prefix []byte, all []UncountedBranch) (fresh []UncountedBranch) {
+	err := s.book.Ledger().ReadLocal(func(local *ledger.View) error {
 		fresh = nil
 		for _, b := range all {
-			row, err := local.Get(tableCopies, branchKey(prefixShown, b.Head))
+			row, err := local.Get(tableCopies, branchKey(prefix, b.Head))
 			if err != nil {
 				return err
 			}
@@ -148,14 +181,14 @@ func (s *state) uncountedNotice() error {
 	}
 	err = s.updateLocal(func(local *ledger.View) error {
 		for _, b := range fresh {
-			if err := local.Put(tableCopies, branchKey(prefixShown, b.Head), []byte{1}); err != nil {
+			if err := local.Put(tableCopies, branchKey(prefix, b.Head), []byte{1}); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
 	if err != nil {
-		s.log.Warn("changes that do not count are shown again", "error", err)
+		s.log.Warn("changes that do not count are stated again", "error", err)
 	}
-	return &UncountedError{fresh}
+	return fresh
 }

@@ -1,6 +1,10 @@
 package agent_test
 
 import (
+	"bytes"
+	"errors"
+	"log/slog"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -74,4 +78,51 @@ func TestActsThatWereEnteredAnewAreNotNamed(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, all)
 	uncounted(t, other)
+}
+
+// A device that was removed has written acts that one device has received, and the one that removed
+// it has not: the merge of the removal takes them back, names them, and logs them once.
+func TestActsThatARemovalTakesBackAreNamed(t *testing.T) {
+	var log bytes.Buffer
+	hub := served(t, nil)
+	a := opened(t)
+	join(t, a, addrs(t, hub)...)
+	b, _ := joinedBy(t, a, true, false)
+	dir := b.Dir()
+	require.NoError(t, b.Close())
+	b, err := agent.Open(t.Context(), dir, agent.Options{Transport: loopback(), JoinTimeout: 2 * patient, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, b.Close()) })
+	phone, joined := joinedBy(t, a, false, false)
+	add(t, phone, "early", newKey(t).Pointer())
+	syncAll(t, agent.SyncOptions{Dir: t.TempDir()}, a, b, phone)
+	add(t, phone, "late", newKey(t).Pointer())
+	add(t, phone, "later", newKey(t).Pointer())
+	syncAll(t, agent.SyncOptions{Dir: t.TempDir()}, b, phone)
+	_, err = b.Lookup("later")
+	require.NoError(t, err)
+	_, err = a.RemoveDevice(joined.Device)
+	require.NoError(t, err)
+	taken, err := b.TakenBack()
+	require.NoError(t, err)
+	require.Empty(t, taken)
+	for range 2 {
+		syncAll(t, agent.SyncOptions{Dir: t.TempDir()}, a, b)
+	}
+	_, err = b.Lookup("later")
+	require.ErrorIs(t, err, petname.ErrNotFound)
+	_, err = b.Lookup("early")
+	require.NoError(t, err)
+	taken, err = b.TakenBack()
+	require.NoError(t, err)
+	require.Len(t, taken, 1)
+	require.Equal(t, 2, taken[0].Acts)
+	require.Equal(t, "later", taken[0].Last.Name)
+	require.ErrorContains(t, errors.New(taken[0].String()), "was removed, and what it wrote after its entry 1 does not count: 2 changes, the last one name \"later\"")
+	require.Equal(t, 1, strings.Count(log.String(), "was removed, and what it wrote"))
+	all, err := b.Uncounted()
+	require.NoError(t, err)
+	require.Empty(t, all)
+	require.NoError(t, b.Notice())
+	require.True(t, check(b, t, "book").OK)
 }
