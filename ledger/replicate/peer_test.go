@@ -569,3 +569,26 @@ func headOf(t *testing.T, d *device, of ledger.DeviceID) (found ledger.Head) {
 	}
 	return found
 }
+
+// A device that returns to a backup in the middle of a round is told apart from a peer that breaks
+// the protocol: the error names the missing message, and the round is sent again.
+func TestABackupInTheMiddleOfARoundIsNamed(t *testing.T) {
+	b := book(t, "laptop", "phone")
+	p := newPair(t, b[0], b[1])
+	p.settle()
+	write(t, b[0], "a", strings.Repeat("x", 40_000))
+	before := p.state[1]
+	p.send(0)
+	require.Greater(t, len(p.queue[0]), 2)
+	p.deliver(0, 1)
+	p.state[1] = before
+	peer := p.load(1)
+	err := peer.Incoming(b[1].Ledger, p.queue[0][0])
+	require.ErrorIs(t, err, ErrMissing)
+	require.True(t, IsRefused(err))
+	require.NotContains(t, err.Error(), "broke the protocol")
+	p.deliver(0, 1000)
+	p.settle()
+	require.Equal(t, digest(t, b[0]), digest(t, b[1]))
+	p.requireSilence(3)
+}
