@@ -24,10 +24,11 @@ const syncPurpose = "petnames/sync/1"
 // DeviceSync is what a step of the exchange with another device of the book did.
 type DeviceSync struct {
 	replicate.Result
-	Waiting int  // messages that the other device has not received
-	Moved   bool // something was received, or acknowledged: another step may do more
-	Asked   bool // a message that asks for what the other device has was put
-	Left    bool // nothing was put: a record of a copy of this device is there, for the other device to receive
+	Waiting int       // messages that the other device has not received
+	Moved   bool      // something was received, or acknowledged: another step may do more
+	Asked   bool      // a message that asks for what the other device has was put
+	Ahead   time.Time // of the other device's clock, by a message that is not received before this clock shows about that; zero: there is none
+	Left    bool      // nothing was put: a record of a copy of this device is there, for the other device to receive
 }
 
 // SyncDevice does one step of the exchange of entries with another device of the book, in
@@ -69,6 +70,9 @@ func (e *Exchange) syncDevice(ctx context.Context, device ledger.DeviceID, ask, 
 	waiting := c.Waiting()
 	var stored uint64
 	var looked sync.WaitGroup
+	if look && waiting > 0 {
+		looked.Go(func() { out.Ahead, _ = c.Ahead(ctx, c.store, e.c.Now()) }) // without an answer nothing is known
+	}
 	if look {
 		looked.Go(func() { stored, _ = c.Stored(ctx, c.store, e.c.Now()) }) // without an answer there is none to leave
 	}
@@ -297,6 +301,9 @@ func (e *Exchange) SyncDeviceUntilIdle(ctx context.Context, device ledger.Device
 		sum.Sent += step.Sent
 		sum.Result.Waiting = step.Result.Waiting
 		sum.Left = sum.Left || step.Left
+		if sum.Ahead.IsZero() {
+			sum.Ahead = step.Ahead
+		}
 		sum.Moved, sum.Asked = sum.Moved || step.Moved, sum.Asked || step.Asked
 		if err != nil {
 			return sum, err
