@@ -100,3 +100,33 @@ func TestWhatARemovedDeviceStatesOfACopyIsNotShown(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, unknown)
 }
+
+// A sync that leaves the record of a copy there puts nothing until it ends, however long it waits.
+func TestASyncThatLeavesARecordPutsNothing(t *testing.T) {
+	c := newClock()
+	network := newLossy(c)
+	laptop := newPerson(t, c, network, "alice").syncing()
+	phone := laptop.addDevice(t, "phone", true).syncing()
+	for range 3 {
+		phone.stepUntilIdle(t, laptop, true)
+		laptop.stepUntilIdle(t, phone, true)
+	}
+	two := phone.copyDevice(t)
+	two.knows(t, &person{name: "carol"})
+	two.syncOnce(t, laptop)
+	two.syncOnce(t, laptop) // each copy puts at least every second time
+	phone.knows(t, &person{name: "bob"})
+	phone.c.PollInterval = time.Millisecond // the network is in memory
+	network.reset()
+	sum, err := phone.SyncDeviceUntilIdle(context.Background(), laptop.book.Ledger().Device(), true, 3*phone.c.PollInterval)
+	require.NoError(t, err)
+	require.True(t, sum.Left)
+	require.Positive(t, sum.Waiting)
+	puts, _ := network.reset()
+	require.Zero(t, puts)
+	sum, err = phone.SyncDeviceUntilIdle(context.Background(), laptop.book.Ledger().Device(), true, 3*phone.c.PollInterval)
+	require.NoError(t, err)
+	require.False(t, sum.Left)
+	puts, _ = network.reset()
+	require.Positive(t, puts)
+}
