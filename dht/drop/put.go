@@ -56,10 +56,11 @@ func (c *Channel) Stored(ctx context.Context, store dht.Store, now time.Time) (u
 // this state did not put. A copy of this party's device has put it, which writes to the same place,
 // or this device before its state was replaced by an older one. The other party may not have
 // received it: a caller that does not put before the next call of Yield leaves it there for a
-// time. Yield is true at most once between two puts, and the record of this state is due then.
+// time. Yield is true at most once between two puts, and the record of this state is due then. A record
+// with a lower sequence was replaced, and the store has not returned the newest one.
 func (c *Channel) Yield(stored uint64, now time.Time) bool {
 	key, _, err := c.outboundKey(now)
-	if err != nil || stored == 0 || stored == c.lastRecord.Sequence || !bytes.Equal(c.lastPut.At, key.Pointer().Bytes()) {
+	if err != nil || stored <= c.lastRecord.Sequence || !bytes.Equal(c.lastPut.At, key.Pointer().Bytes()) {
 		return false
 	}
 	c.lastPut.At, c.unsaved = []byte{}, true
