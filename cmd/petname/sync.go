@@ -166,6 +166,11 @@ func (v *verbs) sync(ctx context.Context, a syncArgs) (*synced, error) {
 	}
 	if err != nil {
 		out.Problem = problemText(err)
+	}
+	if errors.Is(err, ledger.ErrFork) {
+		return out, classify(err).With("to see what does not count, and what to do:\npetname doctor")
+	}
+	if err != nil {
 		return out, err
 	}
 	for _, w := range out.With {
