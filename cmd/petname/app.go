@@ -289,10 +289,22 @@ func (a *app) callLocal(dir, verb string, raw json.RawMessage) (json.RawMessage,
 
 // noticeOf returns the notice of an open agent; empty: none.
 func noticeOf(ag *agent.Agent) string {
-	if err := ag.Notice(); err != nil {
-		return err.Error()
+	err := ag.Notice()
+	if err == nil {
+		return ""
 	}
-	return ""
+	text := err.Error()
+	if e := (*agent.UncountedError)(nil); errors.As(err, &e) {
+		for _, b := range e.Branches {
+			for _, line := range repairNext(b) {
+				if strings.HasPrefix(strings.TrimSpace(line), "petname ") {
+					line = "  " + line
+				}
+				text += "\n" + line
+			}
+		}
+	}
+	return text
 }
 
 // warnNotice prints the notice of the home, once, and keeps it for the object of --json.

@@ -232,6 +232,9 @@ func (a *app) deviceRmVerb() *cobra.Command {
 		Long: `Remove a device from your book, on all devices and for ever: what it writes from
 then on does not count. DEVICE is its name, or the first letters of its id.
 
+What it wrote before is received first, as far as it can be reached in a few
+seconds.
+
 What the device has, it keeps: the book until then, the keys that open messages
 to you, and your identity key if it has that. The keys for messages are replaced
 at once, and published with the next publish. If it has the identity key, rotate
@@ -288,6 +291,9 @@ count any more.`,
 					holds += ", the identity key"
 				}
 				printField(w, "it still has", holds)
+				if out.Problem != nil {
+					printField(w, "NOT SYNCED", *out.Problem+"; what it wrote and is not here does not count")
+				}
 				for _, d := range out.AdmittedDevices {
 					fmt.Fprintf(w, "it admitted %s, which stays; if that is not yours\n  %s\n", a.style().Text(d.Name), d.Remove)
 				}
@@ -302,7 +308,7 @@ count any more.`,
 			}
 			return err
 		},
-		ValidArgsFunction: a.completeDevices,
+		ValidArgsFunction: a.completeOtherDevices,
 	}
 	cmd.Flags().StringVar(&request.Keep, "keep", "", "the `hash` of the last entry that is to count, of a device with two copies; none: the last one that both have")
 	return cmd
@@ -314,6 +320,8 @@ type removedDevice struct {
 	Holds    []string `json:"holds"`              // "book", "sealing_keys", "identity_key"
 	Branches []branch `json:"branches,omitempty"` // of a device with two copies, if it was not removed: one is to be chosen
 
+	Problem *string `json:"problem,omitempty"` // of the exchange before the removal
+
 	AdmittedDevices []admittedDevice `json:"admitted_devices,omitempty"` // by it, directly or through others, that were not removed
 }
 
@@ -324,7 +332,22 @@ type admittedDevice struct {
 	Remove string `json:"remove"` // the command that removes it
 }
 
-func (v *verbs) rmDevice(_ context.Context, a deviceArgs) (*removedDevice, error) {
+// removalSync bounds the exchange before a removal.
+const removalSync = 10 * time.Second
+
+// syncBeforeRemoval exchanges entries, so that what the device wrote counts as far as it can be
+// received. A failure is no reason not to remove it; it returns its text, null for none.
+func (v *verbs) syncBeforeRemoval(ctx context.Context) *string {
+	ctx, cancel := context.WithTimeout(ctx, removalSync)
+	defer cancel()
+	_, err := v.agent.Sync(ctx, agent.SyncOptions{Quiet: true})
+	if errors.Is(err, agent.ErrNotJoined) || errors.Is(err, agent.ErrNoDevices) {
+		return nil
+	}
+	return problemText(err)
+}
+
+func (v *verbs) rmDevice(ctx context.Context, a deviceArgs) (*removedDevice, error) {
 	d, err := v.deviceBy(a.Device)
 	if err != nil {
 		return nil, err
@@ -350,8 +373,20 @@ func (v *verbs) rmDevice(_ context.Context, a deviceArgs) (*removedDevice, error
 		out := &removedDevice{device: asDevice(d), Holds: []string{}}
 		return out, removalQuestion(out.device)
 	}
+	var problem *string
+	if !finished {
+		problem = v.syncBeforeRemoval(ctx)
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if d, err = v.deviceBy(d.ID.String()); err != nil { // it may have forked, or been removed, by what was received
+			return nil, err
+		}
+	}
 	switch {
 	case finished:
+	case d.Removed:
+		return nil, &failure{Code: "removed", Exit: exitConflict, Message: fmt.Sprintf("device %s was removed before", name.Quote(a.Device)), Next: "petname device list"}
 	case a.Keep == "":
 		d, err = v.agentWith(a.Passphrase).RemoveDevice(d.ID)
 	default:
@@ -363,7 +398,7 @@ func (v *verbs) rmDevice(_ context.Context, a deviceArgs) (*removedDevice, error
 	if err != nil {
 		return nil, err
 	}
-	out := &removedDevice{device: asDevice(d), Holds: []string{"book", "sealing_keys"}}
+	out := &removedDevice{device: asDevice(d), Holds: []string{"book", "sealing_keys"}, Problem: problem}
 	if d.IdentityKey {
 		out.Holds = append(out.Holds, "identity_key")
 	}
@@ -388,13 +423,22 @@ func removalQuestion(d device) *failure {
 
 // completeDevices completes the name of a device that was not removed.
 func (a *app) completeDevices(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return a.deviceNames(args, func(device) bool { return true })
+}
+
+// completeOtherDevices is completeDevices without this device.
+func (a *app) completeOtherDevices(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return a.deviceNames(args, func(d device) bool { return !d.This })
+}
+
+func (a *app) deviceNames(args []string, offered func(device) bool) ([]string, cobra.ShellCompDirective) {
 	var out deviceList
 	if len(args) > 0 || a.call("devices", noArgs{}, &out) != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	var names []string
 	for _, d := range out.Devices {
-		if d.Removed == nil && name.Scrub(d.Name, false) == d.Name {
+		if d.Removed == nil && name.Scrub(d.Name, false) == d.Name && offered(d) {
 			names = append(names, d.Name)
 		}
 	}

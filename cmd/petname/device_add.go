@@ -74,7 +74,7 @@ id.`,
 	f.BoolVar(&qr, "qr", false, "show a QR code")
 	f.StringVarP(&file, "output", "o", "", "write the QR code as a PNG to a `file`")
 	f.BoolVar(&noWait, "no-wait", false, "do not wait for the device")
-	cmd.ValidArgsFunction = a.completeDevices
+	cmd.ValidArgsFunction = a.completeOtherDevices
 	return cmd
 }
 
@@ -254,6 +254,9 @@ removed, which it may not know, or to end the use of a key that was copied.`,
 			if j.Invitation, err = a.invitationText(args, qr, "petname device join"); err != nil {
 				return err
 			}
+			if _, err := pair.ParseCode(j.Invitation); err != nil && len(args) > 1 && !strings.Contains(j.Invitation, ":") {
+				return usage("too many arguments, or %v", err).With("petname device join --help")
+			}
 			j.Decide = a.decideReentry()
 			out, err := a.joinBook(dir, j)
 			err = a.printResult(out, err, out.Device != "", func(w *bufio.Writer) { printJoined(w, a.style(), out) })
@@ -299,9 +302,12 @@ func (a *app) joinBook(dir string, j agent.DeviceJoin) (out joinedBook, err erro
 	defer silent.Stop()
 	o := agent.Options{Transport: libp2p.New(libp2p.Options{Timeout: a.timeout}), Now: a.now}
 	ag, joined, err := agent.JoinBook(a.ctx, dir, j, o)
+	remove := ""
 	if ag != nil {
+		remove = a.removeOld(ag, joined.Again)
 		err = errors.Join(err, ag.Close())
 	}
+	var keyHere *agent.KeyHereError
 	switch {
 	case errors.Is(err, agent.ErrMalformed):
 		f := *classify(err)
@@ -309,6 +315,9 @@ func (a *app) joinBook(dir string, j agent.DeviceJoin) (out joinedBook, err erro
 		return out, &f
 	case errors.Is(err, home.ErrExists):
 		return out, classify(err).With("choose another folder with --home: a code or link that no device has used is valid until it expires.\nIf it is another copy of a home of yours, or was removed from your book:\npetname sync\nthen, if it says so or nothing else helps:\npetname device join --again " + shellWord(j.Invitation))
+	case errors.As(err, &keyHere):
+		id := keyHere.Device.String()
+		return out, classify(err).With("on the other device, where it was made with --no-key:\n  petname device rm " + id + "\n  petname device add\nthen here, with the new code:\npetname device join --again CODE")
 	case errors.Is(err, petname.ErrDeviceRemoved):
 		return out, classify(err).With("make a new code on the device that has your book, with petname device add, and join with it")
 	case errors.Is(err, exchange.ErrHandoverTimeout):
@@ -320,7 +329,27 @@ func (a *app) joinBook(dir string, j agent.DeviceJoin) (out joinedBook, err erro
 		f.Next = strings.ReplaceAll(f.Next, "petname invite", "make a new code on the device that has your book, with petname device add")
 		return out, &f
 	}
-	return joinedBook{joined.Device.String(), joined.Pointer.String(), joined.WithKey, joined.Names, asRejoined(joined.Again)}, nil
+	out = joinedBook{joined.Device.String(), joined.Pointer.String(), joined.WithKey, joined.Names, asRejoined(joined.Again)}
+	if out.rejoined != nil {
+		out.remove = remove
+	}
+	return out, nil
+}
+
+// removeOld returns the command that removes the old device of a home that has joined again; empty:
+// it was removed.
+func (a *app) removeOld(ag *agent.Agent, r *agent.Rejoined) string {
+	if r == nil || r.Remains.Number == 0 {
+		return ""
+	}
+	command := "petname device rm " + r.Device.String()
+	devices, _ := ag.Devices() // without them, device rm asks
+	for _, d := range devices {
+		if d.ID == r.Device && d.Forked {
+			command += " --keep " + r.Remains.Hash.String()[:16]
+		}
+	}
+	return a.withHomeFlag(command)
 }
 
 func printJoined(w *bufio.Writer, s name.Style, out joinedBook) {

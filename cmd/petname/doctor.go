@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -127,6 +128,9 @@ func (v *verbs) doctor(ctx context.Context, a doctorArgs) (*checks, error) {
 		e := &failure{Code: "unhealthy", Exit: exitFailure, Message: c.Name + ": " + c.Detail}
 		if lost := opened.LostKeys(); c.Name == "files" && len(lost) > 0 {
 			e.Next = newKeyNext("put back a copy", lost[0])
+		}
+		if found, err := opened.Uncounted(); c.Name == "book" && err == nil && len(found) > 0 {
+			e.Next = strings.Join(repairNext(found[0]), "\n")
 		}
 		return out, e
 	}

@@ -134,6 +134,10 @@ func classify(err error) *failure {
 		return set("forked", exitConflict, rejoinNext)
 	case errors.As(err, new(*ledger.RemovedError)):
 		return set("removed", exitConflict, rejoinNext)
+	case errors.As(err, new(*agent.DeviceClockError)):
+		return set("clock", exitFailure, "set the clock that is wrong, then:\npetname sync")
+	case errors.As(err, new(*agent.KeyHereError)):
+		return set("identity_key", exitConflict, "petname device list")
 	case errors.As(err, new(*agent.BranchError)):
 		return set("forked", exitChoose, "petname device list")
 	case errors.As(err, &highest):

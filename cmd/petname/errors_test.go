@@ -144,6 +144,8 @@ func TestClassify(t *testing.T) {
 		{&ledger.ForkError{}, "forked", 8, rejoinNext},
 		{&ledger.RemovedError{Name: "x"}, "removed", 8, rejoinNext},
 		{&agent.BranchError{}, "forked", 5, "petname device list"},
+		{&agent.KeyHereError{}, "identity_key", 8, "petname device list"},
+		{&agent.DeviceClockError{}, "clock", 1, "set the clock that is wrong, then:\npetname sync"},
 		{errors.New("else"), "failure", 1, ""},
 		{usage("bad"), "usage", 2, ""},
 		{usage("bad").With("do"), "usage", 2, "do"},

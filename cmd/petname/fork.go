@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,6 +33,48 @@ func (v *verbs) forked() (agent.Fork, []string) {
 		}
 	}
 	return f, ids
+}
+
+// uncounted is a branch of a device as which two copies have written, with changes that do not
+// count.
+type uncounted struct {
+	Device  string   `json:"device"`  // its id
+	Name    string   `json:"name"`    // of the device, cleaned
+	Hash    string   `json:"hash"`    // of the last entry: for device rm --keep
+	Changes int      `json:"changes"` // that do not count
+	Last    entry    `json:"last"`    // of these
+	Text    string   `json:"text"`
+	Next    []string `json:"next"` // the way to make them count if the copy does not exist any more, in lines: see repairNext
+}
+
+// uncounted returns the branches with changes that do not count, those of removed devices as well.
+func (v *verbs) uncounted() (all []uncounted) {
+	found, err := v.agent.Uncounted()
+	removed, rerr := v.agent.TakenBack()
+	if errors.Join(err, rerr) != nil {
+		return nil // doctor reports the error
+	}
+	for _, b := range slices.Concat(found, removed) {
+		all = append(all, uncounted{Device: b.Device.ID.String(), Name: name.Clean(b.Device.Name), Hash: b.Head.Hash.String(), Changes: b.Acts,
+			Last: v.asEntry(b.Last), Text: name.Clean(b.String()), Next: repairNext(b)})
+	}
+	return all
+}
+
+// repairNext returns the way to make the changes of a branch count, in lines. A command to copy is a
+// line of its own; that of another device begins with two spaces.
+func repairNext(b agent.UncountedBranch) []string {
+	remove := "petname device rm " + b.Device.ID.String() + " --keep " + b.Head.Hash.String()[:16]
+	in := []string{"if that copy is in use, in its home, with a code of petname device add:", "  petname device join --again CODE"}
+	if b.Device.Removed {
+		return []string{"if the device is yours, in its home, with a code of petname device add:", "  petname device join --again CODE"}
+	}
+	if b.Device.This {
+		return append(in, "if it does not exist any more, as this home was restored from a backup, on another device of yours:", "  "+remove, "  petname device add",
+			"then here, with the code:", "petname device join --again CODE")
+	}
+	return append(in, "if it does not exist any more, as after a restored backup, here:", remove, "petname device add",
+		"then, with the code, in the home that writes as the device:", "  petname device join --again CODE")
 }
 
 // branch is one branch of a device as which two copies have written.
@@ -157,6 +200,7 @@ type rejoined struct {
 	Resent    int               `json:"messages_resent"`
 	Unsent    []unsent          `json:"unsent"`
 	OldBook   string            `json:"old_book"`
+	remove    string            // the command that removes the old device; empty: it was removed
 }
 
 // reentryConflict is a change that was left out.
@@ -253,4 +297,7 @@ func printRejoined(w *bufio.Writer, s name.Style, r rejoined) {
 		printField(w, "NOT CONTINUED", text)
 	}
 	printCopied(w, "the old book, until you remove it", r.OldBook)
+	if r.remove != "" {
+		printCopied(w, "the old device stays in the book; if no copy of the home uses it, with the identity key", r.remove)
+	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -48,6 +49,9 @@ to the same name are shown as a conflict until you decide.`,
   petname sync --dir /media/stick/petnames`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cmd.Flags().Changed("dir") && cmd.Flags().Changed("with") {
+				return usage("--dir is for all devices, and --with for one: use one of them")
+			}
 			if cmd.Flags().Changed("dir") && request.Dir == "" {
 				return usage("--dir %q: is no folder", request.Dir)
 			}
@@ -64,7 +68,7 @@ to the same name are shown as a conflict until you decide.`,
 			for {
 				var out synced
 				err := a.call("sync", request, &out)
-				err = a.printResult(out, err, out.With != nil, func(w *bufio.Writer) { printSynced(w, a.style(), out) })
+				err = a.printResult(out, err, out.With != nil, func(w *bufio.Writer) { a.printSynced(w, out) })
 				if out.Card {
 					a.hint("what was received changes your card; to publish it:\n  petname publish")
 				}
@@ -86,7 +90,7 @@ to the same name are shown as a conflict until you decide.`,
 	f.StringVar(&request.With, "with", "", "only with this `device`: its name, or the first letters of its id")
 	f.StringVar(&request.Dir, "dir", "", "through a `folder`")
 	f.BoolVar(&watch, "watch", false, "repeat until interrupted")
-	completeFlag(cmd, "with", a.completeDevices)
+	completeFlag(cmd, "with", a.completeOtherDevices)
 	return cmd
 }
 
@@ -106,6 +110,8 @@ type synced struct {
 	Card      bool         `json:"card_changed,omitempty"` // what was received changes the card, and publish is to state it
 	Copy      string       `json:"copy,omitempty"`         // what was found of another copy of this home
 	Forked    []string     `json:"forked,omitempty"`       // ids of devices as which two copies were found to write
+
+	Uncounted []uncounted `json:"uncounted,omitempty"` // branches with changes that do not count, also those of removed devices, if this exchange changed them
 }
 
 // syncedWith is the exchange with one device, or through the folder.
@@ -138,6 +144,7 @@ func (v *verbs) sync(ctx context.Context, a syncArgs) (*synced, error) {
 		o.With = d.ID
 	}
 	before, forks := v.forked()
+	known := v.uncounted()
 	s, err := v.agent.Sync(ctx, o)
 	out := &synced{With: []syncedWith{}, Received: s.Received, Sent: s.Sent, Conflicts: s.Conflicts, Card: s.CardChanged}
 	after, now := v.forked()
@@ -149,7 +156,15 @@ func (v *verbs) sync(ctx context.Context, a syncArgs) (*synced, error) {
 			out.Forked = append(out.Forked, id)
 		}
 	}
+	for _, b := range v.uncounted() {
+		if !slices.ContainsFunc(known, func(k uncounted) bool { return k.Device == b.Device && k.Hash == b.Hash }) {
+			out.Uncounted = append(out.Uncounted, b)
+		}
+	}
 	for _, one := range s.With {
+		if errors.Is(one.Problem, ledger.ErrFork) {
+			err = cmp.Or(err, one.Problem) // through a folder as in messages
+		}
 		w := syncedWith{Name: name.Clean(one.Name), By: one.By, Received: one.Received, Sent: one.Sent, Waiting: one.Waiting, Problem: problemText(one.Problem), Unacknowledged: one.Unacknowledged}
 		if one.Device != (ledger.DeviceID{}) {
 			w.ID = one.Device.String()
@@ -158,6 +173,11 @@ func (v *verbs) sync(ctx context.Context, a syncArgs) (*synced, error) {
 	}
 	if err != nil {
 		out.Problem = problemText(err)
+	}
+	if errors.Is(err, ledger.ErrFork) {
+		return out, classify(err).With("to see what does not count, and what to do:\npetname doctor")
+	}
+	if err != nil {
 		return out, err
 	}
 	for _, w := range out.With {
@@ -177,7 +197,8 @@ func problemText(err error) *string {
 	return &text
 }
 
-func printSynced(w *bufio.Writer, s name.Style, out synced) {
+func (a *app) printSynced(w *bufio.Writer, out synced) {
+	s := a.style()
 	for _, one := range out.With {
 		how := map[string]string{agent.ByStream: "directly", agent.ByDrop: "in messages that the network stores", agent.ByFolder: "through the folder"}[one.By]
 		title := "the folder"
@@ -208,6 +229,12 @@ func printSynced(w *bufio.Writer, s name.Style, out synced) {
 	}
 	for _, id := range out.Forked {
 		printCopied(w, "FORKED: two copies have written as the device", id)
+	}
+	for _, b := range out.Uncounted {
+		printField(w, "NOT COUNTED", b.Text)
+		for _, line := range b.Next {
+			fmt.Fprintf(w, "  %s\n", a.withHomeFlag(line))
+		}
 	}
 	if out.Conflicts > 0 {
 		printField(w, "CONFLICTS", countText(out.Conflicts, "contact")+": see petname list")

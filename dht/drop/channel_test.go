@@ -288,3 +288,38 @@ func TestTimesBefore1970AreRefused(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, polled, 1, "the first epoch has none before it")
 }
+
+// The records of a party whose clock is one or two epochs ahead are not polled, and Ahead returns
+// the date of the newest one. One that another party signed is not taken for it.
+func TestAheadShowsTheClockOfAParty(t *testing.T) {
+	alice, bob, a, b := pair(t)
+	now := start
+	store := memory(&now)
+	made, err := b.Ahead(ctx, store, now)
+	require.NoError(t, err)
+	require.Zero(t, made)
+	mustSend(t, a, "one")
+	for _, epochs := range []time.Duration{1, 2} {
+		put(t, a, store, now.Add(epochs*Epoch))
+		require.Empty(t, poll(t, b, store, now).Messages)
+		made, err = b.Ahead(ctx, store, now)
+		require.NoError(t, err)
+		require.Equal(t, now.Add(epochs*Epoch), made)
+	}
+	put(t, a, store, now)
+	require.Equal(t, []string{"one"}, texts(poll(t, b, store, now).Messages))
+	require.Zero(t, func() time.Time { made, _ := b.Ahead(ctx, store, now.Add(2*Epoch)); return made }())
+
+	// A thief of Bob's X25519 key writes in the place of Alice's record, and cannot sign it.
+	thief := person{key: newPerson(t, 9, 9).key, sealing: alice.sealing}
+	forged := mustOpen(t, thief, bob, nil)
+	mustSend(t, forged, "forged")
+	forged.self.Pointer, forged.id = alice.key.Pointer(), a.id
+	forged.State()
+	other := memory(&now)
+	_, err = forged.Put(ctx, other, now.Add(Epoch))
+	require.NoError(t, err)
+	made, err = b.Ahead(ctx, other, now)
+	require.NoError(t, err)
+	require.Zero(t, made)
+}

@@ -167,23 +167,32 @@ func (c *Channel) inboundAddresses(now time.Time) ([]recordAddress, error) {
 	if err != nil {
 		return nil, err
 	}
+	var addresses []recordAddress
+	for epoch := current; epoch+1 >= current; epoch-- {
+		in, err := c.inboundIn(epoch)
+		if err != nil {
+			return nil, err
+		}
+		if addresses = append(addresses, in...); epoch == 0 {
+			break
+		}
+	}
+	return addresses, nil
+}
+
+// inboundIn returns the addresses of the other party's records in an epoch.
+func (c *Channel) inboundIn(epoch uint64) (addresses []recordAddress, err error) {
 	publicKeys := []*ecdh.PublicKey{c.remote.x25519}
 	if c.previousKey != nil {
 		publicKeys = append(publicKeys, c.previousKey)
 	}
-	var addresses []recordAddress
-	for epoch := current; epoch+1 >= current; epoch-- {
-		for _, private := range c.local.x25519 {
-			for _, public := range publicKeys {
-				key, err := recordKey(private, public, c.party, c.self.Pointer, false, epoch, c.self.Purpose)
-				if err != nil {
-					return nil, err
-				}
-				addresses = append(addresses, recordAddress{key.Pointer(), epoch})
+	for _, private := range c.local.x25519 {
+		for _, public := range publicKeys {
+			key, err := recordKey(private, public, c.party, c.self.Pointer, false, epoch, c.self.Purpose)
+			if err != nil {
+				return nil, err
 			}
-		}
-		if epoch == 0 {
-			break
+			addresses = append(addresses, recordAddress{key.Pointer(), epoch})
 		}
 	}
 	return addresses, nil

@@ -94,6 +94,43 @@ func (c *Channel) Poll(ctx context.Context, store dht.Store, now time.Time) (Pol
 	return result, nil
 }
 
+// maxAhead is the number of epochs that Ahead looks at.
+const maxAhead = 2
+
+// Ahead returns the date of the newest record of the other party in the two epochs after the
+// present one, by its clock; zero: there is none. Poll does not read those: the clocks of the two
+// parties are days apart, and messages wait until they agree. Nothing changes. It may run beside a
+// Poll.
+func (c *Channel) Ahead(ctx context.Context, store dht.Store, now time.Time) (made time.Time, err error) {
+	current, err := epochOf(now)
+	if err != nil {
+		return time.Time{}, err
+	}
+	var addresses []recordAddress
+	for epoch := current + 1; epoch <= current+maxAhead; epoch++ {
+		in, err := c.inboundIn(epoch)
+		if err != nil {
+			return time.Time{}, err
+		}
+		addresses = append(addresses, in...)
+	}
+	dates, errs := make([]time.Time, len(addresses)), make([]error, len(addresses))
+	var wg sync.WaitGroup
+	for i, at := range addresses {
+		wg.Go(func() {
+			records, err := newestRecords(ctx, store, at.pointer, now)
+			errs[i] = err
+			for _, rec := range records {
+				if opened, err := c.openRecord(rec); err == nil && opened.Made > dates[i].UnixMilli() {
+					dates[i] = time.UnixMilli(opened.Made).UTC()
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return slices.MaxFunc(dates, time.Time.Compare), errors.Join(errs...)
+}
+
 // newestRecords returns the newest valid records of a pointer, at most maxOpened.
 func newestRecords(ctx context.Context, store dht.Store, p pointer.Pointer, now time.Time) ([]pointer.Record, error) {
 	return dht.Newest(ctx, store, p, now, dht.Bounds{Answers: maxAnswers, Verified: maxRecords, Returned: maxOpened})

@@ -38,6 +38,35 @@ func (c *Channel) Due(now time.Time) bool {
 	return string(c.lastPut.At) != string(key.Pointer().Bytes()) || c.selectMessages().last.Chain != c.lastPut.Last || since >= repeatAfter || since <= -repeatAfter
 }
 
+// Stored returns the sequence of the newest record that the store has in the place where Put puts
+// the next one; 0: it has none. It may run beside a Poll.
+func (c *Channel) Stored(ctx context.Context, store dht.Store, now time.Time) (uint64, error) {
+	key, _, err := c.outboundKey(now)
+	if err != nil {
+		return 0, err
+	}
+	found, err := newestRecords(ctx, store, key.Pointer(), now)
+	if len(found) == 0 {
+		return 0, err
+	}
+	return found[0].Sequence(), err
+}
+
+// Yield reports whether the record with the sequence that [Channel.Stored] returned is one that
+// this state did not put. A copy of this party's device has put it, which writes to the same place,
+// or this device before its state was replaced by an older one. The other party may not have
+// received it: a caller that does not put before the next call of Yield leaves it there for a
+// time. Yield is true at most once between two puts, and the record of this state is due then. A record
+// with a lower sequence was replaced, and the store has not returned the newest one.
+func (c *Channel) Yield(stored uint64, now time.Time) bool {
+	key, _, err := c.outboundKey(now)
+	if err != nil || stored <= c.lastRecord.Sequence || !bytes.Equal(c.lastPut.At, key.Pointer().Bytes()) {
+		return false
+	}
+	c.lastPut.At, c.unsaved = []byte{}, true
+	return true
+}
+
 // Acknowledges reports whether the next record acknowledges messages that no record of this
 // state acknowledged before. A caller whose results are also stored elsewhere, such as on other
 // devices of the party, stores them there first.

@@ -273,3 +273,54 @@ func TestAPendingAcknowledgementSurvivesARestart(t *testing.T) {
 	require.Zero(t, a.Waiting())
 	require.False(t, mustOpen(t, bob, alice, b.State()).Due(now))
 }
+
+// Two copies of a party's device put in one place. Each leaves the record of the other one there
+// every second time, so that the other party receives what both sent.
+func TestTwoCopiesOfAPartyAreBothReceived(t *testing.T) {
+	alice, bob, one, b := pair(t)
+	store, now := newArchive(), start
+	mustSend(t, one, "before")
+	require.Equal(t, []string{"before"}, exchange(t, one, b, store, now))
+	two := mustOpen(t, alice, bob, one.State())
+	mustSend(t, one, "of one")
+	mustSend(t, two, "of two")
+	var got []string
+	left := 0
+	for range 8 {
+		for _, copied := range []**Channel{&one, &two} { // in an order in which the second one always replaces the first
+			a := *copied
+			now = now.Add(time.Minute)
+			poll(t, a, store, now)
+			stored, err := a.Stored(ctx, store, now)
+			require.NoError(t, err)
+			if a.Yield(stored, now) {
+				require.False(t, a.Yield(stored, now), "once")
+				require.Equal(t, a.Waiting() > 0, a.Due(now))
+				*copied = mustOpen(t, alice, bob, a.State())
+				require.False(t, (*copied).Yield(stored, now), "also after a restart")
+				left++
+				continue
+			}
+			if a.Due(now) {
+				put(t, a, store, now)
+			}
+		}
+		now = now.Add(time.Minute)
+		got = append(got, pollAndProcess(t, b, store, now)...)
+		if b.Due(now) {
+			put(t, b, store, now)
+		}
+	}
+	require.ElementsMatch(t, []string{"of one", "of two"}, got)
+	require.Positive(t, left)
+	stored, err := one.Stored(ctx, store, now)
+	require.NoError(t, err)
+	require.NotZero(t, stored)
+	mustSend(t, one, "more")
+	put(t, one, store, now.Add(time.Minute))
+	require.False(t, one.Yield(stored, now.Add(time.Minute)), "of a store that has not the newest record")
+	none, err := one.Stored(ctx, store, now.Add(3*Epoch))
+	require.NoError(t, err)
+	require.Zero(t, none, "of a later epoch")
+	require.False(t, one.Yield(stored, now.Add(3*Epoch)), "of an earlier one")
+}

@@ -258,3 +258,22 @@ func (d *deaf) Write(p []byte) (int, error) {
 	}
 	return d.ReadWriteCloser.Write(p)
 }
+
+// A stolen device states entries of this device's log that there are not. This shows as its word,
+// and this device writes and exchanges entries as before.
+func TestForgedOwnHeadsKeepNoDeviceFromWriting(t *testing.T) {
+	b := book(t, "laptop", "phone")
+	lap, phone := b[0], b[1]
+	forged := helloOf(head{Device: lap.Device(), Number: 1 << 40, Hash: [32]byte{1}}, head{Device: idOf("other"), Number: 9})
+	stream := appendItem(appendItem(nil, forged), entriesOf(stateLast))
+	p := NewPeer(phone.Device())
+	for _, m := range cut(channel(lap.Book(), phone.Device(), lap.Device()), roundOf(stream), stream) {
+		require.NoError(t, p.Incoming(lap.Ledger, m))
+	}
+	unknown, err := p.UnknownOwn(lap.Ledger)
+	require.NoError(t, err)
+	require.Equal(t, []ledger.Head{{Device: lap.Device(), Number: 1 << 40, Hash: [32]byte{1}}}, unknown)
+	write(t, lap, "a")
+	syncBoth(t, lap, phone)
+	require.Equal(t, digest(t, lap), digest(t, phone))
+}

@@ -31,7 +31,9 @@
 //	save(p, messages)               // in one transaction
 //
 // Two copies of one device, which have the same key, have no session and no messages with
-// each other ([ErrSelf]). They exchange entries through a third device, or a folder.
+// each other ([ErrSelf]). They exchange entries through a third device, or a folder. What the
+// third one states shows that there is another copy before the entries arrive
+// ([Peer.UnknownOwn]).
 //
 // # Security
 //

@@ -62,7 +62,7 @@ func (p *Peer) incoming(l *ledger.Ledger, b []byte) error {
 	case !current || m.Number > p.s.Next:
 		p.skip(m.Round)
 		p.s.Heard, p.s.Asked = false, []byte{} // the peer is asked for another round
-		return broken("message %d of a round of which one before it is missing", m.Number)
+		return fmt.Errorf("message %d of a round: %w", m.Number, ErrMissing)
 	}
 	p.s.Next++
 	p.s.Stream = append(p.s.Stream, m.Data...)

@@ -135,6 +135,17 @@ func (p *Peer) Side() []byte {
 	return bytes.Clone(p.s.Side)
 }
 
+// UnknownOwn returns those heads of this device's log that the peer stated last and that the
+// ledger does not have: another copy of the ledger's file wrote these entries, or the file was
+// replaced by an older copy, or the peer lies. Of one that is true the entries follow.
+func (p *Peer) UnknownOwn(l *ledger.Ledger) ([]ledger.Head, error) {
+	own := slices.DeleteFunc(fromHeads(p.s.Stated), func(h ledger.Head) bool { return h.Device != l.Device() })
+	if len(own) == 0 {
+		return nil, nil
+	}
+	return l.Lacks(own)
+}
+
 // offerHash returns the hash of the side data for the peer: empty for none.
 func (p *Peer) offerHash() []byte {
 	if len(p.s.Offer) == 0 {

@@ -530,3 +530,65 @@ func TestHostileMessagesAreBounded(t *testing.T) {
 	other := canonical.MustMarshal(peerState{Format: 2})
 	require.ErrorContains(t, new(Peer).UnmarshalBinary(other), "version 2")
 }
+
+// What the peer states of the log of this device, and is not here, shows a copy of this device, or
+// that it was restored from a backup. It is shown until the entries are here.
+func TestEntriesOfTheOwnLogThatThePeerHasAreShown(t *testing.T) {
+	b := book(t, "laptop", "phone")
+	lap, phone := b[0], b[1]
+	two := copyOf(t, lap)
+	write(t, lap, "of one")
+	write(t, two, "of two")
+	syncBoth(t, phone, two)
+	p := newPair(t, lap, phone)
+	requireUnknown := func(want ...ledger.Head) {
+		t.Helper()
+		got, err := p.load(0).UnknownOwn(lap.Ledger)
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
+	requireUnknown()
+	p.send(1)
+	p.deliver(1, 1000)
+	own := headOf(t, two, lap.Device())
+	requireUnknown(own)
+	write(t, lap, "more")
+	p.settle()
+	requireUnknown()
+	require.Equal(t, digest(t, lap), digest(t, phone))
+}
+
+// headOf returns the only head of a device in a ledger.
+func headOf(t *testing.T, d *device, of ledger.DeviceID) (found ledger.Head) {
+	t.Helper()
+	for _, h := range d.Heads() {
+		if h.Device == of {
+			require.Zero(t, found.Number)
+			found = h
+		}
+	}
+	return found
+}
+
+// A device that returns to a backup in the middle of a round is told apart from a peer that breaks
+// the protocol: the error names the missing message, and the round is sent again.
+func TestABackupInTheMiddleOfARoundIsNamed(t *testing.T) {
+	b := book(t, "laptop", "phone")
+	p := newPair(t, b[0], b[1])
+	p.settle()
+	write(t, b[0], "a", strings.Repeat("x", 40_000))
+	before := p.state[1]
+	p.send(0)
+	require.Greater(t, len(p.queue[0]), 2)
+	p.deliver(0, 1)
+	p.state[1] = before
+	peer := p.load(1)
+	err := peer.Incoming(b[1].Ledger, p.queue[0][0])
+	require.ErrorIs(t, err, ErrMissing)
+	require.True(t, IsRefused(err))
+	require.NotContains(t, err.Error(), "broke the protocol")
+	p.deliver(0, 1000)
+	p.settle()
+	require.Equal(t, digest(t, b[0]), digest(t, b[1]))
+	p.requireSilence(3)
+}

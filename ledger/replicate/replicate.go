@@ -24,8 +24,23 @@ var (
 	// Nothing has changed.
 	ErrNewer = errors.New("its program is of a newer version, which this one does not know")
 
+	// ErrMissing is returned for a message of which one before it is missing: an earlier state of
+	// this device received that, before it was replaced by a backup, or another copy of this
+	// device did, or the peer left it out. The peer is asked for another round.
+	ErrMissing error = missingError{}
+
 	errProtocol = errors.New("it broke the protocol")
 )
+
+// missingError is the type of ErrMissing. It is an errProtocol, although the peer need not be the
+// cause.
+type missingError struct{}
+
+func (missingError) Error() string {
+	return "a message before it is missing here, as after a restored backup, or if a copy of this device has received it; the other device is asked for it again"
+}
+
+func (missingError) Is(target error) bool { return target == errProtocol }
 
 // maxSide is the bound of side data, in bytes.
 const maxSide = 64 << 10

@@ -87,7 +87,15 @@ func (s *state) checkBook(ctx context.Context, out *checks, others ...error) {
 		out.add("book", "", err)
 		return
 	}
-	out.add("book", counted(names, "name")+", every entry verified", append(s.Verify(ctx), others...)...)
+	problems := append(s.Verify(ctx), others...)
+	uncounted, err := s.uncounted(false)
+	if err != nil {
+		problems = append(problems, err)
+	}
+	for _, b := range uncounted {
+		problems = append(problems, errors.New(b.String()))
+	}
+	out.add("book", counted(names, "name")+", every entry verified", problems...)
 }
 
 // checkIdentity compares the header of the identity key with the keys, as far as they
@@ -96,7 +104,23 @@ func (a *Agent) checkIdentity() (Identity, error) {
 	if err := a.Unlock(); err != nil && !errors.Is(err, home.ErrLocked) {
 		return Identity{}, err
 	}
-	return a.Identity()
+	id, err := a.Identity()
+	return id, errors.Join(err, a.checkOwnKey())
+}
+
+// checkOwnKey returns an error if this home has the identity key, and the book states that its
+// device has none.
+func (a *Agent) checkOwnKey() error {
+	id, err := a.identity()
+	if err != nil || id.KeyElsewhere {
+		return nil // what is wrong is reported elsewhere
+	}
+	devices, err := a.book.Devices()
+	i := slices.IndexFunc(devices, func(d Device) bool { return d.This })
+	if err != nil || i < 0 || devices[i].IdentityKey || devices[i].Removed {
+		return err
+	}
+	return fmt.Errorf("this home has the identity key, and the book states that device %s has none, so that its removal is no reason to rotate the key: remove it on another device of yours, by device rm, and join again as one with the key, by device join --again", devices[i].ID)
 }
 
 // checkRecordsFolder reports a folder of records that Open had to create.

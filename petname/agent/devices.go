@@ -186,7 +186,9 @@ func (a *Agent) RenameDevice(id ledger.DeviceID, name string) (Device, error) {
 // RemoveDevice removes a device from the book for ever, on all devices: what it writes later
 // does not count. It cannot take back what the device has: the book until now, the keys that
 // open messages, which RemoveDevice replaces, and the identity key if
-// it holds that: only [Agent.Rotate] makes that worthless.
+// it holds that: only [Agent.Rotate] makes that worthless. What the device wrote and this one has
+// not received does not count, also on devices that have received it: an [Agent.Sync] before keeps
+// that. See [Agent.TakenBack].
 //
 // An interruption after the removal is finished by [Agent.FinishRemoval], and a later publication
 // replaces the keys for messages.

@@ -211,3 +211,37 @@ func TestTheFirstSyncOfADeviceSendsWhatItWrote(t *testing.T) {
 	_, err := a.Lookup("bob")
 	require.NoError(t, err)
 }
+
+// Of two devices that call themselves the same, the second one gets a number, so that a name means
+// one device; a name that the inviter chose stays, and so does that of a removed device.
+func TestASecondDeviceOfOneNameGetsANumber(t *testing.T) {
+	hub := served(t, nil)
+	a := opened(t)
+	join(t, a, addrs(t, hub)...)
+	name := func(joined agent.JoinedBook) string {
+		t.Helper()
+		return deviceIn(t, a, joined.Device).Name
+	}
+	_, first := joinedBy(t, a, false, false)
+	require.Equal(t, "phone", name(first))
+	b, second := joinedBy(t, a, false, true)
+	require.Equal(t, "phone 2", name(second))
+	require.Equal(t, "phone 2", deviceIn(t, b, second.Device).Name)
+	_, err := a.RemoveDevice(first.Device)
+	require.NoError(t, err)
+	_, third := joinedBy(t, a, false, false)
+	require.Equal(t, "phone", name(third))
+
+	invited, err := a.InviteDevice(t.Context(), agent.DeviceTerms{Name: "phone", Awaited: true})
+	require.NoError(t, err)
+	done := make(chan error, 1)
+	go func() {
+		_, err := a.AwaitDevice(t.Context(), invited.ID)
+		done <- err
+	}()
+	c, fourth, err := agent.JoinBook(t.Context(), filepath.Join(t.TempDir(), "home"), agent.DeviceJoin{Invitation: invited.Link, Name: "x"}, agent.Options{Transport: loopback(), JoinTimeout: 2 * patient})
+	require.NoError(t, err)
+	require.NoError(t, c.Close())
+	require.NoError(t, <-done)
+	require.Equal(t, "phone", name(fourth))
+}

@@ -107,6 +107,7 @@ func (a *Agent) Sync(ctx context.Context, o SyncOptions) (out Synced, err error)
 // merged makes known that entries of other devices changed the book.
 func (s *state) merged() {
 	s.mergedEntries.Store(true)
+	s.logTakenBack()
 	for _, kind := range []EventKind{BookChanged, InboxChanged} {
 		s.events.publish(Event{Kind: kind})
 	}
@@ -231,6 +232,9 @@ func (a *Agent) syncDevice(ctx context.Context, d Device, ask bool) DeviceSync {
 	out.Problem = err
 	if err == nil {
 		out.Problem = s.Reported
+	}
+	if now := a.now(); out.Problem == nil && s.Waiting > 0 && s.Ahead.Sub(now) > maxClockApart {
+		out.Problem = &DeviceClockError{Theirs: s.Ahead, Now: now}
 	}
 	return out
 }

@@ -87,7 +87,8 @@ var ErrNoNetworks = errors.New("the code does not say which network the other de
 // the home that do not count anew: see [petname.Book.Reenter]. The old book stays beside the
 // new one. Interrupted at any moment the home is the old one or the new one, and the same
 // call continues; when it was done, it returns the same result. In any other home it fails
-// with [home.ErrExists].
+// with [home.ErrExists]. By an invitation without the identity key, a home that has the key fails
+// with a [*KeyHereError].
 //
 // It fails with the errors of [home.BeginJoin], [Agent.Join] and [Agent.Pair], with
 // [ErrNoNetworks], and with [pair.ErrNoDevice] for an invitation of contacts. It fails with

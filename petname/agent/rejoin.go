@@ -25,6 +25,11 @@ type Rejoined struct {
 	Messages  int                       // to contacts, not acknowledged, that are sent again
 	Unsent    []exchange.Uncarried      // what is not continued
 	OldBook   string                    // path of the old book
+	Device    ledger.DeviceID           // the old device; zero: an older version of the program joined
+
+	// Remains is the last entry of the old device that counts, for [Agent.RemoveDeviceAfter]; number
+	// 0: the device was removed, or is not known. Another copy of the home may use it.
+	Remains ledger.Head `json:"-"`
 }
 
 // tableRejoined is a device-local table: sha2-256 of the invitation that this device joined
@@ -73,7 +78,26 @@ func rejoined(ctx context.Context, h home.Home, r *Rejoined, o Options) (*Agent,
 		out.Pointer, out.WithKey = id.Pointer, !id.KeyElsewhere
 		out.Names, err = a.book.Count()
 	}
+	if r != nil && err == nil {
+		r.Remains, err = a.remains(r.Device)
+	}
 	return a, out, err
+}
+
+// remains returns the last entry of a device that counts; number 0: the device was removed, or has
+// none.
+func (a *Agent) remains(id ledger.DeviceID) (last ledger.Head, err error) {
+	d, err := a.device(id)
+	if err != nil || d.Removed {
+		return ledger.Head{}, nil
+	}
+	all, err := a.book.Ledger().Branches(id)
+	for _, b := range all {
+		if b.Counts() {
+			last = b.Head
+		}
+	}
+	return last, err
 }
 
 // rejoinOpen joins the book again, with the old one open.
@@ -109,7 +133,7 @@ func rejoinOpen(ctx context.Context, h home.Home, book *petname.Book, j DeviceJo
 	}
 	paired := false
 	handed, err := a.rejoinBook(ctx, h, book, id, j, &paired, exists)
-	if errors.Is(err, home.ErrExists) || errors.Is(err, petname.ErrDeviceRemoved) {
+	if errors.Is(err, home.ErrExists) || errors.Is(err, petname.ErrDeviceRemoved) || errors.As(err, new(*KeyHereError)) {
 		paired = false
 	}
 	if err = errors.Join(err, a.Close()); err != nil {
@@ -152,11 +176,14 @@ func (a *Agent) rejoinBook(ctx context.Context, h home.Home, book *petname.Book,
 	if handed.Creator != book.Ledger().Identity() {
 		return handed, exists
 	}
+	device, _ := a.Pointer().Ed25519()
+	if theirs.Pointer == id.Pointer && theirs.KeyElsewhere && !id.KeyElsewhere {
+		return handed, &KeyHereError{ledger.DeviceID(device)}
+	}
 	switch _, _, err := h.AdoptInvited(handed.Identity); {
 	case errors.Is(err, home.ErrNoSuccessor) && id.Created(theirs.Pointer): // a thief may have that key
 		return handed, errEarlierKey
 	case errors.Is(err, home.ErrNoSuccessor):
-		device, _ := a.Pointer().Ed25519()
 		if theirs.First() == id.First() {
 			exists = ErrDiverged
 		}
@@ -177,6 +204,17 @@ func (a *Agent) rejoinBook(ctx context.Context, h home.Home, book *petname.Book,
 	return handed, nil
 }
 
+// KeyHereError is returned when a home that has the identity key joins again by an invitation
+// without the key: the other devices would take it for one without the key. Nothing in the home has
+// changed.
+type KeyHereError struct {
+	Device ledger.DeviceID // as which the other device has admitted this one: to be removed there
+}
+
+func (e *KeyHereError) Error() string {
+	return fmt.Sprintf("this home has the identity key, and the invitation is for a device without it; the other device has admitted this one as %s: remove it there", e.Device)
+}
+
 // errEarlierKey is returned for an invitation that an earlier key of this home made.
 var errEarlierKey = errors.New("the other device has an earlier key of yours: exchange with it first, or use another one")
 
@@ -190,7 +228,7 @@ func enterAnew(h home.Home, old *petname.Book, handed exchange.Handover, j Devic
 	if err != nil {
 		return nil, err
 	}
-	out := &Rejoined{}
+	out := &Rejoined{Device: old.Ledger().Device()}
 	err = func() error {
 		chain := old.Ledger().Chain(own.Head, own.Counted)
 		if own.Head.Number == 0 { // the old device has written nothing
@@ -218,6 +256,9 @@ func enterAnew(h home.Home, old *petname.Book, handed exchange.Handover, j Devic
 		out.Messages, out.Unsent = carried.Messages, carried.Unsent
 		return book.Update(func(_ *petname.Book, local *ledger.View) error {
 			if err := putDeviceAddresses(local, handed.Inviter, handed.Addresses); err != nil {
+				return err
+			}
+			if err := putEntered(local, own.Head); err != nil {
 				return err
 			}
 			return putJoined(local, j.Invitation, out)

@@ -11,10 +11,12 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/petnames-go/petnames/dht/drop"
 	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/petname/pair"
 	"github.com/petnames-go/petnames/pointer"
 	"github.com/petnames-go/petnames/pointer/canonical"
@@ -76,7 +78,8 @@ func (e *Exchange) InviteDevice(ctx context.Context, key crypto.Signer, t Device
 }
 
 // addNewcomer stores the device that accepted an invitation. Repeating it changes nothing.
-func (tx tx) addNewcomer(id string, m pair.Paired, now time.Time) error {
+// taken are the names of other devices: of two machines with one name, the second device gets a number.
+func (tx tx) addNewcomer(id string, m pair.Paired, now time.Time, taken []string) error {
 	device, err := deviceOf(m.Peer.Pointer)
 	if err != nil {
 		return err
@@ -92,12 +95,64 @@ func (tx tx) addNewcomer(id string, m pair.Paired, now time.Time) error {
 	if err := canonical.Unmarshal(row, &a, canonical.Bounds{}); err != nil {
 		return fmt.Errorf("admission: %w", err)
 	}
-	b, err := canonical.Marshal(wireNewcomer{Invitation: id, Name: cmp.Or(a.Name, m.Peer.Nickname, "device"), WithKey: a.WithKey, Identity: a.Identity,
+	text := a.Name
+	if text == "" {
+		waiting, err := newcomerNames(tx.local)
+		if err != nil {
+			return err
+		}
+		text = unusedName(cmp.Or(name.Clean(m.Peer.Nickname), "device"), append(waiting, taken...))
+	}
+	b, err := canonical.Marshal(wireNewcomer{Invitation: id, Name: text, WithKey: a.WithKey, Identity: a.Identity,
 		Sealing: m.Peer.Sealing, Addresses: m.Peer.Addresses, Since: now.UnixMilli()})
 	if err != nil {
 		return err
 	}
 	return errors.Join(tx.local.Put(tableNewcomers, device[:], b), tx.local.Delete(tableAdmissions, []byte(id)))
+}
+
+// deviceNames returns the names of the devices that were not removed.
+func (e *Exchange) deviceNames() (names []string, err error) {
+	devices, err := e.c.Book.Devices()
+	for _, d := range devices {
+		if !d.Removed {
+			names = append(names, d.Name)
+		}
+	}
+	return names, err
+}
+
+// newcomerNames returns the names of the devices that are still to be admitted.
+func newcomerNames(local *ledger.View) (names []string, err error) {
+	for row, err := range local.Scan(tableNewcomers, nil) {
+		if err != nil {
+			return nil, err
+		}
+		var w wireNewcomer
+		if err := canonical.Unmarshal(row.Value, &w, canonical.Bounds{}); err != nil {
+			return nil, fmt.Errorf("newcomer: %w", err)
+		}
+		names = append(names, w.Name)
+	}
+	return names, nil
+}
+
+// unusedName returns a name, with a number after it if another device has the name.
+func unusedName(text string, taken []string) string {
+	base := text
+	is := func(text string) bool {
+		return slices.ContainsFunc(taken, func(t string) bool { return strings.EqualFold(name.Clean(t), text) })
+	}
+	out := text
+	for n := 2; is(out); n++ {
+		number := fmt.Sprintf(" %d", n)
+		for len(base)+len(number) > petname.MaxDeviceName {
+			_, size := utf8.DecodeLastRuneInString(base)
+			base = base[:len(base)-size]
+		}
+		out = base + number
+	}
+	return out
 }
 
 // admitPaired ends an invitation that a device has accepted: by its link, of which the state
@@ -108,7 +163,10 @@ func (e *Exchange) admitPaired(ctx context.Context, id string, p *pendingInvitat
 		e.removePending(codeID(link))
 		return e.deleteInvitation(codeID(link))
 	}
-	err := e.update(func(tx tx) error { return tx.addNewcomer(link, *event.Paired, e.c.Now()) })
+	taken, err := e.deviceNames()
+	if err == nil {
+		err = e.update(func(tx tx) error { return tx.addNewcomer(link, *event.Paired, e.c.Now(), taken) })
+	}
 	p.err = ErrNoInvitation
 	e.removePending(id)
 	if err != nil { // for example of the disk: the step is not repeated

@@ -7,11 +7,13 @@ import (
 	"crypto/hpke"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/petnames-go/petnames/dht/drop"
 	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/ledger/replicate"
+	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -22,9 +24,11 @@ const syncPurpose = "petnames/sync/1"
 // DeviceSync is what a step of the exchange with another device of the book did.
 type DeviceSync struct {
 	replicate.Result
-	Waiting int  // messages that the other device has not received
-	Moved   bool // something was received, or acknowledged: another step may do more
-	Asked   bool // a message that asks for what the other device has was put
+	Waiting int       // messages that the other device has not received
+	Moved   bool      // something was received, or acknowledged: another step may do more
+	Asked   bool      // a message that asks for what the other device has was put
+	Ahead   time.Time // of the other device's clock, by a message that is not received before this clock shows about that; zero: there is none
+	Left    bool      // nothing was put: a record of a copy of this device is there, for the other device to receive
 }
 
 // SyncDevice does one step of the exchange of entries with another device of the book, in
@@ -35,7 +39,17 @@ type DeviceSync struct {
 // may have been restored from a backup. With ask, or if a message that this device
 // acknowledged before is lost, the step asks for what the other device has; without, it sends
 // nothing if both have everything by that hint.
-func (e *Exchange) SyncDevice(ctx context.Context, device ledger.DeviceID, ask bool) (out DeviceSync, err error) {
+//
+// A copy of this device puts its records in the same place. A step with ask that finds one of the
+// copy there leaves it for the other device, every second time, and puts its own again later: so
+// what both copies wrote arrives.
+func (e *Exchange) SyncDevice(ctx context.Context, device ledger.DeviceID, ask bool) (DeviceSync, error) {
+	return e.syncDevice(ctx, device, ask, ask, false)
+}
+
+// syncDevice is SyncDevice. With look, it looks for a record of a copy; with left, an earlier step
+// has found one, and this one puts nothing.
+func (e *Exchange) syncDevice(ctx context.Context, device ledger.DeviceID, ask, look, left bool) (out DeviceSync, err error) {
 	if e.c.DeviceKey == nil {
 		return out, errors.New("this program exchanges no messages between devices")
 	}
@@ -54,7 +68,16 @@ func (e *Exchange) SyncDevice(ctx context.Context, device ledger.DeviceID, ask b
 	}
 	l := e.c.Book.Ledger()
 	waiting := c.Waiting()
+	var stored uint64
+	var looked sync.WaitGroup
+	if look && waiting > 0 {
+		looked.Go(func() { out.Ahead, _ = c.Ahead(ctx, c.store, e.c.Now()) }) // without an answer nothing is known
+	}
+	if look {
+		looked.Go(func() { stored, _ = c.Stored(ctx, c.store, e.c.Now()) }) // without an answer there is none to leave
+	}
 	polled, pollErr := c.Poll(ctx, c.store, e.c.Now())
+	looked.Wait()
 	if ask || polled.Lost > 0 {
 		peer.Ask()
 	}
@@ -118,7 +141,9 @@ func (e *Exchange) SyncDevice(ctx context.Context, device ledger.DeviceID, ask b
 	if err != nil {
 		return out, err
 	}
-	if c.Due(e.c.Now()) {
+	if out.Left = left || c.Yield(stored, e.c.Now()); out.Left {
+		err = e.saveChannel(c)
+	} else if c.Due(e.c.Now()) {
 		_, err = e.putRecord(ctx, c)
 	}
 	out.Result, out.Waiting, out.Asked = peer.Result, c.Waiting(), ask && peer.Asked()
@@ -200,6 +225,45 @@ func (e *Exchange) syncPeer(device ledger.DeviceID) (*replicate.Peer, error) {
 	return peer, nil
 }
 
+// UnknownOwn returns, by the device that stated them last, the heads of this device's log that
+// are not in the book: see [replicate.Peer.UnknownOwn]. Removed devices are left out.
+func UnknownOwn(book *petname.Book) (map[ledger.DeviceID][]ledger.Head, error) {
+	var peers []*replicate.Peer
+	l := book.Ledger()
+	err := l.ReadLocal(func(local *ledger.View) error {
+		peers = nil
+		for _, d := range l.Devices() {
+			row, err := local.Get(tableSyncPeers, d.ID[:])
+			if err != nil {
+				return err
+			}
+			if row == nil || d.Removed {
+				continue
+			}
+			peer := replicate.NewPeer(d.ID)
+			if err := peer.UnmarshalBinary(row); err != nil {
+				return fmt.Errorf("exchange with device %s: %w", d.ID, err)
+			}
+			peers = append(peers, peer)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	all := map[ledger.DeviceID][]ledger.Head{}
+	for _, p := range peers {
+		heads, err := p.UnknownOwn(l)
+		if err != nil {
+			return nil, err
+		}
+		if len(heads) > 0 {
+			all[p.Result.Peer] = heads
+		}
+	}
+	return all, nil
+}
+
 // AssumeDevice states that another device has the entries up to these heads, before anything was
 // exchanged with it.
 func AssumeDevice(local *ledger.View, device ledger.DeviceID, heads []ledger.Head) error {
@@ -235,12 +299,16 @@ func (e *Exchange) SyncDeviceUntilIdle(ctx context.Context, device ledger.Device
 	tick := time.NewTicker(e.c.PollInterval)
 	defer tick.Stop()
 	idle, total := time.Duration(0), time.Duration(0)
-	for {
-		step, err := e.SyncDevice(ctx, device, ask && !sum.Asked)
+	for look := ask; ; look = false {
+		step, err := e.syncDevice(ctx, device, ask && !sum.Asked, look, sum.Left)
 		sum.Peer, sum.Waiting, sum.Reported = device, step.Waiting, cmp.Or(sum.Reported, step.Reported)
 		sum.Received += step.Received
 		sum.Sent += step.Sent
 		sum.Result.Waiting = step.Result.Waiting
+		sum.Left = sum.Left || step.Left
+		if sum.Ahead.IsZero() {
+			sum.Ahead = step.Ahead
+		}
 		sum.Moved, sum.Asked = sum.Moved || step.Moved, sum.Asked || step.Asked
 		if err != nil {
 			return sum, err

@@ -7,10 +7,12 @@ import (
 	"iter"
 	"math/rand/v2"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 
@@ -290,4 +292,16 @@ func TestTheNetworkSeesNothingOfAnAdmission(t *testing.T) {
 			}
 		}
 	})
+}
+
+// The number of a name has room in it, and ends no character in its middle.
+func TestANumberedNameIsNoLongerThanAName(t *testing.T) {
+	require.Equal(t, "vm", unusedName("vm", []string{"phone"}))
+	require.Equal(t, "vm 2", unusedName("vm", []string{"VM"}))
+	require.Equal(t, "vm 3", unusedName("vm", []string{"vm", "vm 2"}))
+	long := strings.Repeat("ä", petname.MaxDeviceName/2)
+	out := unusedName(long, []string{long})
+	require.LessOrEqual(t, len(out), petname.MaxDeviceName)
+	require.True(t, utf8.ValidString(out))
+	require.True(t, strings.HasSuffix(out, "ä 2"))
 }

@@ -286,10 +286,17 @@ func (e *Exchange) saveInvitation(_ context.Context, state []byte, accepted *pai
 	}
 	hash := invitation.ID()
 	id := hex.EncodeToString(hash[:])
+	var taken []string
+	if accepted != nil && invitation.Device {
+		var err error
+		if taken, err = e.deviceNames(); err != nil {
+			return err
+		}
+	}
 	return e.update(func(tx tx) error {
 		switch {
 		case accepted != nil && invitation.Device:
-			if err := tx.addNewcomer(id, *accepted, e.c.Now()); err != nil {
+			if err := tx.addNewcomer(id, *accepted, e.c.Now(), taken); err != nil {
 				return err
 			}
 		case accepted != nil:

@@ -1,0 +1,128 @@
+package agent_test
+
+import (
+	"bytes"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/agent"
+)
+
+// uncounted returns the only branch with acts that do not count.
+func uncounted(t *testing.T, a *agent.Agent) agent.UncountedBranch {
+	t.Helper()
+	all, err := a.Uncounted()
+	require.NoError(t, err)
+	require.Len(t, all, 1)
+	return all[0]
+}
+
+// A restored backup that went on writing, and whose branch counts, undoes on all devices what the
+// lost home had synced. Each device names these acts, and the way that it states brings all back.
+func TestWhatARestoredBackupUndoesIsNamedAndComesBack(t *testing.T) {
+	hub := served(t, nil)
+	gone, restored, other, names := fork(t, hub)
+	require.NoError(t, gone.Close()) // and its folder with it
+	_, err := other.Lookup(names[gone])
+	require.ErrorIs(t, err, petname.ErrNotFound, "undone")
+	for _, a := range []*agent.Agent{restored, other} {
+		b := uncounted(t, a)
+		require.Equal(t, a == restored, b.Device.This)
+		require.Equal(t, 1, b.Acts)
+		require.Equal(t, names[gone], b.Last.Name)
+		notice := a.Notice()
+		var named *agent.UncountedError
+		require.ErrorAs(t, notice, &named)
+		require.ErrorContains(t, notice, names[gone])
+		require.NoError(t, a.Notice(), "once")
+		found := check(a, t, "book")
+		require.False(t, found.OK)
+		require.Contains(t, found.Detail, "1 change, the last one name \""+names[gone]+"\"")
+	}
+	b := uncounted(t, other)
+	_, err = other.RemoveDeviceAfter(b.Head)
+	require.NoError(t, err)
+	all, err := other.Uncounted()
+	require.NoError(t, err)
+	require.Empty(t, all)
+	require.NoError(t, restored.Close())
+	a, joined, _ := again(t, other, restored.Dir(), nil)
+	require.Equal(t, 1, joined.Again.Entered)
+	syncAll(t, agent.SyncOptions{Dir: t.TempDir()}, a, other)
+	for _, one := range []*agent.Agent{a, other} {
+		for _, name := range names {
+			_, err := one.Lookup(name)
+			require.NoError(t, err)
+		}
+		require.True(t, check(one, t, "book").OK)
+		require.NoError(t, one.Notice())
+	}
+}
+
+// A home that entered the acts of its branch anew names them no more, and the copy that does not
+// count names its own by the notice of the fork.
+func TestActsThatWereEnteredAnewAreNotNamed(t *testing.T) {
+	hub := served(t, nil)
+	lost, _, other, _ := fork(t, hub)
+	all, err := lost.Uncounted()
+	require.NoError(t, err)
+	require.Empty(t, all)
+	require.NoError(t, lost.Close())
+	a, _, _ := again(t, other, lost.Dir(), nil)
+	all, err = a.Uncounted()
+	require.NoError(t, err)
+	require.Empty(t, all)
+	uncounted(t, other)
+}
+
+// A device that was removed has written acts that one device has received, and the one that removed
+// it has not: the merge of the removal takes them back, names them, and logs them once.
+func TestActsThatARemovalTakesBackAreNamed(t *testing.T) {
+	var log bytes.Buffer
+	hub := served(t, nil)
+	a := opened(t)
+	join(t, a, addrs(t, hub)...)
+	b, _ := joinedBy(t, a, true, false)
+	dir := b.Dir()
+	require.NoError(t, b.Close())
+	b, err := agent.Open(t.Context(), dir, agent.Options{Transport: loopback(), JoinTimeout: 2 * patient, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, b.Close()) })
+	phone, joined := joinedBy(t, a, false, false)
+	add(t, phone, "early", newKey(t).Pointer())
+	syncAll(t, agent.SyncOptions{Dir: t.TempDir()}, a, b, phone)
+	add(t, phone, "late", newKey(t).Pointer())
+	add(t, phone, "later", newKey(t).Pointer())
+	syncAll(t, agent.SyncOptions{Dir: t.TempDir()}, b, phone)
+	_, err = b.Lookup("later")
+	require.NoError(t, err)
+	_, err = a.RemoveDevice(joined.Device)
+	require.NoError(t, err)
+	taken, err := b.TakenBack()
+	require.NoError(t, err)
+	require.Empty(t, taken)
+	for range 2 {
+		syncAll(t, agent.SyncOptions{Dir: t.TempDir()}, a, b)
+	}
+	_, err = b.Lookup("later")
+	require.ErrorIs(t, err, petname.ErrNotFound)
+	_, err = b.Lookup("early")
+	require.NoError(t, err)
+	taken, err = b.TakenBack()
+	require.NoError(t, err)
+	require.Len(t, taken, 1)
+	require.Equal(t, 2, taken[0].Acts)
+	require.Equal(t, "later", taken[0].Last.Name)
+	require.ErrorContains(t, errors.New(taken[0].String()), "was removed, and what it wrote after its entry 1 does not count: 2 changes, the last one name \"later\"")
+	require.Equal(t, 1, strings.Count(log.String(), "was removed, and what it wrote"))
+	all, err := b.Uncounted()
+	require.NoError(t, err)
+	require.Empty(t, all)
+	require.NoError(t, b.Notice())
+	require.True(t, check(b, t, "book").OK)
+}
