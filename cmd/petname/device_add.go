@@ -309,6 +309,8 @@ func (a *app) joinBook(dir string, j agent.DeviceJoin) (out joinedBook, err erro
 		return out, &f
 	case errors.Is(err, home.ErrExists):
 		return out, classify(err).With("choose another folder with --home: a code or link that no device has used is valid until it expires.\nIf it is another copy of a home of yours, or was removed from your book:\npetname sync\nthen, if it says so or nothing else helps:\npetname device join --again " + shellWord(j.Invitation))
+	case errors.Is(err, pair.ErrSelf):
+		return out, classify(err).With("enter it on the other device of yours:\npetname device join CODE")
 	case errors.Is(err, petname.ErrDeviceRemoved):
 		return out, classify(err).With("make a new code on the device that has your book, with petname device add, and join with it")
 	case errors.Is(err, exchange.ErrHandoverTimeout):
