@@ -284,7 +284,7 @@ type joinedBook struct {
 }
 
 func (a *app) joinBook(dir string, j agent.DeviceJoin) (out joinedBook, err error) {
-	a.hint("waiting for the other device")
+	a.warn("waiting for the other device")
 	var paired atomic.Bool
 	j.Progress = func(now bool, _ int64) {
 		if now && !paired.Swap(now) {
