@@ -187,6 +187,9 @@ func locate(s string) (string, error) {
 		if id, gateway, ok := strings.Cut(host, ".ipns."); ok && gateway != "" {
 			return first(id)
 		}
+		if id, gateway, ok := strings.Cut(host, ".ipfs."); ok && gateway != "" && isCID(id) {
+			return "", errors.New("is the address of content, not a pointer to a key")
+		}
 		if path, ok := strings.CutPrefix(path, "ipns/"); ok {
 			return first(path)
 		}
@@ -212,6 +215,12 @@ func locate(s string) (string, error) {
 		return "", errors.New("is a path, not a pointer")
 	}
 	return s, nil
+}
+
+// isCID reports whether a text is a CID.
+func isCID(s string) bool {
+	_, err := cid.Decode(s)
+	return err == nil
 }
 
 // decodeMultibase accepts a text only if its bytes encode to the same text, in

@@ -34,6 +34,9 @@ func TestContentPathsAreReadInEachForm(t *testing.T) {
 		"https://ipfs.io/ipfs/" + v1 + "/a%20b": "/ipfs/" + v1 + "/a b",
 		"https://ipfs.io/ipfs/" + v1 + "/a?filename=b.txt&download=true": "/ipfs/" + v1 + "/a",
 		"https://" + v1 + ".ipfs.gateway.example/a%20b":                  "/ipfs/" + v1 + "/a b",
+		"https://" + v1 + ".ipfs.dweb.link/ipfs/" + v0:                   "/ipfs/" + v1 + "/ipfs/" + v0, // as such a gateway serves it
+		"https://" + key + ".ipns.dweb.link/ipfs/" + v0:                  "/ipns/" + key + "/ipfs/" + v0,
+		"https://www.ipfs.io/ipfs/" + v1:                                 "/ipfs/" + v1,
 		"https://" + key + ".ipns.gateway.example":                       "/ipns/" + key,
 		v1 + ".":                        "/ipfs/" + v1, // as pasted
 		"<ipfs://" + v1 + ">":           "/ipfs/" + v1,
