@@ -18,7 +18,7 @@ import (
 	"github.com/petnames-go/petnames/pointer/paste"
 )
 
-// maxStdin is the maximum size of a link or of a message from a file, in bytes.
+// maxStdin is the maximum size of a link or of a message from a file, in bytes of UTF-8.
 const maxStdin = 64 << 10
 
 func (a *app) addVerb() *cobra.Command {
@@ -41,14 +41,11 @@ a confirmation on the terminal; without a terminal the exit status is 5.`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			request.Name, request.Target, request.Channel = args[0], args[1], "argument"
 			if args[1] == "-" {
-				b, err := io.ReadAll(io.LimitReader(a.stdin, maxStdin+1))
+				text, err := a.readStdinText("a link")
 				if err != nil {
-					return classify(err)
+					return err
 				}
-				if len(b) > maxStdin {
-					return usage("standard input: over %d bytes, which is too long for a link", maxStdin)
-				}
-				request.Target, request.Channel = strings.TrimSpace(string(b)), "stdin"
+				request.Target, request.Channel = strings.TrimSpace(text), "stdin"
 			}
 			var c contact
 			err := a.call("add", request, &c)

@@ -275,8 +275,7 @@ func (a *app) invitationText(args []string, qr, verb string) (string, error) {
 		}
 		return text, nil
 	case len(args) == 1 && args[0] == "-":
-		b, err := a.readUpTo("-", maxStdin+1)
-		return string(b), err
+		return a.readStdinText("a code or a link")
 	}
 	text := args[0]
 	for _, word := range args[1:] { // a code with spaces

@@ -121,7 +121,7 @@ func unsigned(s string) string {
 // quoted-printable are decoded. The input may have a byte order mark, and be in
 // UTF-16 with one.
 func Lines(b []byte) []byte {
-	return []byte(clean(decode(b)))
+	return []byte(clean(Decode(b)))
 }
 
 // Foreign returns a description of the first character that is no ASCII character,
@@ -135,8 +135,9 @@ func Foreign(s string) string {
 	return ""
 }
 
-// decode returns a text in UTF-8. A text with a byte order mark of UTF-16 is converted.
-func decode(b []byte) string {
+// Decode returns the text of a file or of standard input in UTF-8, without a byte order mark. A
+// text with the mark of UTF-16, as some shells and editors write it, is converted.
+func Decode(b []byte) string {
 	var order binary.ByteOrder
 	switch {
 	case bytes.HasPrefix(b, []byte{0xff, 0xfe}):
@@ -144,7 +145,7 @@ func decode(b []byte) string {
 	case bytes.HasPrefix(b, []byte{0xfe, 0xff}):
 		order = binary.BigEndian
 	default:
-		return string(b)
+		return strings.TrimPrefix(string(b), "\ufeff")
 	}
 	var units []uint16
 	for b = b[2:]; len(b) > 1; b = b[2:] {
