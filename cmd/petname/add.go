@@ -123,13 +123,17 @@ type addArgs struct {
 }
 
 func (v *verbs) add(_ context.Context, a addArgs) (*contact, error) {
-	if err := invitationForPair(a.Target, a.Name); err != nil {
-		return nil, err
+	const wanted = "link of a contact"
+	if f := secretFor(a.Target, wanted, a.Name); f != nil {
+		return nil, f
 	}
-	if err := invitationForPair(a.Name, a.Target); err != nil { // the other way round
-		return nil, err
+	_, err := name.Parse(a.Name)
+	if _, lerr := pointer.ParseLink(a.Target); err != nil || lerr != nil { // the other way round; a name can have the form of a code
+		if f := secretFor(a.Name, wanted, a.Target); f != nil {
+			return nil, f
+		}
 	}
-	if _, err := name.Parse(a.Name); err != nil {
+	if err != nil {
 		if _, ok := name.LinkIn(a.Name); !ok {
 			if _, perr := pointer.Parse(a.Name); perr != nil {
 				return nil, err
@@ -207,8 +211,8 @@ func parseTarget(text string) (pointer.Link, error) {
 		return pointer.Link{}, usage("twelve words are for comparing: they can't be turned back into a pointer").
 			With("ask for the link, which petname id prints, and compare its words:\npetname whois LINK")
 	}
-	if err := invitationForPair(text, ""); err != nil {
-		return pointer.Link{}, err
+	if f := secretFor(text, "link of a contact", ""); f != nil {
+		return pointer.Link{}, f
 	}
 	next := shownNext(text)
 	if next == "" {

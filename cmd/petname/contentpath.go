@@ -45,6 +45,9 @@ func parsePath(text string) (string, error) {
 	if got := pathWithin(text); got != "" {
 		return got, nil
 	}
+	if f := secretFor(text, "content path", ""); f != nil {
+		return "", f
+	}
 	return "", err
 }
 

@@ -124,6 +124,9 @@ func (a *app) readUpTo(name string, most int) ([]byte, error) {
 	if name != "-" {
 		file, err := durable.OpenInput(name)
 		if err != nil {
+			if f := pastedFor(name, "file"); f != nil {
+				return nil, f
+			}
 			return nil, usage("%v", onPath("open", name, err))
 		}
 		defer file.Close()
