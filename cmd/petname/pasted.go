@@ -61,7 +61,10 @@ func pastedFor(text, wanted string) *failure {
 	if err != nil {
 		return nil
 	}
-	if link.Next.IsZero() && link.Nickname == "" {
+	switch {
+	case link.Next.IsZero() && link.Nickname == "" && strings.Contains(text, "/"):
+		return nil // an address or a path with a pointer in it
+	case link.Next.IsZero() && link.Nickname == "":
 		return usage("this is a pointer, and no %s", wanted).With("petname whois " + link.Pointer.String())
 	}
 	return usage("this is the link of a contact, and no %s", wanted).With("petname add NAME " + shellWord(link.String()))

@@ -56,7 +56,7 @@ func TestWhatWasPastedIsNamed(t *testing.T) {
 	_, f := v.do(t.Context(), "join", []byte(`{"targets":["`+link+`"]}`))
 	require.Equal(t, "this is the link of a contact, and no network", f.Message)
 	require.Error(t, (&app{}).suggestionOrFile(link, new(string), new([]byte)))
-	for _, text := range []string{"", "bob", "127.0.0.1:4001", "ipfs", "496 555", "./record.bin", "/ip4/127.0.0.1/tcp/4001"} {
+	for _, text := range []string{"", "bob", "127.0.0.1:4001", "ipfs", "496 555", "./record.bin", "/ip4/127.0.0.1/tcp/4001", "/ip4/127.0.0.1/tcp/1/ws/p2p/" + pasteKey(t, 'b').Pointer().String()} {
 		require.Nil(t, pastedFor(text, "file"), text)
 	}
 }
