@@ -1,6 +1,7 @@
 package exchange
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"encoding/binary"
@@ -78,7 +79,8 @@ func OwnsCode(local *ledger.View, code pair.Code, now time.Time) (bool, error) {
 
 // acceptCode returns the side of the invitee for a code: the one that was broken off, if the
 // owner entered the same code before. It fails with [pair.ErrSelf] for a code of the owner's
-// own, to which an acceptance would be the one guess of an attacker.
+// own, to which an acceptance would be the one guess of an attacker, and with [ErrPaired] for
+// one by which the owner has paired.
 func (e *Exchange) acceptCode(self pair.Self, code pair.Code) (*pair.CodeInvitee, error) {
 	own := false
 	err := e.view(func(local *ledger.View) (err error) {
@@ -90,6 +92,9 @@ func (e *Exchange) acceptCode(self pair.Self, code pair.Code) (*pair.CodeInvitee
 	}
 	if own {
 		return nil, pair.ErrSelf
+	}
+	if done, err := e.getRow(tableUsedCodes, pairedKey(code.String())); err != nil || done != nil {
+		return nil, cmp.Or(err, ErrPaired)
 	}
 	row, err := e.getRow(tableAcceptedCodes, []byte(code.String()))
 	if err != nil {
