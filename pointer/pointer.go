@@ -86,6 +86,9 @@ func parseCopied(s string) (Pointer, error) {
 	if err == nil {
 		return p, nil
 	}
+	if strings.Contains(s, "\x1b") { // paste removes control sequences, in which a letter can be lost
+		return Pointer{}, err
+	}
 	for _, copied := range []string{string(paste.Lines([]byte(s))), paste.Words(s)} { // of several lines, and of several words
 		if p, known, err := parseKeyText(strings.TrimSpace(copied)); known && err == nil {
 			return p, nil

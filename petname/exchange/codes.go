@@ -93,7 +93,7 @@ func (e *Exchange) acceptCode(self pair.Self, code pair.Code) (*pair.CodeInvitee
 	if own {
 		return nil, pair.ErrSelf
 	}
-	if done, err := e.getRow(tableUsedCodes, pairedKey(code.String())); err != nil || done != nil {
+	if done, err := e.getRow(tableUsedCodes, pairedKey(code.String())); err != nil || done != nil && isUsed(done, e.c.Now()) {
 		return nil, cmp.Or(err, ErrPaired)
 	}
 	row, err := e.getRow(tableAcceptedCodes, []byte(code.String()))

@@ -87,6 +87,12 @@ var ErrPaired = errors.New("you have paired by this code already")
 // has paired.
 func pairedKey(code string) []byte { return []byte("paired " + code) }
 
+// isUsed reports whether a row of tableUsedCodes with a value is of use.
+func isUsed(value []byte, now time.Time) bool {
+	end, err := time.Parse(time.RFC3339, string(value))
+	return err == nil && !now.After(end)
+}
+
 // usedUntil returns the value of a row of tableUsedCodes, which is of no use after a time.
 func usedUntil(t time.Time) []byte {
 	return []byte(t.UTC().Add(time.Second).Format(time.RFC3339))
@@ -134,7 +140,7 @@ func (e *Exchange) markCodeUsed(_ context.Context, mark string, until time.Time)
 			if err != nil {
 				return err
 			}
-			if end, err := time.Parse(time.RFC3339, string(row.Value)); err == nil && !now.After(end) {
+			if isUsed(row.Value, now) {
 				continue
 			}
 			if err := tx.local.Delete(tableUsedCodes, row.Key); err != nil {

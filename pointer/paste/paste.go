@@ -154,8 +154,18 @@ func Decode(b []byte) string {
 	return string(utf16.Decode(units))
 }
 
+// controlSequences matches the control sequences of terminals (ECMA-48 §5.4), such as colours
+// and the marks around pasted text, of which a program can have shown the escape character or
+// removed it, and their links (OSC 8).
+var controlSequences = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`\x1b\[[0-?]*[ -/]*[@-~]|(?:\^\[)?\[20[01]~|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)`)
+})
+
 // clean removes what is not text, line by line.
 func clean(s string) string {
+	if strings.Contains(s, "[") || strings.Contains(s, "\x1b") {
+		s = controlSequences().ReplaceAllString(s, "")
+	}
 	lines := strings.Split(strings.ReplaceAll(strings.ReplaceAll(s, "\r\n", "\n"), "\r", "\n"), "\n")
 	for i, line := range lines {
 		lines[i] = unquote(strings.Map(visible, line))
@@ -185,7 +195,7 @@ func clean(s string) string {
 
 // visible maps characters that are not seen to nothing, spaces of all kinds to a
 // space, and the forms of ASCII characters in East Asian text to these. Control
-// characters stay: no program adds them.
+// characters outside of control sequences stay: no program adds them.
 func visible(r rune) rune {
 	switch {
 	case r > ' ' && r < utf8.RuneSelf:
