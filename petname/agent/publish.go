@@ -30,7 +30,9 @@ const (
 	defaultTTL      = 5 * time.Minute
 	defaultLifetime = 48 * time.Hour
 
-	// MaxLifetime bounds the lifetime of a [Draft].
+	// MinLifetime and MaxLifetime bound the lifetime of a [Draft]. The end of a record has
+	// whole seconds, and the record is put before its end.
+	MinLifetime = 10 * time.Second
 	MaxLifetime = 365 * 24 * time.Hour
 
 	maxValue      = 4 << 10         // bytes: it stands in a record twice, beside the card
@@ -71,8 +73,11 @@ func (d Draft) check() error {
 			return &ArgumentError{"path", fmt.Sprintf("path %q: %v", d.Value, err)}
 		}
 	}
-	if d.Lifetime <= 0 || d.Lifetime > MaxLifetime {
+	switch {
+	case d.Lifetime <= 0 || d.Lifetime > MaxLifetime:
 		return &ArgumentError{"lifetime", fmt.Sprintf("lifetime %s: must be over 0 and at most %d days", d.Lifetime, MaxLifetime/(24*time.Hour))}
+	case d.Lifetime < MinLifetime:
+		return &ArgumentError{"lifetime", fmt.Sprintf("lifetime %s: must be at least %s", d.Lifetime, MinLifetime)}
 	}
 	if d.TTL < 0 || d.TTL > d.Lifetime {
 		return &ArgumentError{"ttl", fmt.Sprintf("TTL %s: must be between 0 and the lifetime, %s", d.TTL, d.Lifetime)}
