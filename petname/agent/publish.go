@@ -30,9 +30,7 @@ const (
 	defaultTTL      = 5 * time.Minute
 	defaultLifetime = 48 * time.Hour
 
-	// MinLifetime and MaxLifetime bound the lifetime of a [Draft]. The end of a record has
-	// whole seconds, and the record is put before its end.
-	MinLifetime = 10 * time.Second
+	// MaxLifetime bounds the lifetime of a [Draft].
 	MaxLifetime = 365 * 24 * time.Hour
 
 	maxValue      = 4 << 10         // bytes: it stands in a record twice, beside the card
@@ -73,11 +71,8 @@ func (d Draft) check() error {
 			return &ArgumentError{"path", fmt.Sprintf("path %q: %v", d.Value, err)}
 		}
 	}
-	switch {
-	case d.Lifetime <= 0 || d.Lifetime > MaxLifetime:
+	if d.Lifetime <= 0 || d.Lifetime > MaxLifetime {
 		return &ArgumentError{"lifetime", fmt.Sprintf("lifetime %s: must be over 0 and at most %d days", d.Lifetime, MaxLifetime/(24*time.Hour))}
-	case d.Lifetime < MinLifetime:
-		return &ArgumentError{"lifetime", fmt.Sprintf("lifetime %s: must be at least %s", d.Lifetime, MinLifetime)}
 	}
 	if d.TTL < 0 || d.TTL > d.Lifetime {
 		return &ArgumentError{"ttl", fmt.Sprintf("TTL %s: must be between 0 and the lifetime, %s", d.TTL, d.Lifetime)}
@@ -233,8 +228,13 @@ func (a *Agent) publishOnce(ctx context.Context, edit func(*Draft) error, renewi
 	}
 	// A failed signature must use no sequence, and no two signed records may have
 	// the same one: sign, record the sequence durably, then store the record.
+	now := a.now()
+	expires := now.Add(draft.Lifetime).Truncate(time.Second)
+	if !now.Before(expires) {
+		return Published{}, &ArgumentError{"lifetime", fmt.Sprintf("lifetime %s: the record would expire at once", draft.Lifetime)}
+	}
 	record, err := pointer.Sign(key, pointer.Fields{Value: draft.Value, Sequence: last.Sequence + 1,
-		Expires: a.now().Add(draft.Lifetime).Truncate(time.Second), TTL: draft.TTL, Card: &card, V1: draft.V1})
+		Expires: expires, TTL: draft.TTL, Card: &card, V1: draft.V1})
 	if err != nil {
 		return Published{}, err
 	}
