@@ -222,6 +222,10 @@ func readPath(text string) (string, error) {
 		if strings.HasPrefix(u.Path, "/ipfs/") || strings.HasPrefix(u.Path, "/ipns/") {
 			return u.Path, nil
 		}
+	case "did", "pk":
+		if p, err := pointer.Parse(text); err == nil {
+			return "/ipns/" + p.String(), nil
+		}
 	case "magnet":
 		return "", usage("PATH is a link of BitTorrent, and no content path").With(pathNext)
 	}
