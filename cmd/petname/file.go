@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -153,13 +154,25 @@ func (a *app) readStdinText(what string) (string, error) {
 	return text, nil
 }
 
+// statementsOf returns the statements in a JSON object that introduce, retract or why printed
+// with --json, and any other text as it is.
+func statementsOf(text []byte) []byte {
+	var printed struct {
+		Armored []byte `json:"armored,omitempty"`
+	}
+	if json.Unmarshal(text, &printed) == nil && len(printed.Armored) > 0 {
+		return printed.Armored
+	}
+	return text
+}
+
 // readStatements reads a file, or standard input for "-", that has to have a statement.
 func (a *app) readStatements(name string) ([]byte, error) {
 	b, err := a.readUpTo(name, 2*maxStdin+4) // in UTF-16, with its mark
 	if err != nil {
 		return nil, err
 	}
-	text := []byte(paste.Decode(b))
+	text := statementsOf([]byte(paste.Decode(b)))
 	if _, err := introduce.Dearmor(text); err != nil {
 		if name == "-" {
 			return nil, classify(fmt.Errorf("standard input: %w", err))

@@ -1,12 +1,16 @@
 package main
 
 import (
+	"bytes"
 	"encoding/binary"
+	"encoding/json"
 	"strings"
 	"testing"
 	"unicode/utf16"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/petname/introduce"
 )
 
 // Each verb reads standard input in the encodings of shells and editors, up to the same number
@@ -40,5 +44,20 @@ func TestStandardInputInEachEncoding(t *testing.T) {
 		b, err := read(statement).readStatements("-")
 		require.NoError(t, err, name)
 		require.Equal(t, statement, string(b), name)
+	}
+}
+
+// What a verb printed with --json is read by those that take statements; other JSON is no
+// statement.
+func TestStatementsInJSON(t *testing.T) {
+	statement := introduce.Armor([]byte("statement"))
+	b, err := json.Marshal(map[string]any{"v": 1, "sent": "file", "armored": statement})
+	require.NoError(t, err)
+	got, err := (&app{stdin: bytes.NewReader(b)}).readStatements("-")
+	require.NoError(t, err)
+	require.Equal(t, statement, got)
+	for _, text := range []string{`{}`, `{"armored":""}`, `{"armored":"x"}`, `{"armored":"AAAA"}`, `[]`, `{"armored":null}`} {
+		_, err = (&app{stdin: strings.NewReader(text)}).readStatements("-")
+		require.Error(t, err, text)
 	}
 }
