@@ -6,7 +6,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -40,9 +39,9 @@ var (
 )
 
 // durationForm matches what has the form of a duration, whether or not it can be represented.
-var durationForm = sync.OnceValue(func() *regexp.Regexp {
+func durationForm() *regexp.Regexp {
 	return regexp.MustCompile(`^-?(?:[0-9]+w)?(?:[0-9]+d)?(?:[0-9]+(?:\.[0-9]*)?(?:ns|us|µs|μs|ms|s|m|h))*$`)
-})
+}
 
 // parseDuration is [time.ParseDuration], and accepts whole days and weeks before the rest. It
 // fails with errTooLong for a duration that a [time.Duration] does not hold, and with

@@ -137,8 +137,8 @@ type published struct {
 	OtherCopy *otherCopy `json:"other_copy,omitempty"` // evidence that another copy of the home is in use; null: none
 }
 
-// minLifetime is the least lifetime of a record: it is to be put and read before its end.
-const minLifetime = 10 * time.Second
+// minLifetime is the least lifetime of a record: its end has whole seconds, and it is put before.
+const minLifetime = 2 * time.Second
 
 func (v *verbs) publish(ctx context.Context, a publishArgs) (*published, error) {
 	wait, ok := map[string]agent.Wait{"none": agent.WaitNone, "some": agent.WaitSome, "all": agent.WaitAll}[a.Wait]

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
-	"sync"
 
 	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
@@ -12,9 +11,9 @@ import (
 
 // behindPointer matches the path behind a pointer in the form of a content path, a URI or the
 // URL of a gateway.
-var behindPointer = sync.OnceValue(func() *regexp.Regexp {
+func behindPointer() *regexp.Regexp {
 	return regexp.MustCompile(`(?i)(?:\bipns(?:://|/)[^/?#\s]+|\.ipns\.[^/?#\s]+)(/[^?#\s]*)`)
-})
+}
 
 // remainderOf returns the path behind a pointer in one of these forms, with its slash and its
 // escapes decoded: a part of it is read from the content that the pointer's record names (IPNS

@@ -27,7 +27,7 @@ func (c *Client) Check(ctx context.Context) error {
 	var failed *RouterError
 	switch {
 	case errors.As(err, &failed) && isNotHTTP(failed.Reason):
-		return c.routerError(ctx, noRouter("what answers there is not HTTP: "+failed.Reason))
+		return c.routerError(ctx, noRouter("what answers there is not HTTP: "+strings.TrimPrefix(failed.Reason, "net/http: HTTP/1.x transport connection broken: ")))
 	case err != nil:
 		return err
 	}

@@ -41,7 +41,7 @@ func (e *Error) Error() string {
 }
 
 // Parse reads a name. It returns an [*Error] for an empty name, a name over
-// [MaxLen], a name with a slash or a backslash (which reads as a path), one that reads as a
+// [MaxLen], a name with a slash (which reads as a path), one that reads as a
 // pointer, a link, a flag or a nickname, one with an arrow between words, and
 // what RFC 8266 refuses: controls, invisible and unassigned code points. It
 // also refuses blank characters that count as letters or symbols, combining
@@ -80,8 +80,6 @@ func checkNew(n Name) *refusal {
 		return &refusal{reason: "has a link"}
 	case Clean(n.text) != n.text:
 		return &refusal{reason: "has an enclosing mark, or more marks on one character than can be shown"}
-	case strings.ContainsAny(n.text, backslashes):
-		return &refusal{reason: "has a backslash: it reads as a path, not as one name"}
 	case arrowBetweenWords(n.text) != "":
 		return &refusal{reason: fmt.Sprintf("has the arrow %q between words: it reads as a path", arrowBetweenWords(n.text))}
 	case strings.ContainsRune(openParens, firstRune(n.text)):

@@ -115,7 +115,7 @@ func TestRefusedNames(t *testing.T) {
 	}
 	tests := []refused{
 		{"", "empty"}, {" ", "empty"}, {"\u3000\u2002", "empty"}, {"a\tb", "control"}, {"alice\n", "control"},
-		{"alice/bob", "slash"}, {"/", "slash"}, {"a\u2044b", "slash"}, {"a\u2215b", "slash"}, {"a\u29f8b", "slash"}, {"a／b", "slash"}, {`back\slash`, "backslash"}, {"a＼b", "backslash"}, {"a\u2216b", "backslash"},
+		{"alice/bob", "slash"}, {"/", "slash"}, {"a\u2044b", "slash"}, {"a\u2215b", "slash"}, {"a\u29f8b", "slash"}, {"a／b", "slash"},
 		{"petname:k51", "link"}, {"PetName:anything at all", "link"}, {"ｐetname：x", "link"},
 		{"-x", "flag"}, {"--json", "flag"}, {" -", "flag"},
 		{"a\x00b", "control"}, {"a\x1b[31mb", "control"}, {"\x7f", "control"}, {"a\u0085b\u009b", "control"}, {"a\u2028b\u200e", "control"},

@@ -37,7 +37,7 @@ func ReadsAs(text string) string {
 	switch {
 	case pointerErr == nil, strings.HasPrefix(fold, "petname:"), strings.HasPrefix(fold, "did:"), strings.HasPrefix(fold, "ipns:"), pointerForm().MatchString(text):
 		return "pointer"
-	case strings.ContainsAny(written, slashes+backslashes+PathMarks), arrowBetweenWords(written) != "":
+	case strings.ContainsAny(written, slashes+"\\\uff3c\ufe68"+PathMarks), arrowBetweenWords(written) != "":
 		return "path"
 	case domainForm().MatchString(text):
 		return "domain"

@@ -215,9 +215,5 @@ const (
 	doubleQuotes = "\u02ba\u02dd\u02ee\u02f6\u2033\u2036\u275d\u275e\u3003"
 )
 
-// backslashes are the backslash, and characters that read as one. Names of older versions can
-// have one.
-const backslashes = "\\\uff3c\ufe68\u2216\u29f5\u29f9"
-
 // slashes are the slash, and characters that read as one.
 const slashes = "/\u2044\u2215\u29f8\uff0f\u2571\u27cb"
