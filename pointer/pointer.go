@@ -86,6 +86,9 @@ func parseCopied(s string) (Pointer, error) {
 	if err == nil {
 		return p, nil
 	}
+	if strings.Contains(s, "\x1b") { // paste removes control sequences, in which a letter can be lost
+		return Pointer{}, err
+	}
 	for _, copied := range []string{string(paste.Lines([]byte(s))), paste.Words(s)} { // of several lines, and of several words
 		if p, known, err := parseKeyText(strings.TrimSpace(copied)); known && err == nil {
 			return p, nil
@@ -187,6 +190,9 @@ func locate(s string) (string, error) {
 		if id, gateway, ok := strings.Cut(host, ".ipns."); ok && gateway != "" {
 			return first(id)
 		}
+		if id, gateway, ok := strings.Cut(host, ".ipfs."); ok && gateway != "" && isCID(id) {
+			return "", errors.New("is the address of content, not a pointer to a key")
+		}
 		if path, ok := strings.CutPrefix(path, "ipns/"); ok {
 			return first(path)
 		}
@@ -212,6 +218,12 @@ func locate(s string) (string, error) {
 		return "", errors.New("is a path, not a pointer")
 	}
 	return s, nil
+}
+
+// isCID reports whether a text is a CID.
+func isCID(s string) bool {
+	_, err := cid.Decode(s)
+	return err == nil
 }
 
 // decodeMultibase accepts a text only if its bytes encode to the same text, in

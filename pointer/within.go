@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 	"unicode"
 
 	"github.com/ipfs/go-cid"
@@ -108,11 +109,18 @@ func cutLink(rest string) (body string, found bool) {
 			if isURL {
 				body = strings.Replace(body, "/?", "?", 1)
 			}
-			return body, paste.CanEnd(rest[i+1:])
+			rest = rest[i+1:]
+			return body, paste.CanEnd(rest) || tracking().MatchString(rest)
 		}
 	}
 	return b.String(), false
 }
+
+// tracking matches what mail programs, social networks and browsers append to the address of a
+// link. Other parameters can be those of a URL that a link is a parameter of.
+var tracking = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^(?:&(?:utm_[a-z]+|fbclid|gclid|gclsrc|dclid|gbraid|wbraid|msclkid|yclid|twclid|ttclid|igshid|igsh|mc_cid|mc_eid|mkt_tok|_hsenc|_hsmi)=|#:~:)`)
+})
 
 // isChecksum reports whether a text is the last parameter of a link.
 func isChecksum(s string) bool {
@@ -138,7 +146,7 @@ func lowerLink(s string) string {
 // key has no checksum, so another word as long as a key, which can be a damaged one, is
 // refused.
 func parseWithin(s string) (p Pointer, err error) {
-	if paste.HasFullWidth(s) || len(s) > maxKeyText {
+	if paste.HasFullWidth(s) || len(s) > maxKeyText || strings.Contains(s, "\x1b") {
 		return Pointer{}, errNoKeyWithin
 	}
 	for _, field := range paste.Fields(s) {

@@ -58,6 +58,18 @@ func TestLinkWithinATextIsRead(t *testing.T) {
 	require.Equal(t, lower, got)
 }
 
+// What is appended to links for tracking, and by browsers, is behind the checksum.
+func TestTrackingBehindALinkIsIgnored(t *testing.T) {
+	l := testLink()
+	for _, behind := range []string{"&utm_source=mail", "&utm_source=mail&utm_medium=x", "&fbclid=IwAR0_-x", "#:~:text=hello%20there", "&amp;gclid=1", "&utm_source=mail#:~:text=a"} {
+		for _, text := range []string{l.String() + behind, "see <" + l.String() + behind + ">.", url.QueryEscape(l.String() + strings.ReplaceAll(behind, "&amp;", "&"))} {
+			got, err := ParseLink(text)
+			require.NoError(t, err, text)
+			require.Equal(t, l, got, text)
+		}
+	}
+}
+
 // Of two links that differ, or of one that is damaged beside another text, none is taken.
 func TestTextWithADamagedOrASecondLinkIsRefused(t *testing.T) {
 	l := testLink().String()
@@ -85,6 +97,9 @@ func TestTextWithADamagedOrASecondLinkIsRefused(t *testing.T) {
 		"My link: " + l + "7",
 		"My link: " + l + "7 ",
 		"My link: " + l + "&x=1",
+		damaged + "&utm_source=mail",
+		l + "7&utm_source=mail",
+		l + "&utm_source=" + url.QueryEscape(damaged),
 		url.QueryEscape(damaged),
 		"https://www.google.com/url?q=" + url.QueryEscape(damaged) + "&sa=D",
 		"https://www.google.com/url?q=" + url.QueryEscape(l) + "7&sa=D",

@@ -81,7 +81,13 @@ func (a *app) suggestionOrFile(arg string, id *string, text *[]byte) error {
 		*id = arg
 		return nil
 	}
-	if _, err := os.Stat(arg); errors.Is(err, fs.ErrNotExist) && arg != "-" {
+	_, err := os.Stat(arg)
+	if err != nil && arg != "-" {
+		if f := pastedFor(arg, "number of the inbox"); f != nil {
+			return f
+		}
+	}
+	if errors.Is(err, fs.ErrNotExist) && arg != "-" {
 		number := paste.Number(arg)
 		if within := paste.NumberIn(arg); !isDigits(number) && len(within) >= leastDigits {
 			number = within

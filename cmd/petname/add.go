@@ -18,7 +18,7 @@ import (
 	"github.com/petnames-go/petnames/pointer/paste"
 )
 
-// maxStdin is the maximum size of a link or of a message from a file, in bytes.
+// maxStdin is the maximum size of a link or of a message from a file, in bytes of UTF-8.
 const maxStdin = 64 << 10
 
 func (a *app) addVerb() *cobra.Command {
@@ -41,14 +41,11 @@ a confirmation on the terminal; without a terminal the exit status is 5.`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			request.Name, request.Target, request.Channel = args[0], args[1], "argument"
 			if args[1] == "-" {
-				b, err := io.ReadAll(io.LimitReader(a.stdin, maxStdin+1))
+				text, err := a.readStdinText("a link")
 				if err != nil {
-					return classify(err)
+					return err
 				}
-				if len(b) > maxStdin {
-					return usage("standard input: over %d bytes, which is too long for a link", maxStdin)
-				}
-				request.Target, request.Channel = strings.TrimSpace(string(b)), "stdin"
+				request.Target, request.Channel = strings.TrimSpace(text), "stdin"
 			}
 			var c contact
 			err := a.call("add", request, &c)
@@ -126,13 +123,17 @@ type addArgs struct {
 }
 
 func (v *verbs) add(_ context.Context, a addArgs) (*contact, error) {
-	if err := invitationForPair(a.Target, a.Name); err != nil {
-		return nil, err
+	const wanted = "link of a contact"
+	if f := secretFor(a.Target, wanted, a.Name); f != nil {
+		return nil, f
 	}
-	if err := invitationForPair(a.Name, a.Target); err != nil { // the other way round
-		return nil, err
+	_, err := name.Parse(a.Name)
+	if _, lerr := pointer.ParseLink(a.Target); err != nil || lerr != nil { // the other way round; a name can have the form of a code
+		if f := secretFor(a.Name, wanted, a.Target); f != nil {
+			return nil, f
+		}
 	}
-	if _, err := name.Parse(a.Name); err != nil {
+	if err != nil {
 		if _, ok := name.LinkIn(a.Name); !ok {
 			if _, perr := pointer.Parse(a.Name); perr != nil {
 				return nil, err
@@ -210,8 +211,8 @@ func parseTarget(text string) (pointer.Link, error) {
 		return pointer.Link{}, usage("twelve words are for comparing: they can't be turned back into a pointer").
 			With("ask for the link, which petname id prints, and compare its words:\npetname whois LINK")
 	}
-	if err := invitationForPair(text, ""); err != nil {
-		return pointer.Link{}, err
+	if f := secretFor(text, "link of a contact", ""); f != nil {
+		return pointer.Link{}, f
 	}
 	next := shownNext(text)
 	if next == "" {

@@ -45,6 +45,9 @@ func parsePath(text string) (string, error) {
 	if got := pathWithin(text); got != "" {
 		return got, nil
 	}
+	if f := secretFor(text, "content path", ""); f != nil {
+		return "", f
+	}
 	return "", err
 }
 
@@ -212,17 +215,22 @@ func readPath(text string) (string, error) {
 		if err != nil || u.Fragment != "" || !isOfGateway(u.RawQuery) {
 			break
 		}
+		// A gateway with the root in its host serves /ipfs/CID/ipfs/… for the path /ipfs/….
+		if labels := strings.SplitN(u.Hostname(), ".", 3); len(labels) == 3 && (labels[1] == "ipfs" && isContent(labels[0]) || labels[1] == "ipns" && isPlainPointer(labels[0])) {
+			return "/" + labels[1] + "/" + labels[0] + u.Path, nil
+		}
 		if strings.HasPrefix(u.Path, "/ipfs/") || strings.HasPrefix(u.Path, "/ipns/") {
 			return u.Path, nil
 		}
-		if labels := strings.SplitN(u.Hostname(), ".", 3); len(labels) == 3 && (labels[1] == "ipfs" || labels[1] == "ipns" && isPlainPointer(labels[0])) {
-			return "/" + labels[1] + "/" + labels[0] + u.Path, nil
+	case "did", "pk":
+		if p, err := pointer.Parse(text); err == nil {
+			return "/ipns/" + p.String(), nil
 		}
 	case "magnet":
 		return "", usage("PATH is a link of BitTorrent, and no content path").With(pathNext)
 	}
 	root, _, _ := strings.Cut(text, "/")
-	if c, err := cid.Decode(root); err == nil && c.Type() != cid.Libp2pKey {
+	if isContent(root) {
 		return "/ipfs/" + text, nil
 	}
 	if root != "" && isPlainPointer(root) {
@@ -241,6 +249,12 @@ func isOfGateway(query string) bool {
 		}
 	}
 	return err == nil
+}
+
+// isContent reports whether a text is the CID of content.
+func isContent(s string) bool {
+	c, err := cid.Decode(s)
+	return err == nil && c.Type() != cid.Libp2pKey
 }
 
 // isPlainPointer reports whether a text is a pointer as a CID or a peer ID, without what is

@@ -16,6 +16,10 @@ func TestContentPathsAreReadInEachForm(t *testing.T) {
 		peer = "12D3KooWJHxrK8rW5yDLLwh7rEvtjMKk9eZftY6q3dkPj18PeiwQ"
 		key  = "k51qzi5uqu5dj14f9vvbpgm71vgojks1ptxr1ucs1z2ojs8omwb4s0wbkjpnnr"
 	)
+	p, err := pointer.Parse(key)
+	require.NoError(t, err)
+	didKey, err := p.As(pointer.FormDIDKey)
+	require.NoError(t, err)
 	for text, want := range map[string]string{
 		"/ipfs/" + v1:                           "/ipfs/" + v1,
 		"/ipfs/" + v1 + "/a%20b?":               "/ipfs/" + v1 + "/a%20b?", // a path has no escapes
@@ -34,7 +38,11 @@ func TestContentPathsAreReadInEachForm(t *testing.T) {
 		"https://ipfs.io/ipfs/" + v1 + "/a%20b": "/ipfs/" + v1 + "/a b",
 		"https://ipfs.io/ipfs/" + v1 + "/a?filename=b.txt&download=true": "/ipfs/" + v1 + "/a",
 		"https://" + v1 + ".ipfs.gateway.example/a%20b":                  "/ipfs/" + v1 + "/a b",
-		"https://" + key + ".ipns.gateway.example":                       "/ipns/" + key,
+		didKey: "/ipns/" + key, "<" + didKey + ">.": "/ipns/" + key,
+		"https://" + v1 + ".ipfs.dweb.link/ipfs/" + v0:  "/ipfs/" + v1 + "/ipfs/" + v0, // as such a gateway serves it
+		"https://" + key + ".ipns.dweb.link/ipfs/" + v0: "/ipns/" + key + "/ipfs/" + v0,
+		"https://www.ipfs.io/ipfs/" + v1:                "/ipfs/" + v1,
+		"https://" + key + ".ipns.gateway.example":      "/ipns/" + key,
 		v1 + ".":                        "/ipfs/" + v1, // as pasted
 		"<ipfs://" + v1 + ">":           "/ipfs/" + v1,
 		"\u201c/ipns/" + key + "\u201d": "/ipns/" + key,

@@ -287,7 +287,7 @@ type joinedBook struct {
 }
 
 func (a *app) joinBook(dir string, j agent.DeviceJoin) (out joinedBook, err error) {
-	a.hint("waiting for the other device")
+	a.warn("waiting for the other device")
 	var paired atomic.Bool
 	j.Progress = func(now bool, _ int64) {
 		if now && !paired.Swap(now) {
@@ -318,6 +318,8 @@ func (a *app) joinBook(dir string, j agent.DeviceJoin) (out joinedBook, err erro
 	case errors.As(err, &keyHere):
 		id := keyHere.Device.String()
 		return out, classify(err).With("on the other device, where it was made with --no-key:\n  petname device rm " + id + "\n  petname device add\nthen here, with the new code:\npetname device join --again CODE")
+	case errors.Is(err, pair.ErrSelf):
+		return out, classify(err).With("enter it on the other device of yours:\npetname device join CODE")
 	case errors.Is(err, petname.ErrDeviceRemoved):
 		return out, classify(err).With("make a new code on the device that has your book, with petname device add, and join with it")
 	case errors.Is(err, exchange.ErrHandoverTimeout):

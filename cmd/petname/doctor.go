@@ -61,7 +61,11 @@ has another address. No other file can be made anew: put back a copy.`,
 					if !c.OK {
 						mark = "BAD"
 					}
-					fmt.Fprintf(w, "%s  %-9s %s\n", mark, c.Name, name.Clean(c.Detail))
+					detail := name.Clean(c.Detail)
+					if p, rest, found := strings.Cut(detail, ", "); found && c.Name == "identity" && isTerminal(a.stdout) {
+						detail = rest + "\n    " + p // which is copied
+					}
+					fmt.Fprintf(w, "%s  %-9s %s\n", mark, c.Name, detail)
 				}
 			})
 		},

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"math"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -32,10 +33,31 @@ func (d *duration) String() string { return time.Duration(*d).String() }
 
 func (d *duration) Type() string { return "duration" }
 
-var errDuration = errors.New("is no duration")
+var (
+	errDuration = errors.New("is no duration")
+	errTooLong  = errors.New("is too long: over 290 years")
+)
 
-// parseDuration is [time.ParseDuration], and accepts whole days and weeks before the rest.
+// durationForm matches what has the form of a duration, whether or not it can be represented.
+func durationForm() *regexp.Regexp {
+	return regexp.MustCompile(`^-?(?:[0-9]+w)?(?:[0-9]+d)?(?:[0-9]+(?:\.[0-9]*)?(?:ns|us|µs|μs|ms|s|m|h))*$`)
+}
+
+// parseDuration is [time.ParseDuration], and accepts whole days and weeks before the rest. It
+// fails with errTooLong for a duration that a [time.Duration] does not hold, and with
+// errDuration for other texts.
 func parseDuration(text string) (time.Duration, error) {
+	d, ok := durationOf(text)
+	switch {
+	case ok:
+		return d, nil
+	case strings.ContainsAny(text, "0123456789") && durationForm().MatchString(text):
+		return 0, errTooLong
+	}
+	return 0, errDuration
+}
+
+func durationOf(text string) (d time.Duration, ok bool) {
 	rest, negative := strings.CutPrefix(text, "-")
 	var sum time.Duration
 	days := false
@@ -49,19 +71,19 @@ func parseDuration(text string) (time.Duration, error) {
 		case !found:
 			continue
 		case err != nil, n > uint64((math.MaxInt64-sum)/unit.length):
-			return 0, errDuration
+			return 0, false
 		}
 		sum, rest, days = sum+time.Duration(n)*unit.length, after, true
 	}
 	if rest != "" || !days {
 		d, err := time.ParseDuration(rest)
 		if err != nil || d < 0 || d > math.MaxInt64-sum {
-			return 0, errDuration
+			return 0, false
 		}
 		sum += d
 	}
 	if negative {
 		sum = -sum
 	}
-	return sum, nil
+	return sum, true
 }

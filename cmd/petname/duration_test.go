@@ -26,6 +26,11 @@ func TestDurationsHaveDaysAndWeeks(t *testing.T) {
 		_, err := parseDuration(text)
 		require.Error(t, err, text)
 	}
+	for text, want := range map[string]error{"100000000d": errTooLong, "-15251w": errTooLong, "106751d24h": errTooLong, "99999999999h": errTooLong, "4294967296d1s": errTooLong,
+		"1d1d": errDuration, "1": errDuration, "soon": errDuration, "": errDuration, "-": errDuration} {
+		_, err := parseDuration(text)
+		require.ErrorIs(t, err, want, text)
+	}
 }
 
 // What Go writes is read as Go reads it, and days before it add to it.

@@ -331,6 +331,8 @@ func classify(err error) *failure {
 		return set("removed", exitConflict, "petname device list")
 	case errors.Is(err, home.ErrKeyElsewhere), errors.Is(err, petname.ErrNotHolder):
 		return set("locked", exitLocked, "use a device of yours that has the identity key:\npetname device list")
+	case errors.Is(err, agent.ErrPaired):
+		return set("code_used", exitConflict, "petname inbox\npetname list")
 	case errors.Is(err, pair.ErrOccupied):
 		return set("occupied", exitConflict, "petname invite")
 	case errors.Is(err, pair.ErrWrongCode):

@@ -79,6 +79,7 @@ func TestClassify(t *testing.T) {
 		{petname.ErrDecided, "decided", 8, "petname inbox"},
 		{petname.ErrAmbiguous, "ambiguous", 5, "petname inbox"},
 		{exchange.ErrMalformed, "usage", 2, "petname pair --help"},
+		{exchange.ErrPaired, "code_used", 8, "petname inbox\npetname list"},
 		{pair.ErrOccupied, "occupied", 8, "petname invite"},
 		{pair.ErrWrongCode, "wrong_code", 6, "petname invite"},
 		{pair.ErrCodeUsed, "code_used", 6, "petname invite"},

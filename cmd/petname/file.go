@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/petnames-go/petnames/ledger/durable"
 	"github.com/petnames-go/petnames/petname/introduce"
+	"github.com/petnames-go/petnames/pointer/paste"
 )
 
 // writeNew writes to a new file, or, for "-", to standard output. With --json it
@@ -123,6 +125,9 @@ func (a *app) readUpTo(name string, most int) ([]byte, error) {
 	if name != "-" {
 		file, err := durable.OpenInput(name)
 		if err != nil {
+			if f := pastedFor(name, "file"); f != nil {
+				return nil, f
+			}
 			return nil, usage("%v", onPath("open", name, err))
 		}
 		defer file.Close()
@@ -135,12 +140,39 @@ func (a *app) readUpTo(name string, most int) ([]byte, error) {
 	return b, nil
 }
 
+// readStdinText reads a text of at most maxStdin bytes from standard input, in the encodings of
+// [paste.Decode]. what names what it is to be, for the error of a longer one.
+func (a *app) readStdinText(what string) (string, error) {
+	b, err := a.readUpTo("-", 2*maxStdin+4) // in UTF-16, with its mark
+	if err != nil {
+		return "", err
+	}
+	text := paste.Decode(b)
+	if len(text) > maxStdin {
+		return "", usage("standard input: over %d bytes, which is too long for %s", maxStdin, what)
+	}
+	return text, nil
+}
+
+// statementsOf returns the statements in a JSON object that introduce, retract or why printed
+// with --json, and any other text as it is.
+func statementsOf(text []byte) []byte {
+	var printed struct {
+		Armored []byte `json:"armored,omitempty"`
+	}
+	if json.Unmarshal(text, &printed) == nil && len(printed.Armored) > 0 {
+		return printed.Armored
+	}
+	return text
+}
+
 // readStatements reads a file, or standard input for "-", that has to have a statement.
 func (a *app) readStatements(name string) ([]byte, error) {
-	text, err := a.readUpTo(name, maxStdin+1)
+	b, err := a.readUpTo(name, 2*maxStdin+4) // in UTF-16, with its mark
 	if err != nil {
 		return nil, err
 	}
+	text := statementsOf([]byte(paste.Decode(b)))
 	if _, err := introduce.Dearmor(text); err != nil {
 		if name == "-" {
 			return nil, classify(fmt.Errorf("standard input: %w", err))

@@ -19,6 +19,8 @@ type web struct {
 	url      string
 	loopback bool
 	cors     bool // web pages may use the router
+
+	everywhere bool // it listens on all addresses of this machine
 }
 
 // listenHTTP listens on the address. [web.serve] answers the requests.
@@ -31,7 +33,16 @@ func listenHTTP(addr string) (*web, error) {
 		return nil, &failure{Code: "listen", Exit: exitFailure, Message: fmt.Sprintf("--http %s: %v", addr, err), Next: "petname node --http 127.0.0.1:0"}
 	}
 	bound := l.Addr().(*net.TCPAddr).AddrPort()
-	return &web{listener: l, url: "http://" + bound.String(), loopback: bound.Addr().Unmap().IsLoopback()}, nil
+	return &web{listener: l, url: usableURL(bound), loopback: bound.Addr().Unmap().IsLoopback(), everywhere: bound.Addr().IsUnspecified()}, nil
+}
+
+// usableURL returns a URL at which this machine reaches a server that listens on an address: the
+// unspecified address, for all addresses of the machine, is none.
+func usableURL(bound netip.AddrPort) string {
+	if bound.Addr().IsUnspecified() {
+		bound = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), bound.Port())
+	}
+	return "http://" + bound.String()
 }
 
 // checkHTTP checks the form of an address: a host, which may be empty for all

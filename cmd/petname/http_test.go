@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -132,4 +133,13 @@ func TestANodeThatFailsFreesItsHTTPAddress(t *testing.T) {
 	again, err := listenHTTP(addr)
 	require.NoError(t, err)
 	require.NoError(t, again.listener.Close())
+}
+
+// The URL that a node prints can be used, also if it listens on all addresses.
+func TestTheURLOfANodeCanBeUsed(t *testing.T) {
+	for bound, want := range map[string]string{
+		"[::]:80": "http://127.0.0.1:80", "0.0.0.0:80": "http://127.0.0.1:80", "192.0.2.1:8080": "http://192.0.2.1:8080", "[::1]:80": "http://[::1]:80",
+	} {
+		require.Equal(t, want, usableURL(netip.MustParseAddrPort(bound)))
+	}
 }

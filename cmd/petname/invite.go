@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/agent"
 	"github.com/petnames-go/petnames/petname/name"
@@ -187,12 +189,20 @@ picture of the QR code. Each side proves its key to the other. The key is that
 of the inviter; which person that is, you know from how you received the code.
 
 --as adds the inviter to your book at once; without --as it is in your inbox.
-With - the code or link is read from standard input.`,
+With - the code or link is read from standard input.
+
+The inviter answers while petname invite waits there, or a node runs. If it has
+not answered after the time of --timeout, pair ends with status 7; the same
+command continues, and counts as one use of the invitation.`,
 		Example: `  petname pair 742-tunnel-orbit-candy --as alice
   petname pair petname-invite:…
+  petname pair petname-invite:… --timeout 1h
   petname pair --qr photo.png`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(_ *cobra.Command, args []string) (err error) {
+			if request.Timeout <= 0 {
+				return usage("timeout %s: must be over 0", request.Timeout)
+			}
 			if request.Text, err = a.invitationText(args, qr, "petname pair"); err != nil {
 				return err
 			}
@@ -200,7 +210,7 @@ With - the code or link is read from standard input.`,
 				return err
 			}
 			if isInvitation(request.Text) {
-				a.hint("waiting for the inviter")
+				a.warn("waiting for the inviter, for at most %s", request.Timeout)
 			}
 			var c paired
 			err = a.call("pair", request, &c)
@@ -231,8 +241,12 @@ With - the code or link is read from standard input.`,
 	f.StringVar(&qr, "qr", "", "read the QR code from a picture `file`, PNG or JPEG")
 	f.StringVar(&request.As, "as", "", "your `name` for the inviter")
 	f.BoolVar(&request.Lookalike, "allow-lookalike", false, "use the name although it looks like another; the log records that")
+	durationFlag(f, &request.Timeout, "timeout", pairTimeout, "how long to wait for the inviter")
 	return cmd
 }
+
+// pairTimeout is how long pair waits for the inviter by default.
+const pairTimeout = 2 * time.Minute
 
 // isInvitation reports whether a text has the form of a code or of a link: for another one,
 // nothing is awaited.
@@ -261,8 +275,7 @@ func (a *app) invitationText(args []string, qr, verb string) (string, error) {
 		}
 		return text, nil
 	case len(args) == 1 && args[0] == "-":
-		b, err := a.readUpTo("-", maxStdin+1)
-		return string(b), err
+		return a.readStdinText("a code or a link")
 	}
 	text := args[0]
 	for _, word := range args[1:] { // a code with spaces
@@ -330,6 +343,8 @@ type pairArgs struct {
 	As         string `json:"as"`
 	Lookalike  bool   `json:"lookalike"`
 	Passphrase string `json:"passphrase,omitempty"`
+
+	Timeout time.Duration `json:"timeout"` // 0: pairTimeout
 }
 
 // checkInvitation returns an error for a text that is for another verb: the link of a
@@ -373,7 +388,13 @@ func (v *verbs) pair(ctx context.Context, a pairArgs) (*paired, error) {
 	if err := checkInvitation(a.Text, v.agent.Clock()); err != nil {
 		return nil, err
 	}
-	s, err := v.agentWith(a.Passphrase).Pair(ctx, a.Text)
+	waiting, cancel := context.WithTimeout(ctx, cmp.Or(a.Timeout, pairTimeout))
+	defer cancel()
+	s, err := v.agentWith(a.Passphrase).Pair(waiting, a.Text)
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil && !errors.Is(err, dht.ErrUnreachable) {
+		return nil, &failure{Code: "timeout", Exit: exitNetwork, Message: "the inviter has not answered yet; the same command continues",
+			Next: "let petname invite wait at the inviter, or a node run there, then repeat this command"}
+	}
 	if f := classify(err); f != nil && f.Next == "petname invite" { // of the inviter
 		err = f.With("ask the inviter for a new invitation")
 	}

@@ -168,6 +168,9 @@ func (a *app) serve(o nodeOptions) (err error) {
 	if err := a.printServing(*status, nil); err != nil {
 		return err
 	}
+	if w != nil && w.everywhere {
+		a.warn("HTTP is served on all addresses of this machine: others use one of these, or its name, in place of 127.0.0.1")
+	}
 	if status.Problem != "" {
 		a.warn("not connected to a network yet: %s", status.Problem)
 	}

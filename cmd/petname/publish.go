@@ -137,10 +137,16 @@ type published struct {
 	OtherCopy *otherCopy `json:"other_copy,omitempty"` // evidence that another copy of the home is in use; null: none
 }
 
+// minLifetime is the least lifetime of a record: its end has whole seconds, and it is put before.
+const minLifetime = 2 * time.Second
+
 func (v *verbs) publish(ctx context.Context, a publishArgs) (*published, error) {
 	wait, ok := map[string]agent.Wait{"none": agent.WaitNone, "some": agent.WaitSome, "all": agent.WaitAll}[a.Wait]
 	if !ok {
 		return nil, usage("--wait %q: is none of none, some, all", a.Wait).With(strings.TrimSuffix("petname publish --wait some "+shellWord(a.Path), " ''"))
+	}
+	if a.Lifetime > 0 && a.Lifetime < minLifetime {
+		return nil, usage("lifetime %s: must be at least %s", a.Lifetime, minLifetime)
 	}
 	p, err := v.agentOnlyWith(a.Passphrase).PublishDraft(ctx, func(d *agent.Draft) error {
 		if a.Path != "" {

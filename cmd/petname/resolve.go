@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -35,7 +36,10 @@ found have to be asked. --fresh=strict asks all of the closest peers. An answer
 below these two levels ends with status 7. --offline asks no peer.
 
 --recursive follows a value /ipns/POINTER to the record of that pointer, up to
-8 times. Each record is verified by its own pointer. DNS names are not followed.`,
+8 times. Each record is verified by its own pointer. DNS names are not followed.
+
+A path behind a pointer, as in /ipns/POINTER/docs or the URL of a gateway, is
+added to what the pointer points to. Other verbs ignore it, except publish.`,
 		Example: `  petname resolve alice
   petname resolve alice/bob --fresh
   petname resolve alice --fresh=strict
@@ -50,7 +54,7 @@ below these two levels ends with status 7. --offline asks no peer.
 			err := a.call("resolve", request, &out)
 			return a.printResult(out, err, out.Verified || a.json && len(out.Hops) > 0, func(w *bufio.Writer) {
 				if a.quiet {
-					fmt.Fprintln(w, contentPath(out.Value))
+					fmt.Fprintln(w, contentPath(cmp.Or(out.Path, out.Value)))
 					return
 				}
 				a.printResolution(w, out)
@@ -69,7 +73,10 @@ below these two levels ends with status 7. --offline asks no peer.
 
 func (a *app) printResolution(w *bufio.Writer, out resolved) {
 	s := a.style()
-	fmt.Fprintf(w, "%s\n", contentPath(out.Value))
+	fmt.Fprintf(w, "%s\n", contentPath(cmp.Or(out.Path, out.Value)))
+	if out.Path != "" {
+		printCopied(w, "value", contentPath(out.Value))
+	}
 	var labels []string
 	for _, h := range out.Hops[1:] {
 		if !h.Followed {
@@ -155,6 +162,7 @@ type resolved struct {
 	Pointer   string     `json:"pointer"`
 	Hops      []hop      `json:"hops"`
 	Value     string     `json:"value"`
+	Path      string     `json:"path,omitempty"` // the value with the path that was behind the pointer; empty: there was none
 	Sequence  uint64     `json:"sequence"`
 	Expires   *time.Time `json:"expires"`
 	TTL       float64    `json:"ttl"` // seconds
@@ -242,6 +250,10 @@ func (v *verbs) resolve(ctx context.Context, a resolveArgs) (*resolved, error) {
 	case a.Offline:
 		level = dht.LevelOffline
 	}
+	rest, err := remainderOf(a.Path)
+	if err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, a.Timeout)
 	defer cancel()
 	resolve := v.agent.Resolve
@@ -280,6 +292,11 @@ func (v *verbs) resolve(ctx context.Context, a resolveArgs) (*resolved, error) {
 			return nil, err
 		}
 		return out, err
+	}
+	if rest != "" {
+		if out.Path, err = withRemainder(out.Value, rest); err != nil {
+			return out, &failure{Code: "not_followed", Exit: exitFailure, Message: err.Error(), Next: "petname resolve " + out.Pointer}
+		}
 	}
 	out.Verified, out.Clock = true, v.agent.ClockHint()
 	if out.Unproven != "" {

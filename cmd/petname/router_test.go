@@ -15,6 +15,16 @@ import (
 
 const recordType = "application/vnd.ipfs.ipns-record"
 
+// refusesInvalid answers the request of an invalid name as a router does, so that join accepts
+// it for one.
+func refusesInvalid(w http.ResponseWriter, r *http.Request) bool {
+	if !strings.HasSuffix(r.URL.Path, "/-") {
+		return false
+	}
+	http.Error(w, "invalid", http.StatusBadRequest)
+	return true
+}
+
 // badRouter VAR KIND [FILE] starts a router that misbehaves, on a free port of
 // loopback, and puts its URL into $VAR: it hangs, drips (a byte at a time,
 // as slowly as a test waits), floods (1 GB), sends garbage, is a portal (HTML), is a file
@@ -45,6 +55,9 @@ func badRouter(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	case "flood":
 		h = func(w http.ResponseWriter, r *http.Request) {
+			if refusesInvalid(w, r) {
+				return
+			}
 			w.Header().Set("Content-Type", recordType)
 			for block, n := make([]byte, 1<<20), 0; n < 1000; n++ {
 				if _, err := w.Write(block); err != nil {
@@ -86,7 +99,7 @@ func badRouter(ts *testscript.TestScript, neg bool, args []string) {
 		record, err := os.ReadFile(ts.MkAbs(args[2]))
 		ts.Check(err)
 		h = func(w http.ResponseWriter, r *http.Request) {
-			if r.Method == http.MethodPut {
+			if r.Method == http.MethodPut || refusesInvalid(w, r) {
 				return // and forgets it
 			}
 			w.Header().Set("Content-Type", recordType)

@@ -4,10 +4,8 @@ import (
 	"regexp"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/petnames-go/petnames/petname/name"
-	"github.com/petnames-go/petnames/petname/pair"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -45,22 +43,4 @@ func shownNext(text string) string {
 		return "a pointer that is cut short stands for no key; its contact is in\n" + noContactNext
 	}
 	return ""
-}
-
-// invitationForPair returns the failure for an invitation in the place of a link, with the
-// verb that takes it; nil for any other text. The invitation is secret, and not quoted. as
-// is the name for the contact, if one was given.
-func invitationForPair(text, as string) error {
-	ticket, err := pair.ParseTicket(text, time.Time{}) // an expired one, too
-	if err != nil {
-		return nil
-	}
-	if ticket.Device {
-		return usage("this is an invitation for a device, and no link of a contact").With("on a new device of yours:\npetname device join INVITATION")
-	}
-	next := "petname pair INVITATION"
-	if _, err := name.Parse(as); err == nil {
-		next += " --as " + shellWord(as)
-	}
-	return usage("this is an invitation, and no link of a contact").With(next)
 }

@@ -145,7 +145,10 @@ func wrongFlag(c *cobra.Command, err error) error {
 	case errors.As(err, &invalid):
 		flag := invalid.GetFlag()
 		kind := map[string]string{"int": "a number", "duration": "a duration, such as 90s, 10m or 48h", "bool": "true or false"}[flag.Value.Type()]
-		if kind != "" {
+		switch {
+		case errors.Is(err, errTooLong):
+			message = fmt.Sprintf("--%s %q: %v", flag.Name, invalid.GetValue(), errTooLong)
+		case kind != "":
 			message = fmt.Sprintf("--%s %q: is not %s", flag.Name, invalid.GetValue(), kind)
 		}
 	}

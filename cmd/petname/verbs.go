@@ -117,7 +117,7 @@ func (v *verbs) do(ctx context.Context, verb string, args json.RawMessage) (json
 		return nil, usage("no such operation: %q", verb)
 	}
 	result, err := fn(v, ctx, args)
-	err = v.withNearNames(v.withName(err))
+	err = withPasted(v.withNearNames(v.withName(err)), verb, args)
 	if c := classify(err); c != nil && (errors.Is(err, context.Canceled) || c.Code == "network") {
 		switch {
 		case errors.Is(ctx.Err(), context.Canceled): // the error may be a network error caused by it

@@ -24,7 +24,11 @@ var ErrNoRouter = fmt.Errorf("%w: no router", dht.ErrUnreachable)
 // its answers show. A page with status 200 can be that of a captive portal before a router.
 func (c *Client) Check(ctx context.Context) error {
 	resp, done, err := c.send(ctx, http.MethodGet, path+"-", nil, false)
-	if err != nil {
+	var failed *RouterError
+	switch {
+	case errors.As(err, &failed) && isNotHTTP(failed.Reason):
+		return c.routerError(ctx, noRouter("what answers there is not HTTP: "+strings.TrimPrefix(failed.Reason, "net/http: HTTP/1.x transport connection broken: ")))
+	case err != nil:
 		return err
 	}
 	defer done()
@@ -32,6 +36,18 @@ func (c *Client) Check(ctx context.Context) error {
 		return c.routerError(ctx, err)
 	}
 	return nil
+}
+
+// isNotHTTP reports whether the reason of a failed request is an answer that is not HTTP, such
+// as the banner of another protocol, or is no TLS. The errors of package net/http for these have
+// no types; the last is that of an answer before the request.
+func isNotHTTP(reason string) bool {
+	for _, text := range []string{"malformed HTTP ", "malformed MIME header", "first record does not look like a TLS handshake", "server gave HTTP response to HTTPS client", "readLoopPeekFailLocked"} {
+		if strings.Contains(reason, text) {
+			return true
+		}
+	}
+	return false
 }
 
 // checkRefusal returns nil if the response to a GET of an invalid name can be that of a
@@ -70,19 +86,17 @@ func (c *Client) checkRefusal(ctx context.Context, resp *http.Response) error {
 	return noRouter(fmt.Sprintf("a server answers there with %s", statusText(resp)))
 }
 
-// checkRecord returns nil if a response with status 200 is a record or, as IPIP-513 has it, a
-// text.
+// checkRecord returns nil if a response with status 200 is a text, which as IPIP-513 has it can
+// state that there is no record. There is no record of an invalid name.
 func checkRecord(resp *http.Response) error {
 	record, err := readRecord(resp)
 	switch {
-	case errors.Is(err, dht.ErrRejected):
-		return nil // of the type of a record: each look-up states what is wrong
+	case errors.Is(err, dht.ErrRejected), record != nil:
+		return noRouter("a server answers there with a record for an invalid name")
 	case err != nil && isPage(resp):
 		return err // also that of a captive portal before a router
 	case err != nil:
 		return noRouter(fmt.Sprintf("a server answers there with %q", sanitize(resp.Header.Get("Content-Type"))))
-	case record != nil:
-		return nil
 	}
 	n, err := io.CopyN(io.Discard, resp.Body, int64(pointer.MaxRecord)+1)
 	switch {

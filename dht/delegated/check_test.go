@@ -239,6 +239,9 @@ func TestServersThatAreNoRouters(t *testing.T) {
 		"no such thing":            {answer(404, text, "no such thing"), "without /routing/v1", false},
 		"nothing":                  {answer(200, "", ""), "with nothing", false},
 		"nothing, as text":         {answer(200, text, ""), "with nothing", false},
+		"garbage as a record":      {answer(200, contentType, "garbage"), "for an invalid name", false},
+		"nothing as a record":      {answer(200, contentType, ""), "for an invalid name", false},
+		"more than a record":       {answer(200, contentType, strings.Repeat("x", 20<<10)), "for an invalid name", false},
 		"no content":               {answer(204, "", ""), "204", false},
 		"created":                  {answer(201, text, "created"), "201", false},
 		"busy":                     {answer(429, "", ""), "asked too often", true},
@@ -270,6 +273,40 @@ func TestServersThatAreNoRouters(t *testing.T) {
 	err = c.Check(t.Context())
 	require.ErrorIs(t, err, ErrNoRouter)
 	require.ErrorContains(t, err, "use https://"+server.Listener.Addr().String())
+}
+
+// A server of another protocol is no router, whichever it is, and also with TLS in the URL. One
+// that closes the connection may be a router that restarts.
+func TestAServerOfAnotherProtocolIsNoRouter(t *testing.T) {
+	for name, tc := range map[string]struct {
+		answer   string
+		noRouter bool
+	}{
+		"SSH": {"SSH-2.0-OpenSSH_9.6\r\n", true}, "Redis": {"-ERR unknown command 'GET'\r\n", true}, "SMTP": {"220 mail ESMTP\r\n", true},
+		"TLS": {"\x15\x03\x01\x00\x02\x02\x46", true}, "binary": {"\x00\x1b[31m\xff\xfe\r\n\r\n", true},
+		"closed": {"", false},
+	} {
+		for _, scheme := range []string{"http://", "https://"} {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			require.NoError(t, err)
+			go func() {
+				for conn, err := l.Accept(); err == nil; conn, err = l.Accept() {
+					_, _ = conn.Read(make([]byte, 1024))
+					_, _ = io.WriteString(conn, tc.answer)
+					conn.Close()
+				}
+			}()
+			c, err := NewClient(scheme + l.Addr().String())
+			require.NoError(t, err)
+			err = c.Check(t.Context())
+			require.ErrorIs(t, err, dht.ErrUnreachable)
+			if scheme == "http://" || name != "TLS" { // which is an alert there
+				require.Equal(t, tc.noRouter, errors.Is(err, ErrNoRouter), "%s%s: %v", scheme, name, err)
+			}
+			require.NoError(t, c.Close())
+			require.NoError(t, l.Close())
+		}
+	}
 }
 
 // A put is stored only if the router acknowledges it by 200.

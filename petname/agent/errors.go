@@ -53,6 +53,7 @@ var (
 // The errors of messages and of invitations.
 var (
 	ErrMalformed       = exchange.ErrMalformed       // a code, link or QR code that is none
+	ErrPaired          = exchange.ErrPaired          // a code by which the owner has paired before
 	ErrNoSealing       = exchange.ErrNoSealing       // a contact's card has no key to seal messages with
 	ErrNoInvitation    = exchange.ErrNoInvitation    // no such invitation is under way
 	ErrTooManyRequests = exchange.ErrTooManyRequests // too many contact requests are under way

@@ -60,6 +60,7 @@ func TestParseJoinOfPastedText(t *testing.T) {
 	for _, args := range [][]string{
 		{peer + ".", "<" + url + ">"}, {"“" + peer + "”,", "`" + url + "`."}, {peer, url + "/"},
 		{"serving as " + id + " on " + peer + " " + url}, {"serving", "as", id, "on", peer, url}, {"serving as " + id + "\n  " + peer + "\n  " + url + "\n"},
+		{peer + "," + url}, {url + ", " + peer + ","}, {url + ";" + peer},
 		{"my router is " + url + ", and my node", peer}, {"[it](" + url + ")", peer}, {"\u200b" + peer + "\u00ad", url}, {"petname join " + peer + " '" + url + "'"},
 	} {
 		c, err := agent.ParseJoin(a, args...)

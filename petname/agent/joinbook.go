@@ -91,7 +91,8 @@ var ErrNoNetworks = errors.New("the code does not say which network the other de
 // with a [*KeyHereError].
 //
 // It fails with the errors of [home.BeginJoin], [Agent.Join] and [Agent.Pair], with
-// [ErrNoNetworks], and with [pair.ErrNoDevice] for an invitation of contacts. It fails with
+// [ErrNoNetworks], with [pair.ErrNoDevice] for an invitation of contacts, and with
+// [pair.ErrSelf] for a code that the home in dir made. It fails with
 // [petname.ErrDeviceRemoved] if the device was removed before it had the book, and with
 // [exchange.ErrHandoverTimeout] if nothing of the book arrives any more.
 func JoinBook(ctx context.Context, dir string, j DeviceJoin, o Options) (*Agent, JoinedBook, error) {

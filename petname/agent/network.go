@@ -221,8 +221,9 @@ func pastedTargets(texts []string) (targets []string) {
 	if len(texts) > 4 && texts[0] == "serving" && texts[1] == "as" && texts[3] == "on" { // the line of a node, in words
 		texts = texts[4:]
 	}
+	lists := strings.NewReplacer(",/", " /", ",http", " http", ";/", " /", ";http", " http")
 	for _, text := range texts {
-		fields := strings.FieldsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || strings.ContainsRune("<>()\"'`\u201c\u201d", r) })
+		fields := strings.FieldsFunc(lists.Replace(text), func(r rune) bool { return unicode.IsSpace(r) || strings.ContainsRune("<>()\"'`\u201c\u201d", r) })
 		within := len(targets)
 		for _, field := range fields {
 			if target, ok := pastedTarget(field); ok && (len(fields) == 1 || isAddress(field)) {

@@ -228,8 +228,13 @@ func (a *Agent) publishOnce(ctx context.Context, edit func(*Draft) error, renewi
 	}
 	// A failed signature must use no sequence, and no two signed records may have
 	// the same one: sign, record the sequence durably, then store the record.
+	now := a.now()
+	expires := now.Add(draft.Lifetime).Truncate(time.Second)
+	if !now.Before(expires) {
+		return Published{}, &ArgumentError{"lifetime", fmt.Sprintf("lifetime %s: the record would expire at once", draft.Lifetime)}
+	}
 	record, err := pointer.Sign(key, pointer.Fields{Value: draft.Value, Sequence: last.Sequence + 1,
-		Expires: a.now().Add(draft.Lifetime).Truncate(time.Second), TTL: draft.TTL, Card: &card, V1: draft.V1})
+		Expires: expires, TTL: draft.TTL, Card: &card, V1: draft.V1})
 	if err != nil {
 		return Published{}, err
 	}

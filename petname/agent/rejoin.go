@@ -121,6 +121,9 @@ func rejoinOpen(ctx context.Context, h home.Home, book *petname.Book, j DeviceJo
 	} else if err == nil && precedes(id, t.Inviter, book.Ledger().Identity()) {
 		return fail(exists) // a book that was made after a recovery has no device with an earlier key
 	}
+	if err := ownDeviceCode(book, j.Invitation, now); err != nil {
+		return fail(err)
+	}
 	if err := j.complete(now); err != nil {
 		return fail(err)
 	}
@@ -147,6 +150,22 @@ func rejoinOpen(ctx context.Context, h home.Home, book *petname.Book, j DeviceJo
 		return fail(err)
 	}
 	return out, h.CommitRejoin(out.OldBook, closeBook)
+}
+
+// ownDeviceCode returns [pair.ErrSelf] for a code that this home made: while the home joins,
+// nothing answers it.
+func ownDeviceCode(book *petname.Book, text string, now time.Time) error {
+	code, err := pair.ParseCode(text)
+	if err != nil {
+		return nil
+	}
+	return book.Ledger().ReadLocal(func(local *ledger.View) error {
+		own, err := exchange.OwnsCode(local, code.ForDevice(), now)
+		if err == nil && own {
+			err = pair.ErrSelf
+		}
+		return err
+	})
 }
 
 // precedes reports whether the owner had the key of p before the one that created the book.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -12,6 +13,7 @@ import (
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/agent"
 	"github.com/petnames-go/petnames/petname/home"
+	"github.com/petnames-go/petnames/petname/pair"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -328,4 +330,21 @@ func TestADeviceThatHasWrittenNothingJoinsAgain(t *testing.T) {
 	devices, err := c.Devices()
 	require.NoError(t, err)
 	require.Len(t, devices, 3)
+}
+
+// A home that joins again by a device code of its own is refused, and the code is not used: no
+// other device would answer it.
+func TestAHomeDoesNotJoinByItsOwnCode(t *testing.T) {
+	hub := served(t, nil)
+	a := opened(t)
+	join(t, a, addrs(t, hub)...)
+	invited, err := a.InviteDevice(t.Context(), agent.DeviceTerms{WithKey: true, Awaited: true})
+	require.NoError(t, err)
+	require.NoError(t, a.Close())
+	for _, code := range []string{invited.Code, strings.TrimPrefix(invited.Code, "device-")} {
+		ctx, cancel := context.WithTimeout(t.Context(), patient)
+		_, _, err = agent.JoinBook(ctx, a.Dir(), agent.DeviceJoin{Invitation: code, Networks: addrs(t, hub), Again: true}, agent.Options{Transport: loopback()})
+		cancel()
+		require.ErrorIs(t, err, pair.ErrSelf)
+	}
 }

@@ -1,6 +1,7 @@
 package exchange
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"encoding/binary"
@@ -62,9 +63,39 @@ func deleteOldCodes(local *ledger.View, table string, now time.Time) error {
 	return nil
 }
 
+// OwnsCode reports whether a code has the number and the first word of one that the owner made
+// and that is stored in the tables of a book: then it is this code, or a mistyped form of it.
+func OwnsCode(local *ledger.View, code pair.Code, now time.Time) (bool, error) {
+	for row, err := range local.Scan(tableCodes, nil) {
+		if err != nil {
+			return false, err
+		}
+		if own, err := pair.CodeOf(codeState(row.Value, now)); err == nil && own.String() == code.String() {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
 // acceptCode returns the side of the invitee for a code: the one that was broken off, if the
-// owner entered the same code before.
+// owner entered the same code before. It fails with [pair.ErrSelf] for a code of the owner's
+// own, to which an acceptance would be the one guess of an attacker, and with [ErrPaired] for
+// one by which the owner has paired.
 func (e *Exchange) acceptCode(self pair.Self, code pair.Code) (*pair.CodeInvitee, error) {
+	own := false
+	err := e.view(func(local *ledger.View) (err error) {
+		own, err = OwnsCode(local, code, e.c.Now())
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if own {
+		return nil, pair.ErrSelf
+	}
+	if done, err := e.getRow(tableUsedCodes, pairedKey(code.String())); err != nil || done != nil && isUsed(done, e.c.Now()) {
+		return nil, cmp.Or(err, ErrPaired)
+	}
 	row, err := e.getRow(tableAcceptedCodes, []byte(code.String()))
 	if err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package exchange
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -68,6 +69,9 @@ func TestAPairingByCodeThatOneSideBrokeOff(t *testing.T) {
 				require.Len(t, inbox, 1)
 				require.Equal(t, pointerOf("bob"), inbox[0].Pointer)
 				require.Empty(t, bob.rows(t, tableAcceptedCodes, nil), "no secret stays")
+				bob.reopen(t)
+				_, err = bob.Pair(context.Background(), bob.key, code)
+				require.ErrorIs(t, err, ErrPaired, "and it is no other pairing that uses the code")
 				require.Empty(t, alice.rows(t, tableCodes, nil))
 			})
 		})
@@ -122,4 +126,33 @@ func TestOldStatesOfCodesAreDeleted(t *testing.T) {
 	now := time.Now()
 	require.Nil(t, codeState(nil, now))
 	require.Nil(t, codeState(make([]byte, 40), now))
+}
+
+// The owner enters a code of their own, also mistyped and after a restart: it is refused before
+// anything is sent, and the invitee pairs by it afterwards.
+func TestAnOwnCodeIsRefusedAndStaysValid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		alice, bob := two(t)
+		invited, err := alice.Invite(context.Background(), alice.key, withCode())
+		require.NoError(t, err)
+		code := invited.Code.Secret()
+		mistyped := strings.TrimSuffix(invited.Code.String(), "…") + "zoo-zoo"
+		for range 2 {
+			for _, text := range []string{code, mistyped, strings.ToUpper(code)} {
+				_, err = alice.Pair(context.Background(), alice.key, text)
+				require.ErrorIs(t, err, pair.ErrSelf)
+			}
+			require.Empty(t, alice.rows(t, tableUsedCodes, nil))
+			require.Empty(t, alice.rows(t, tableAcceptedCodes, nil))
+			alice.reopen(t)
+		}
+		done := pairing(t, bob, code)
+		for range 3 {
+			time.Sleep(2 * time.Second) // of the bubble's clock
+			_, err = alice.StepInvitations(context.Background(), alice.key)
+			require.NoError(t, err)
+		}
+		require.Equal(t, pointerOf("alice"), (<-done).Pointer)
+		require.Len(t, alice.inbox(t), 1)
+	})
 }

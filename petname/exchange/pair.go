@@ -40,7 +40,8 @@ func (tx tx) suggestPaired(m pair.Paired, kind petname.SuggestionKind, purpose s
 // Pair accepts an invitation, which is a link "petname-invite:…", the text of a QR code or a
 // spoken code, and waits for the inviter. A pairing by code that was broken off is continued.
 // Meanwhile the owner's own codes are answered. Pair returns the suggestion of the inviter in
-// the inbox, or [ErrMalformed] for any other text.
+// the inbox, or [ErrMalformed] for any other text, and [ErrPaired] for a code by which the owner
+// has paired.
 func (e *Exchange) Pair(ctx context.Context, key crypto.Signer, text string) (petname.Suggestion, error) {
 	self, err := e.self(ctx, key)
 	if err != nil {
@@ -65,14 +66,36 @@ func (e *Exchange) Pair(ctx context.Context, key crypto.Signer, text string) (pe
 		invitation, _ := invitee.Invitation()
 		purpose = invitation.Purpose
 	}
-	s, err := e.suggestPaired(*event.Paired, petname.Paired, purpose)
-	if err == nil && entered != "" {
-		err = e.deleteRow(tableAcceptedCodes, []byte(entered))
-	}
+	var s *petname.Suggestion
+	err = e.update(func(tx tx) (err error) {
+		if s, err = tx.suggestPaired(*event.Paired, petname.Paired, purpose); err != nil || entered == "" {
+			return err
+		}
+		until := e.c.Now().Add(codeStateLife)
+		return errors.Join(tx.local.Delete(tableAcceptedCodes, []byte(entered)), tx.local.Put(tableUsedCodes, pairedKey(entered), usedUntil(until)))
+	})
 	if err != nil {
 		return petname.Suggestion{}, err
 	}
 	return *s, nil
+}
+
+// ErrPaired is returned when the owner enters a code again by which the owner has paired.
+var ErrPaired = errors.New("you have paired by this code already")
+
+// pairedKey returns the key in tableUsedCodes of a code, by its public half, by which the owner
+// has paired.
+func pairedKey(code string) []byte { return []byte("paired " + code) }
+
+// isUsed reports whether a row of tableUsedCodes with a value is of use.
+func isUsed(value []byte, now time.Time) bool {
+	end, err := time.Parse(time.RFC3339, string(value))
+	return err == nil && !now.After(end)
+}
+
+// usedUntil returns the value of a row of tableUsedCodes, which is of no use after a time.
+func usedUntil(t time.Time) []byte {
+	return []byte(t.UTC().Add(time.Second).Format(time.RFC3339))
 }
 
 // stepperOf returns the side that accepts an invitation, with the addresses of the inviter.
@@ -117,7 +140,7 @@ func (e *Exchange) markCodeUsed(_ context.Context, mark string, until time.Time)
 			if err != nil {
 				return err
 			}
-			if end, err := time.Parse(time.RFC3339, string(row.Value)); err == nil && !now.After(end) {
+			if isUsed(row.Value, now) {
 				continue
 			}
 			if err := tx.local.Delete(tableUsedCodes, row.Key); err != nil {
@@ -127,6 +150,6 @@ func (e *Exchange) markCodeUsed(_ context.Context, mark string, until time.Time)
 		if old, err := tx.local.Get(tableUsedCodes, []byte(mark)); err != nil || old != nil {
 			return cmp.Or(err, pair.ErrCodeUsed)
 		}
-		return tx.local.Put(tableUsedCodes, []byte(mark), []byte(until.UTC().Add(time.Second).Format(time.RFC3339)))
+		return tx.local.Put(tableUsedCodes, []byte(mark), usedUntil(until))
 	})
 }

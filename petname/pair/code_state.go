@@ -88,12 +88,11 @@ func resume(self Self, state []byte, role string, markUsed MarkUsed) (codeSide, 
 	fail := func(err error) (codeSide, wireCodeState, error) {
 		return codeSide{}, wireCodeState{}, fmt.Errorf("pairing: %w", err)
 	}
-	var w wireCodeState
-	if err := decode(state, maxCodeState, &w); err != nil || w.Version != codeStateVersion || w.Role != role {
-		return fail(ErrState)
-	}
-	code, err := ParseCode(w.Code)
+	w, code, err := decodeCodeState(state)
 	if err != nil {
+		return codeSide{}, wireCodeState{}, err
+	}
+	if w.Role != role {
 		return fail(ErrState)
 	}
 	side, err := newCodeSide(self, code, markUsed)
@@ -108,6 +107,24 @@ func resume(self Self, state []byte, role string, markUsed MarkUsed) (codeSide, 
 	side.identity, side.blind = w.Identity, w.Blind
 	side.slot, side.cpace = slot{code.nameplate(), w.Period}, cpaceSide{scalar, w.Share}
 	return side, w, nil
+}
+
+// CodeOf returns the code in the state of a side, which may be of any identity. It fails with
+// [ErrState].
+func CodeOf(state []byte) (Code, error) {
+	_, code, err := decodeCodeState(state)
+	return code, err
+}
+
+// decodeCodeState decodes a state and the code in it.
+func decodeCodeState(state []byte) (w wireCodeState, code Code, err error) {
+	if err = decode(state, maxCodeState, &w); err == nil && w.Version == codeStateVersion {
+		code, err = ParseCode(w.Code)
+	}
+	if err != nil || code.IsZero() {
+		return wireCodeState{}, Code{}, fmt.Errorf("pairing: %w", ErrState)
+	}
+	return w, code, nil
 }
 
 // ResumeInviteByCode restores the side of an inviter from the state that was saved last. It

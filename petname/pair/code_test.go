@@ -56,6 +56,7 @@ func TestCodeWithinATextIsParsed(t *testing.T) {
 	}
 	for _, text := range []string{
 		"petname pair 742-tunnel-orbit-candy",
+		"742.tunnel.orbit.candy", "742.tunnel.orbit.candy.", "no.742.tunnel.orbit.candy",
 		"'petname pair 742-tunnel-orbit-candy'",
 		"petname pair 742-tunnel-orbit-candy --as ana2",
 		"code: 742-tunnel-orbit-candy",

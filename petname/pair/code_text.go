@@ -118,10 +118,11 @@ func codeWithin(s string) (Code, error) {
 // listNumber matches the number of a part in a list, such as "1)" and "2. ".
 var listNumber = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?:^|\s)[0-9]{1,2}[.):]\s*`) })
 
-// codeParts returns the parts of a text between spaces, hyphens, underscores and commas, in
-// lower case, the first without a number sign.
+// codeParts returns the parts of a text between spaces, hyphens, underscores, commas and full
+// stops before a word, in lower case, the first without a number sign.
 func codeParts(text string) []string {
-	parts := strings.FieldsFunc(strings.ToLower(text), func(r rune) bool {
+	text = dotBeforeWord().ReplaceAllString(strings.ToLower(text), "$1 $2")
+	parts := strings.FieldsFunc(text, func(r rune) bool {
 		return unicode.IsSpace(r) || unicode.Is(unicode.Pd, r) || r == '_' || r == ',' || r == '\u2212' // minus
 	})
 	for i := range min(1, len(parts)) {
@@ -129,6 +130,8 @@ func codeParts(text string) []string {
 	}
 	return parts
 }
+
+var dotBeforeWord = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`([0-9a-z])\.([a-z])`) })
 
 var numberSign = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(?:#|№|n[or°º]\.?)([0-9]+)$`) })
 

@@ -121,7 +121,7 @@ func unsigned(s string) string {
 // quoted-printable are decoded. The input may have a byte order mark, and be in
 // UTF-16 with one.
 func Lines(b []byte) []byte {
-	return []byte(clean(decode(b)))
+	return []byte(clean(Decode(b)))
 }
 
 // Foreign returns a description of the first character that is no ASCII character,
@@ -135,8 +135,9 @@ func Foreign(s string) string {
 	return ""
 }
 
-// decode returns a text in UTF-8. A text with a byte order mark of UTF-16 is converted.
-func decode(b []byte) string {
+// Decode returns the text of a file or of standard input in UTF-8, without a byte order mark. A
+// text with the mark of UTF-16, as some shells and editors write it, is converted.
+func Decode(b []byte) string {
 	var order binary.ByteOrder
 	switch {
 	case bytes.HasPrefix(b, []byte{0xff, 0xfe}):
@@ -144,7 +145,7 @@ func decode(b []byte) string {
 	case bytes.HasPrefix(b, []byte{0xfe, 0xff}):
 		order = binary.BigEndian
 	default:
-		return string(b)
+		return strings.TrimPrefix(string(b), "\ufeff")
 	}
 	var units []uint16
 	for b = b[2:]; len(b) > 1; b = b[2:] {
@@ -153,8 +154,18 @@ func decode(b []byte) string {
 	return string(utf16.Decode(units))
 }
 
+// controlSequences matches the control sequences of terminals (ECMA-48 §5.4), such as colours
+// and the marks around pasted text, of which a program can have shown the escape character or
+// removed it, and their links (OSC 8).
+var controlSequences = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`\x1b\[[0-?]*[ -/]*[@-~]|(?:\^\[)?\[20[01]~|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)`)
+})
+
 // clean removes what is not text, line by line.
 func clean(s string) string {
+	if strings.Contains(s, "[") || strings.Contains(s, "\x1b") {
+		s = controlSequences().ReplaceAllString(s, "")
+	}
 	lines := strings.Split(strings.ReplaceAll(strings.ReplaceAll(s, "\r\n", "\n"), "\r", "\n"), "\n")
 	for i, line := range lines {
 		lines[i] = unquote(strings.Map(visible, line))
@@ -184,7 +195,7 @@ func clean(s string) string {
 
 // visible maps characters that are not seen to nothing, spaces of all kinds to a
 // space, and the forms of ASCII characters in East Asian text to these. Control
-// characters stay: no program adds them.
+// characters outside of control sequences stay: no program adds them.
 func visible(r rune) rune {
 	switch {
 	case r > ' ' && r < utf8.RuneSelf:

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// What is behind a pointer in a content path, a URI or a URL is read as publish reads it, and
+// refused with status 2 if it could lead elsewhere.
+func TestThePathBehindAPointer(t *testing.T) {
+	p := pasteKey(t, 'a').Pointer()
+	key := p.String()
+	for text, rest := range map[string]string{
+		key: "", "alice/bob": "", "/ipns/" + key: "", "/ipns/" + key + "/": "", "ipns://" + key + "/": "",
+		"https://ipfs.io/ipns/" + key + "?a=b": "", "https://" + key + ".ipns.dweb.link/#x": "", "did:key:" + key: "",
+		"/ip4/127.0.0.1/tcp/1/p2p/" + key: "", pointer.Link{Pointer: p}.String(): "", "\"/ipns/" + key + "\".": "",
+		"/ipns/" + key + "/a": "/a", "/ipns/" + key + "/a/b/": "/a/b", "dnslink=/ipns/" + key + "/a": "/a", "\"/ipns/" + key + "/a\"": "/a",
+		"ipns://" + key + "/a%3Fb": "/a?b", "IPNS://" + key + "/a": "/a", "https://ipfs.io/ipns/" + key + "/a?filename=b": "/a",
+		"https://" + key + ".ipns.dweb.link/a": "/a", "/ipns/" + key + "/ipfs/x": "/ipfs/x",
+	} {
+		got, err := remainderOf(text)
+		require.NoError(t, err, text)
+		require.Equal(t, rest, got, text)
+	}
+	for _, text := range []string{
+		"/ipns/" + key + "/..", "/ipns/" + key + "/a/../b", "/ipns/" + key + "/./a", "/ipns/" + key + "//a", "/ipns/" + key + "/a//",
+		"/ipns/" + key + "/a?b", "/ipns/" + key + "/a#b", "ipns://" + key + "/a?b", "ipns://" + key + "/a#b", "ipns://" + key + "/%2e%2e",
+		"https://ipfs.io/ipns/" + key + "/a?b=c", "https://ipfs.io/ipns/" + key + "/a#b", "https://" + key + ".ipns.dweb.link/a/%2E%2E/b",
+		"/ipns/" + key + "/a\nb", "/ipns/" + key + "/a\x1b",
+	} {
+		_, err := remainderOf(text)
+		require.Error(t, err, text)
+		require.Equal(t, exitUsage, classify(err).Exit, text)
+	}
+}
+
+// The value of a record is of another party: the path that is behind the pointer is added to a
+// content path alone.
+func TestAPathIsNotAddedToAHostileValue(t *testing.T) {
+	for value, want := range map[string]string{"/ipfs/C": "/ipfs/C/a", "/ipfs/C/": "/ipfs/C/a", "/ipns/x/y": "/ipns/x/y/a"} {
+		got, err := withRemainder(value, "/a")
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
+	for _, value := range []string{"", "https://example.org", "ipfs/C", "/ipfs/C/..", "/ipns/x/./y", "/"} {
+		_, err := withRemainder(value, "/a")
+		require.Error(t, err, value)
+	}
+}
