@@ -1,0 +1,212 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/petnames-go/petnames/petname/agent"
+	"github.com/petnames-go/petnames/petname/home"
+	"github.com/petnames-go/petnames/petname/name"
+)
+
+func (a *app) deviceRmVerb() *cobra.Command {
+	var request deviceArgs
+	cmd := &cobra.Command{
+		Use:   "rm DEVICE",
+		Short: "Remove a device, such as a lost one, for ever",
+		Long: `Remove a device from your book, on all devices and for ever: what it writes from
+then on does not count. DEVICE is its name, or the first letters of its id.
+
+What it wrote before is received first, as far as it can be reached in a few
+seconds.
+
+What the device has, it keeps: the book until then, the keys that open messages
+to you, and your identity key if it has that. The keys for messages are replaced
+at once, and published with the next publish. If it has the identity key, rotate
+to the next one, which no device receives: petname key rotate.
+
+The devices that it admitted stay, and are listed: remove those that are not
+yours. One that it admitted with the identity key does not receive the next key
+before you confirm it: petname device add DEVICE.
+
+A removal that was interrupted is finished by the same command again. So is one
+that was made before you rotated your key, on a device that did not know of it:
+the current key signs it again, as key rotate and publish do. A device that has
+the old key could contest it otherwise.
+
+If two copies have written as the device, both branches are shown, and --keep
+names the last entry that is yours: by the first digits of its hash, or "none"
+for nothing that only one of the copies has. What it does not name does not
+count any more.`,
+		Example: `  petname device rm phone
+  petname device rm laptop --keep 3f0c99a1`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) (err error) {
+			if request.Passphrase, err = a.passphrase(); err != nil {
+				return err
+			}
+			request.Device, request.Ask = args[0], a.asks()
+			var out removedDevice
+			err = a.call("device-rm", request, &out)
+			if e := (*failure)(nil); errors.As(err, &e) && e.Code == "remove_device" {
+				request.Device, request.Ask, out = out.ID, false, removedDevice{}
+				if a.confirm(err, e.Code, "\nRemove it for ever? Type yes: ") {
+					err = a.call("device-rm", request, &out)
+				}
+			}
+			if e := (*failure)(nil); errors.As(err, &e) && e.Code == "forked" && len(out.Branches) > 0 {
+				if request.Keep = a.askBranch(e, out.Branches); request.Keep != "" {
+					out = removedDevice{}
+					err = a.call("device-rm", request, &out)
+				} else if !a.json && !a.asks() { // the question shows them
+					_ = writeRows(a.stderr, branchText(a.style(), out.Branches), terminalWidth(a.stderr))
+				}
+			}
+			err = a.printResult(out, err, out.ID != "", func(w *bufio.Writer) {
+				fmt.Fprintf(w, "removed %s\n", a.style().Text(out.Name))
+				printCopied(w, "id", out.ID)
+				if out.AdmittedAs != "" {
+					printField(w, "admitted as", a.style().Text(out.AdmittedAs))
+				}
+				if out.Seen != nil {
+					printField(w, "last entry", out.Seen.Local().Format(time.DateTime))
+				}
+				holds := "the book until now, the keys that open messages"
+				if out.IdentityKey {
+					holds += ", the identity key"
+				}
+				printField(w, "it still has", holds)
+				if out.Problem != nil {
+					printField(w, "NOT SYNCED", *out.Problem+"; what it wrote and is not here does not count")
+				}
+				for _, d := range out.AdmittedDevices {
+					fmt.Fprintf(w, "it admitted %s, which stays; if that is not yours\n  %s\n", a.style().Text(d.Name), d.Remove)
+				}
+			})
+			switch {
+			case err != nil:
+			case out.IdentityKey:
+				a.warn("it can publish in your name until you rotate the key, which changes your pointer:\n  petname key rotate\n  petname publish")
+				a.hint("until then it can also remove this device, for your other devices. If petname sync shows one that acknowledges nothing, on both after the rotation:\n  %s", syncFolder)
+			default:
+				a.hint("to publish the new keys for messages:\n  petname publish")
+			}
+			return err
+		},
+		ValidArgsFunction: a.completeOtherDevices,
+	}
+	cmd.Flags().StringVar(&request.Keep, "keep", "", "the `hash` of the last entry that is to count, of a device with two copies; none: the last one that both have")
+	return cmd
+}
+
+// removedDevice is the result of device rm.
+type removedDevice struct {
+	device
+	Holds    []string `json:"holds"`              // "book", "sealing_keys", "identity_key"
+	Branches []branch `json:"branches,omitempty"` // of a device with two copies, if it was not removed: one is to be chosen
+
+	Problem *string `json:"problem,omitempty"` // of the exchange before the removal
+
+	AdmittedDevices []admittedDevice `json:"admitted_devices,omitempty"` // by it, directly or through others, that were not removed
+}
+
+// admittedDevice is a device that a removed one admitted.
+type admittedDevice struct {
+	ID     string `json:"id"`
+	Name   string `json:"name"`   // cleaned
+	Remove string `json:"remove"` // the command that removes it
+}
+
+// removalSync bounds the exchange before a removal.
+const removalSync = 10 * time.Second
+
+// syncBeforeRemoval exchanges entries, so that what the device wrote counts as far as it can be
+// received. A failure is no reason not to remove it; it returns its text, null for none.
+func (v *verbs) syncBeforeRemoval(ctx context.Context) *string {
+	ctx, cancel := context.WithTimeout(ctx, removalSync)
+	defer cancel()
+	_, err := v.agent.Sync(ctx, agent.SyncOptions{Quiet: true})
+	if errors.Is(err, agent.ErrNotJoined) || errors.Is(err, agent.ErrNoDevices) {
+		return nil
+	}
+	return problemText(err)
+}
+
+func (v *verbs) rmDevice(ctx context.Context, a deviceArgs) (*removedDevice, error) {
+	d, err := v.deviceBy(a.Device)
+	if err != nil {
+		return nil, err
+	}
+	finished := false
+	if d.Removed {
+		if finished, err = v.agent.FinishRemoval(d.ID); err != nil {
+			return nil, err
+		}
+		renewed, err := v.agentWith(a.Passphrase).RenewRemoval(d.ID)
+		if err != nil && !errors.Is(err, home.ErrLocked) {
+			return nil, err
+		}
+		finished = finished || renewed
+	}
+	if d.Removed && !finished {
+		return nil, &failure{Code: "removed", Exit: exitConflict, Message: fmt.Sprintf("device %s was removed before", name.Quote(a.Device)), Next: "petname device list"}
+	}
+	if d.This {
+		return nil, &failure{Code: "usage", Exit: exitUsage, Message: fmt.Sprintf("device %s is this one", name.Quote(a.Device)), Next: "remove it on another device of yours"}
+	}
+	if a.Ask && !finished && !(d.Forked && a.Keep == "") { // otherwise the branches are asked about
+		out := &removedDevice{device: asDevice(d), Holds: []string{}}
+		return out, removalQuestion(out.device)
+	}
+	var problem *string
+	if !finished {
+		problem = v.syncBeforeRemoval(ctx)
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if d, err = v.deviceBy(d.ID.String()); err != nil { // it may have forked, or been removed, by what was received
+			return nil, err
+		}
+	}
+	switch {
+	case finished:
+	case d.Removed:
+		return nil, &failure{Code: "removed", Exit: exitConflict, Message: fmt.Sprintf("device %s was removed before", name.Quote(a.Device)), Next: "petname device list"}
+	case a.Keep == "":
+		d, err = v.agentWith(a.Passphrase).RemoveDevice(d.ID)
+	default:
+		d, err = v.removeAfter(d, a)
+	}
+	if choice := (*agent.BranchError)(nil); errors.As(err, &choice) {
+		return &removedDevice{Holds: []string{}, Branches: v.asBranches(choice)}, v.branchFailure(choice, a.Device)
+	}
+	if err != nil {
+		return nil, err
+	}
+	out := &removedDevice{device: asDevice(d), Holds: []string{"book", "sealing_keys"}, Problem: problem}
+	if d.IdentityKey {
+		out.Holds = append(out.Holds, "identity_key")
+	}
+	admitted, err := v.agent.AdmittedBy(d.ID)
+	for _, x := range admitted {
+		out.AdmittedDevices = append(out.AdmittedDevices, admittedDevice{x.ID.String(), name.Clean(x.Name), "petname device rm " + x.ID.String()})
+	}
+	return out, err
+}
+
+// removalQuestion returns the failure that describes a device before its removal.
+func removalQuestion(d device) *failure {
+	text := fmt.Sprintf("device %s\n  id %s", name.Quote(d.Name), d.ID)
+	if d.AdmittedAs != "" {
+		text += "\n  admitted as " + name.Quote(d.AdmittedAs)
+	}
+	if d.Seen != nil {
+		text += "\n  last entry " + d.Seen.Local().Format(time.DateTime)
+	}
+	return &failure{Code: "remove_device", Exit: exitChoose, Message: text, Next: "petname device list"}
+}
