@@ -392,8 +392,8 @@ func (v *verbs) pair(ctx context.Context, a pairArgs) (*paired, error) {
 	defer cancel()
 	s, err := v.agentWith(a.Passphrase).Pair(waiting, a.Text)
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil && !errors.Is(err, dht.ErrUnreachable) {
-		return nil, &failure{Code: "timeout", Exit: exitNetwork, Message: "the inviter has not answered yet; the same command continues",
-			Next: "let petname invite wait at the inviter, or a node run there, then repeat this command"}
+		return nil, &failure{Code: "timeout", Exit: exitNetwork, Message: "the inviter has not answered yet; the invitation stays valid",
+			Next: "let petname invite wait at the inviter, or a node run there, then repeat this command; --timeout waits longer"}
 	}
 	if f := classify(err); f != nil && f.Next == "petname invite" { // of the inviter
 		err = f.With("ask the inviter for a new invitation")
