@@ -24,9 +24,11 @@ func TestTheFormatIsAsItWas(t *testing.T) {
 		"8302018241074108":            entriesOf(stateLast, []byte{7}, []byte{8}),
 		"820350" + zeroes[:30] + "09": done{Kind: kindDone, Digest: append(make([]byte, 15), 9)},
 		"8501410141020343040506":      message{Version: 1, Channel: []byte{1}, Round: []byte{2}, Number: 3, Data: []byte{4, 5, 6}},
+		"84014101f5824102" + "4103":   bundle{Version: 1, Channel: []byte{1}, More: true, Entries: [][]byte{{2}, {3}}},
 	} {
 		require.Equal(t, want, hex.EncodeToString(canonical.MustMarshal(item)))
 	}
+	require.Equal(t, "b96f1d489a4ccee01b688fb9919162c6", hex.EncodeToString(bundleChannel(ledger.BookID{1}, ledger.DeviceID{2}, ledger.DeviceID{3})))
 	require.Equal(t, "183b6a5460591d1f215e76eb067793db", hex.EncodeToString(channel(ledger.BookID{1}, ledger.DeviceID{2}, ledger.DeviceID{3})))
 	stream := bytes.Repeat([]byte{1, 2, 3}, 3000)
 	messages := cut([]byte("channel"), roundOf(stream), stream)
@@ -43,6 +45,8 @@ func FuzzItems(f *testing.F) {
 	f.Add(canonical.MustMarshal(helloOf(head{Number: 1})))
 	f.Add(canonical.MustMarshal(entriesOf(stateMore, []byte{1})))
 	f.Add(canonical.MustMarshal(done{Kind: kindDone, Digest: []byte{}}))
+	f.Add(canonical.MustMarshal(message{Version: 1, Channel: []byte{1}, Round: []byte{2}, Data: []byte{3}}))
+	f.Add(canonical.MustMarshal(bundle{Version: 1, Channel: []byte{1}, More: true, Entries: [][]byte{{2}}}))
 	state, err := NewPeer(ledger.DeviceID{1}).MarshalBinary()
 	require.NoError(f, err)
 	f.Add(state)
@@ -56,6 +60,15 @@ func FuzzItems(f *testing.F) {
 		}
 		if d, err := parseDone(b); err == nil {
 			require.Equal(t, b, canonical.MustMarshal(d))
+		}
+		var m message
+		if canonical.Unmarshal(b, &m, messageBounds) == nil {
+			require.Equal(t, b, canonical.MustMarshal(m))
+		}
+		if m, err := parseBundle(b); err == nil {
+			require.Equal(t, b, canonical.MustMarshal(m))
+			require.NotEmpty(t, m.Entries)
+			require.LessOrEqual(t, len(b), maxMessage)
 		}
 		var p Peer
 		if p.UnmarshalBinary(b) == nil {
