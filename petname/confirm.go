@@ -222,7 +222,7 @@ func (pl place) believed(steps []pointer.Succession, c Contact, what Confirmatio
 		return pointer.Commitment{}, fmt.Errorf("no step from %s to %s is on record: %w", c.Pointer, successor, ErrNothingToConfirm)
 	}
 	if !shown.Next.IsZero() {
-		if pl.step.Unsigned && what.Next.IsZero() && !slices.Contains(pl.all, shown.Next) { // cards are not recorded there
+		if have, r := pl.pin(); pl.step.Unsigned && what.Next.IsZero() && (have != shown.Next || r != confirmed) {
 			return pointer.Commitment{}, &UnnamedError{c.Pointer, shown.Next}
 		}
 		return shown.Next, nil

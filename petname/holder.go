@@ -16,7 +16,8 @@ import (
 //     that can hold it states so. A statement of a device about itself adds nothing: a device
 //     without the key could write it.
 //   - Such a device does not hold the key if it states that itself, or if another device that
-//     can hold the key, and was not removed, states it.
+//     can hold the key, and was not removed, states it. After its removal that counts no more:
+//     it may have lied.
 //
 // Of each device the last statement about another one counts.
 
@@ -79,7 +80,7 @@ func holdings(v *ledger.View, devices []ledger.Device, this ledger.DeviceID) ([]
 		denied := slices.ContainsFunc(all, func(s statedBy) bool {
 			return s.about == d.ID && !s.held && (s.by == d.ID || can[s.by] && !removed[s.by])
 		})
-		out[i] = holding{holds: can[d.ID] && !denied, confirmed: confirmed[d.ID]}
+		out[i] = holding{holds: can[d.ID] && (!denied || d.Removed), confirmed: confirmed[d.ID]}
 	}
 	return out, nil
 }

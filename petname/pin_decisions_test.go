@@ -180,3 +180,27 @@ func TestAnUnprovenSuccessorOnRecordIsShown(t *testing.T) {
 	require.Equal(t, pointerOf("b"), res.Last().Pointer)
 	require.Equal(t, pointerOf("next b"), res.Last().Unproven)
 }
+
+// The attack: a claim is on record at a pointer that the old key did not sign, of a third party or of
+// the owner's own link, and the thief's card is put beside it. The card is on record then, and is
+// still believed by its name alone.
+func TestACardBesideAClaimIsConfirmedByItsNameAlone(t *testing.T) {
+	for _, source := range []Source{{}, {Kind: string(Introduced), By: pointerOf("carol").String()}} {
+		w := newWorld(t)
+		confirmedAlice(t, w.book)
+		require.NoError(t, w.book.applySuccession(pointerOf("a"), chain(unsigned(t, "a", "next a", commitment("next a"))), "test"))
+		_, err := w.book.Add(mustName("alice"), pointer.Link{Pointer: pointerOf("next a"), Next: commitment("next a")}, source)
+		require.NoError(t, err)
+		thief := w.sign("next a", &pointer.Card{Next: mustCommit("evil")})
+		for range 3 {
+			_, err = w.book.Confirm(pointerOf("a"), Confirmation{Card: &thief})
+			require.Error(t, err)
+			require.NotEqual(t, mustCommit("evil"), must(w.book.Find("alice")).Next)
+		}
+		require.ErrorAs(t, err, new(*UnnamedError))
+		c := must(w.book.Confirm(pointerOf("a"), Confirmation{Card: &thief, Next: mustCommit("evil")}))
+		require.Equal(t, mustCommit("evil"), c.Next, "the owner named it")
+		_, err = w.book.Confirm(pointerOf("a"), Confirmation{Card: &thief})
+		require.NoError(t, err, "it is the confirmed one")
+	}
+}

@@ -193,7 +193,7 @@ func (s *state) noteCopy() (row *copyRow, newest bool, err error) {
 		return nil, false, err
 	}
 	record, _, err := s.held(own)
-	if seen := s.foreign.Load(); seen != nil && seen.Pointer() == own && (err != nil || seen.Sequence() == record.Sequence() && record.Compare(*seen) > 0) {
+	if seen := s.foreign.Load(); seen != nil && seen.Pointer() == own && (err != nil || seen.Sequence() == record.Sequence() && record.Compare(*seen) > 0 && !s.isForeign(record)) {
 		record, err = *seen, nil
 	}
 	if err != nil {

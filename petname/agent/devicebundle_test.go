@@ -31,54 +31,67 @@ func removes(t *testing.T, a *agent.Agent, of *agent.Agent) bool {
 // arrives at the tablet: messages that wait there already do not prevent it.
 func TestARemovalUnderALaterKeyReachesADeviceThatAThiefTurned(t *testing.T) {
 	for _, serving := range []bool{false, true} {
-		hub := served(t, nil)
-		a := opened(t)
-		join(t, a, addrs(t, hub)...)
-		phone, stolen := joinedBy(t, a, true, false)
-		tablet, _ := joinedBy(t, a, false, false)
-		_, err := a.PublishDraft(t.Context(), draft(agent.WaitAll, value(mine)))
-		require.NoError(t, err)
-		syncAll(t, agent.SyncOptions{}, a, phone, tablet)
-		devices, err := phone.Devices()
-		require.NoError(t, err)
-		_, err = phone.RemoveDevice(devices[0].ID)
-		require.NoError(t, err)
-		for _, x := range []*agent.Agent{phone, tablet} {
-			_, err = x.Sync(t.Context(), agent.SyncOptions{})
-			require.NoError(t, err)
+		for _, lie := range []string{"", "itself", "the first"} {
+			removalUnderALaterKey(t, serving, lie)
 		}
-		require.True(t, removes(t, tablet, a))
-
-		add(t, a, "bob", newKey(t).Pointer())
-		_, err = a.Sync(t.Context(), agent.SyncOptions{}) // its messages wait from now on
-		require.NoError(t, err)
-		_, err = a.RemoveDevice(stolen.Device)
-		require.NoError(t, err)
-		_, err = a.Rotate(t.Context(), agent.Rotation{})
-		require.NoError(t, err)
-		if serving {
-			require.NoError(t, a.Start(t.Context()))
-			require.NoError(t, tablet.Start(t.Context()))
-		}
-		s, err := a.Sync(t.Context(), agent.SyncOptions{})
-		require.NoError(t, err)
-		require.Len(t, s.With, 1)
-		require.True(t, s.With[0].Unacknowledged)
-		_, _ = tablet.Sync(t.Context(), agent.SyncOptions{})
-		require.False(t, removes(t, tablet, a))
-		require.True(t, removes(t, tablet, phone))
-		for range 3 {
-			for _, x := range []*agent.Agent{a, tablet} {
-				_, _ = x.Sync(t.Context(), agent.SyncOptions{}) // once an error names the thief's entries
-			}
-		}
-		require.Equal(t, digest(t, a), digest(t, tablet))
-		_, err = tablet.Lookup("bob")
-		require.NoError(t, err)
-		s, err = a.Sync(t.Context(), agent.SyncOptions{})
-		require.NoError(t, err)
-		require.False(t, s.With[0].Unacknowledged)
 	}
+}
+
+// With a lie, the phone states before of a device that it does not hold the key.
+func removalUnderALaterKey(t *testing.T, serving bool, lie string) {
+	hub := served(t, nil)
+	a := opened(t)
+	join(t, a, addrs(t, hub)...)
+	phone, stolen := joinedBy(t, a, true, false)
+	tablet, _ := joinedBy(t, a, false, false)
+	_, err := a.PublishDraft(t.Context(), draft(agent.WaitAll, value(mine)))
+	require.NoError(t, err)
+	if lie == "itself" {
+		require.NoError(t, agent.BookOf(phone).StateOwnKey(false))
+	}
+	syncAll(t, agent.SyncOptions{}, a, phone, tablet)
+	devices, err := phone.Devices()
+	require.NoError(t, err)
+	if lie == "the first" {
+		require.NoError(t, agent.BookOf(phone).AdmitDevice(ownKey(t, phone), devices[0].ID[:], devices[0].Name, false))
+	}
+	_, err = phone.RemoveDevice(devices[0].ID)
+	require.NoError(t, err)
+	for _, x := range []*agent.Agent{phone, tablet} {
+		_, err = x.Sync(t.Context(), agent.SyncOptions{})
+		require.NoError(t, err)
+	}
+	require.True(t, removes(t, tablet, a))
+
+	add(t, a, "bob", newKey(t).Pointer())
+	_, err = a.Sync(t.Context(), agent.SyncOptions{}) // its messages wait from now on
+	require.NoError(t, err)
+	_, err = a.RemoveDevice(stolen.Device)
+	require.NoError(t, err)
+	_, err = a.Rotate(t.Context(), agent.Rotation{})
+	require.NoError(t, err)
+	if serving {
+		require.NoError(t, a.Start(t.Context()))
+		require.NoError(t, tablet.Start(t.Context()))
+	}
+	s, err := a.Sync(t.Context(), agent.SyncOptions{})
+	require.NoError(t, err)
+	require.Len(t, s.With, 1)
+	require.True(t, s.With[0].Unacknowledged)
+	_, _ = tablet.Sync(t.Context(), agent.SyncOptions{})
+	require.False(t, removes(t, tablet, a))
+	require.True(t, removes(t, tablet, phone))
+	for range 3 {
+		for _, x := range []*agent.Agent{a, tablet} {
+			_, _ = x.Sync(t.Context(), agent.SyncOptions{}) // once an error names the thief's entries
+		}
+	}
+	require.Equal(t, digest(t, a), digest(t, tablet))
+	_, err = tablet.Lookup("bob")
+	require.NoError(t, err)
+	s, err = a.Sync(t.Context(), agent.SyncOptions{})
+	require.NoError(t, err)
+	require.False(t, s.With[0].Unacknowledged)
 }
 
 // The attack: a removed thief removes the owner's device by the key that both have, and puts that

@@ -1,12 +1,15 @@
 package agent_test
 
 import (
+	"context"
+	"iter"
 	"testing"
 	"time"
 
 	"github.com/multiformats/go-multiaddr"
 	"github.com/stretchr/testify/require"
 
+	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/petname/agent"
 	"github.com/petnames-go/petnames/pointer"
 )
@@ -379,4 +382,86 @@ func TestARemovedDeviceNamesNoOtherSigner(t *testing.T) {
 	_, err = phone.PublishDraft(t.Context(), draft(agent.WaitAll, value(theirs), func(d *agent.Draft) { d.DespiteCopy = true }))
 	require.NoError(t, err)
 	asksAboutForeign(t, a, mine, theirs)
+}
+
+// answers is a network with several records of one sequence, of which each look-up has all.
+type answers struct {
+	*shared
+	all [][]byte // nil: those of shared
+}
+
+func (n *answers) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[dht.Answer, error] {
+	return n.GetAt(ctx, p, dht.LevelAny)
+}
+
+func (n *answers) GetAt(ctx context.Context, p pointer.Pointer, l dht.Level) iter.Seq2[dht.Answer, error] {
+	if n.all == nil {
+		return n.shared.GetAt(ctx, p, l)
+	}
+	return func(yield func(dht.Answer, error) bool) {
+		for _, r := range n.all {
+			if !yield(dht.Answer{Record: r, Source: dht.SourceNetwork, Asked: 1}, nil) {
+				return
+			}
+		}
+	}
+}
+
+// The attack: the thief signs two records with the owner's last sequence, one with a value or a next
+// key of its own and a later end, which the home holds, and a harmless one, which each later look-up
+// sees as well. The harmless one is not compared in the place of the other.
+func TestAHarmlessRecordIsNotComparedInThePlaceOfTheHeldOne(t *testing.T) {
+	for _, order := range [][]int{{0, 1}, {1, 0}, {0}} { // the last: one after the other
+		for _, next := range []bool{false, true} {
+			a, net := opened(t), &answers{shared: &shared{}}
+			usesFake(t, a, net)
+			_, err := a.PublishDraft(t.Context(), draft(agent.WaitSome, value(mine)))
+			require.NoError(t, err)
+			own, _ := held(t, a, a.Pointer()).Card()
+			sign := func(v string, life time.Duration, card pointer.Card) []byte {
+				r, err := pointer.Sign(ownKey(t, a), pointer.Fields{Value: v, Sequence: sequence(t, a), Expires: time.Now().Add(life).Truncate(time.Second), TTL: time.Minute, Card: &card})
+				require.NoError(t, err)
+				return r.Bytes()
+			}
+			bad := own
+			if next {
+				bad.Next, err = pointer.Commit(newKey(t).Public())
+				require.NoError(t, err)
+			}
+			both := [][]byte{sign(map[bool]string{true: mine, false: theirs}[next], 60*time.Hour, bad), sign(mine, 50*time.Hour, own)}
+			for _, i := range order {
+				net.all = append(net.all, both[i])
+			}
+			if len(order) == 1 {
+				_, err = a.Resolve(t.Context(), a.Pointer().String(), dht.LevelFresh)
+				require.NoError(t, err)
+				net.all = both[1:]
+			}
+			_, err = a.PublishDraft(t.Context(), draft(agent.WaitSome))
+			if next {
+				require.ErrorAs(t, err, new(*agent.CopiedError))
+				continue
+			}
+			require.ErrorAs(t, err, new(*agent.SupersededError))
+			asksAboutForeign(t, a, mine, theirs)
+		}
+	}
+}
+
+// The attack: a device states before its removal that it does not hold the key, which it has. That is
+// no reason to believe it afterwards.
+func TestADeviceThatDeniesItsKeyChoosesNoValueAfterItsRemoval(t *testing.T) {
+	hub := served(t, nil)
+	a := opened(t)
+	join(t, a, addrs(t, hub)...)
+	phone, joined := joinedBy(t, a, true, false)
+	require.NoError(t, agent.BookOf(phone).StateOwnKey(false))
+	syncAll(t, agent.SyncOptions{}, a, phone)
+	d, err := a.RemoveDevice(joined.Device)
+	require.NoError(t, err)
+	require.True(t, d.IdentityKey, "it may have the key: the owner is to rotate")
+	_, err = phone.PublishDraft(t.Context(), draft(agent.WaitAll, value(theirs)))
+	require.NoError(t, err)
+	_, err = a.PublishDraft(t.Context(), draft(agent.WaitAll))
+	require.ErrorAs(t, err, new(*agent.SupersededError))
 }
