@@ -125,7 +125,7 @@ func TestMutualIntroductionsBetweenDevices(t *testing.T) {
 func TestLawMutualIntroductionsReachEveryDevice(t *testing.T) {
 	seeds := uint64(6)
 	if lawtest.Long() {
-		seeds = 150
+		seeds = 60
 	}
 	for seed := range seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
