@@ -277,7 +277,7 @@ func enterAnew(h home.Home, old *petname.Book, handed exchange.Handover, j Devic
 			if err := putDeviceAddresses(local, handed.Inviter, handed.Addresses); err != nil {
 				return err
 			}
-			if err := putEntered(local, own.Head); err != nil {
+			if err := putEntered(local, own.Head, now); err != nil {
 				return err
 			}
 			return putJoined(local, j.Invitation, out)

@@ -2,6 +2,8 @@ package agent
 
 import (
 	"bytes"
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -54,8 +56,8 @@ func (e *UncountedError) Error() string {
 	return strings.Join(texts, "\n")
 }
 
-// Uncounted returns the branches with acts that count on no device, of the last 30 days: those of
-// devices that have forked and were not removed. A branch that this home wrote is left out: see
+// Uncounted returns the branches with acts that count on no device, for 30 days after this device
+// learned of them: those of devices that have forked and were not removed. A branch that this home wrote is left out: see
 // [Agent.Fork], and [Rejoined].
 func (a *Agent) Uncounted() ([]UncountedBranch, error) { return a.uncounted(false) }
 
@@ -83,12 +85,12 @@ func (s *state) uncounted(removed bool) (all []UncountedBranch, err error) {
 			return nil, err
 		}
 		for _, b := range branches {
-			if b.Counts() || b.Own || s.now().Sub(b.At).Abs() > copyShown {
+			if b.Counts() || b.Own {
 				continue
 			}
-			if entered, err := s.isEntered(b.Head); err != nil {
+			if over, err := s.isOver(b.Head); err != nil {
 				return nil, err
-			} else if entered {
+			} else if over {
 				continue
 			}
 			out := UncountedBranch{Head: b.Head, Counted: b.Counted}
@@ -109,7 +111,10 @@ func (s *state) uncounted(removed bool) (all []UncountedBranch, err error) {
 	return all, nil
 }
 
-// The rows of tableCopies about branches: prefix ‖ device ‖ hash of the last entry → 1.
+// tableUncounted is a device-local table about branches: prefix ‖ device ‖ hash of the last entry
+// → the time, in seconds (8 bytes, big endian).
+const tableUncounted = "uncounted"
+
 var (
 	prefixShown   = []byte("branch ")  // the owner was notified of it
 	prefixEntered = []byte("entered ") // this device has entered its acts anew
@@ -121,17 +126,23 @@ func branchKey(prefix []byte, h ledger.Head) []byte {
 }
 
 // putEntered records that this device has entered the acts of a branch anew.
-func putEntered(local *ledger.View, h ledger.Head) error {
-	return local.Put(tableCopies, branchKey(prefixEntered, h), []byte{1})
+func putEntered(local *ledger.View, h ledger.Head, now time.Time) error {
+	return local.Put(tableUncounted, branchKey(prefixEntered, h), binary.BigEndian.AppendUint64(nil, uint64(now.Unix())))
 }
 
-func (s *state) isEntered(h ledger.Head) (entered bool, err error) {
+// isOver reports whether this device has entered the acts of a branch anew, or learned of the branch
+// over 30 days ago, by its own clock.
+func (s *state) isOver(h ledger.Head) (over bool, err error) {
 	err = s.book.Ledger().ReadLocal(func(local *ledger.View) error {
-		row, err := local.Get(tableCopies, branchKey(prefixEntered, h))
-		entered = row != nil
-		return err
+		entered, err := local.Get(tableUncounted, branchKey(prefixEntered, h))
+		logged, lerr := local.Get(tableUncounted, branchKey(prefixLogged, h))
+		over = entered != nil
+		if len(logged) == 8 {
+			over = over || s.now().Sub(time.Unix(int64(binary.BigEndian.Uint64(logged)), 0)).Abs() > copyShown
+		}
+		return errors.Join(err, lerr)
 	})
-	return entered, err
+	return over, err
 }
 
 // uncountedNotice returns an [*UncountedError] of the branches that the owner was not notified of;
@@ -166,7 +177,7 @@ func (s *state) notNoted(prefix []byte, all []UncountedBranch) (fresh []Uncounte
 	err := s.book.Ledger().ReadLocal(func(local *ledger.View) error {
 		fresh = nil
 		for _, b := range all {
-			row, err := local.Get(tableCopies, branchKey(prefix, b.Head))
+			row, err := local.Get(tableUncounted, branchKey(prefix, b.Head))
 			if err != nil {
 				return err
 			}
@@ -179,9 +190,10 @@ func (s *state) notNoted(prefix []byte, all []UncountedBranch) (fresh []Uncounte
 	if err != nil || len(fresh) == 0 {
 		return nil
 	}
+	row := binary.BigEndian.AppendUint64(nil, uint64(s.now().Unix()))
 	err = s.updateLocal(func(local *ledger.View) error {
 		for _, b := range fresh {
-			if err := local.Put(tableCopies, branchKey(prefix, b.Head), []byte{1}); err != nil {
+			if err := local.Put(tableUncounted, branchKey(prefix, b.Head), row); err != nil {
 				return err
 			}
 		}

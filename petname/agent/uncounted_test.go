@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"log/slog"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -125,4 +127,75 @@ func TestActsThatARemovalTakesBackAreNamed(t *testing.T) {
 	require.Empty(t, all)
 	require.NoError(t, b.Notice())
 	require.True(t, check(b, t, "book").OK)
+}
+
+// A fork that was noted, and a home that joined again, prevent no publication.
+func TestADevicePublishesAfterAForkWasNoted(t *testing.T) {
+	hub := served(t, nil)
+	lost, counts, other, _ := fork(t, hub)
+	publishes := func(a *agent.Agent) {
+		_, err := a.PublishDraft(t.Context(), draft(agent.WaitAll, value("/ipfs/bafkqaaa")))
+		require.NoError(t, err)
+	}
+	for _, a := range []*agent.Agent{counts, other} {
+		require.Error(t, a.Notice())
+		publishes(a)
+	}
+	require.NoError(t, lost.Close())
+	a, _, _ := again(t, other, lost.Dir(), nil)
+	publishes(a)
+}
+
+// A backup is restored 40 days after the lost home wrote and synced "gone": the acts that its branch
+// undoes are named.
+func TestWhatAnOlderBackupUndoesIsNamed(t *testing.T) {
+	for { // until the branch of the backup is the one that counts
+		hub := served(t, nil)
+		off := time.Duration(0)
+		clock := func() time.Time { return time.Now().Add(off) }
+		o := agent.Options{Create: &agent.Profile{}, Transport: loopback(), JoinTimeout: 2 * patient, Now: clock}
+		one := openedWith(t, o)
+		join(t, one, addrs(t, hub)...)
+		invited, err := one.InviteDevice(t.Context(), agent.DeviceTerms{WithKey: true, Awaited: true})
+		require.NoError(t, err)
+		done := make(chan error, 1)
+		go func() { _, err := one.AwaitDevice(t.Context(), invited.ID); done <- err }()
+		other, _, err := agent.JoinBook(t.Context(), filepath.Join(t.TempDir(), "phone"), agent.DeviceJoin{Invitation: invited.Link, Name: "phone"}, agent.Options{Transport: loopback(), JoinTimeout: 2 * patient, Now: clock})
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, other.Close()) })
+		require.NoError(t, <-done)
+		two, err := copied(one, filepath.Join(t.TempDir(), "copy"), agent.Options{Transport: loopback(), JoinTimeout: 2 * patient, Now: clock})
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, two.Close()) })
+		add(t, one, "gone", newKey(t).Pointer())
+		dir := t.TempDir()
+		for _, a := range []*agent.Agent{one, other} {
+			_, err := a.Sync(t.Context(), agent.SyncOptions{Dir: dir})
+			require.NoError(t, err)
+		}
+		_, err = other.Lookup("gone")
+		require.NoError(t, err)
+		off = 40 * 24 * time.Hour
+		add(t, two, "restored", newKey(t).Pointer())
+		for _, a := range []*agent.Agent{two, other, two} {
+			_, err := a.Sync(t.Context(), agent.SyncOptions{Dir: dir})
+			require.NoError(t, err)
+		}
+		if _, err = other.Lookup("gone"); err == nil {
+			continue // the other branch counts
+		}
+		require.ErrorIs(t, err, petname.ErrNotFound)
+		all, err := other.Uncounted()
+		require.NoError(t, err)
+		require.Len(t, all, 1)
+		require.Equal(t, "gone", all[0].Last.Name)
+		require.ErrorAs(t, other.Notice(), new(*agent.UncountedError))
+		off += 29 * 24 * time.Hour
+		require.Equal(t, "gone", uncounted(t, other).Last.Name)
+		off += 2 * 24 * time.Hour
+		all, err = other.Uncounted()
+		require.NoError(t, err)
+		require.Empty(t, all, "this device has named it for 30 days")
+		return
+	}
 }
