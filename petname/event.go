@@ -107,7 +107,7 @@ func logged(e ledger.Entry, body []byte, open opener) Event {
 	case ledger.KindAdmit:
 		return Event{ID: e.ID(), At: e.Time(), Op: "admit"}
 	case ledger.KindRemove:
-		return Event{ID: e.ID(), At: e.Time(), Op: "retire"}
+		return Event{ID: e.ID(), At: e.Time(), Op: OpRetire}
 	}
 	a, _, err := openAct(body, open)
 	if err != nil {
@@ -180,3 +180,6 @@ func optionalPointer(b []byte) pointer.Pointer {
 	p, _ := pointer.FromBytes(b)
 	return p
 }
+
+// OpRetire is the Op of the removal of a device.
+const OpRetire = "retire"

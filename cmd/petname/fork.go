@@ -251,6 +251,9 @@ func asReentryConflict(c petname.ReentryConflict) reentryConflict {
 
 // text describes a conflict in one line.
 func (c reentryConflict) text(s name.Style) string {
+	if c.Op == petname.OpRetire {
+		return fmt.Sprintf("the removal of device %q, which counts again; if it is to go: petname device rm %s", c.Mine, shellWord(c.Mine))
+	}
 	about := ""
 	if c.About != "" {
 		about = " " + nickname(s, "", c.About)

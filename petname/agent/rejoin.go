@@ -271,7 +271,11 @@ func enterAnew(h home.Home, old *petname.Book, handed exchange.Handover, j Devic
 		if out.OldBook, err = h.OldBook(); err != nil {
 			return err
 		}
-		out.Entered, out.Conflicts = acts.Entered, acts.Conflicts
+		lost, err := lostRemovals(old, own.Head.Device, book)
+		if err != nil {
+			return err
+		}
+		out.Entered, out.Conflicts = acts.Entered, append(acts.Conflicts, lost...)
 		out.Messages, out.Unsent = carried.Messages, carried.Unsent
 		return book.Update(func(_ *petname.Book, local *ledger.View) error {
 			if err := putDeviceAddresses(local, handed.Inviter, handed.Addresses); err != nil {
@@ -284,6 +288,25 @@ func enterAnew(h home.Home, old *petname.Book, handed exchange.Handover, j Devic
 		})
 	}()
 	return out, errors.Join(err, book.Close())
+}
+
+// lostRemovals returns the removals that the old device of a home made and that do not count, so
+// that the removed device counts again. Only the owner can remove it again, with the identity key.
+func lostRemovals(old *petname.Book, device ledger.DeviceID, book *petname.Book) (all []petname.ReentryConflict, err error) {
+	statements, err := old.Ledger().Statements()
+	if err != nil {
+		return nil, err
+	}
+	devices, err := book.Devices()
+	for _, d := range devices {
+		i := slices.IndexFunc(statements, func(s ledger.Statement) bool {
+			return s.Kind == ledger.KindRemove && s.At.Device == device && s.Device == d.ID
+		})
+		if i >= 0 && !d.Removed && !d.This && d.ID != device {
+			all = append(all, petname.ReentryConflict{Op: petname.OpRetire, At: statements[i].Time, Mine: d.Name, Reason: petname.ReentryChanged})
+		}
+	}
+	return all, err
 }
 
 // putJoined records that this device joined by an invitation; r is nil for a new home.

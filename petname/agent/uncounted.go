@@ -2,6 +2,7 @@ package agent
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -33,7 +34,7 @@ func (b UncountedBranch) String() string {
 	if b.Acts == 1 {
 		acts = "1 change"
 	}
-	last := b.Last.Op
+	last := cmp.Or(map[string]string{petname.OpRetire: "the removal of a device", "admit": "the admission of a device", "device": "a statement about a device"}[b.Last.Op], b.Last.Op)
 	if b.Last.Name != "" {
 		last += fmt.Sprintf(" %.200q", b.Last.Name)
 	} else if b.Last.Label != "" {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -196,6 +197,47 @@ func TestWhatAnOlderBackupUndoesIsNamed(t *testing.T) {
 		all, err = other.Uncounted()
 		require.NoError(t, err)
 		require.Empty(t, all, "this device has named it for 30 days")
+		return
+	}
+}
+
+// A removal that a removal by another device takes back, as the smaller hash of the two decides, is
+// in the list of what the home that joins again did not enter: the owner removes the device again.
+func TestARemovalThatIsTakenBackIsNamed(t *testing.T) {
+	for { // until the hashes are so
+		hub := served(t, nil)
+		a := opened(t)
+		join(t, a, addrs(t, hub)...)
+		b, _ := joinedBy(t, a, true, false)
+		_, stolen := joinedBy(t, a, true, false)
+		dir := t.TempDir()
+		syncAll(t, agent.SyncOptions{Dir: dir}, a, b)
+		_, err := a.RemoveDevice(stolen.Device)
+		require.NoError(t, err)
+		devices, err := b.Devices()
+		require.NoError(t, err)
+		_, err = b.RemoveDevice(devices[0].ID)
+		require.NoError(t, err)
+		for range 2 {
+			for _, one := range []*agent.Agent{b, a} {
+				_, err := one.Sync(t.Context(), agent.SyncOptions{Dir: dir})
+				require.NoError(t, err)
+			}
+		}
+		require.NoError(t, a.Close())
+		_, joined, _ := again(t, b, a.Dir(), nil)
+		devices, err = b.Devices()
+		require.NoError(t, err)
+		i := slices.IndexFunc(devices, func(d agent.Device) bool { return d.ID == stolen.Device })
+		if devices[i].Removed {
+			require.Empty(t, joined.Again.Conflicts)
+			continue
+		}
+		require.Len(t, joined.Again.Conflicts, 1)
+		require.Equal(t, petname.OpRetire, joined.Again.Conflicts[0].Op)
+		require.Equal(t, devices[i].Name, joined.Again.Conflicts[0].Mine)
+		_, err = b.RemoveDevice(stolen.Device)
+		require.NoError(t, err)
 		return
 	}
 }
