@@ -26,21 +26,12 @@ type Followed struct {
 // the stored one. The error is ErrReadOnly for a file that may not be written, and any other one
 // for a step that does not verify or is not in order; nothing has changed then.
 func (l *Ledger) Follow(f Followed) error {
-	if err := l.enter(); err != nil {
-		return err
-	}
 	st := l.st.Load()
-	l.gate.RUnlock()
 	to, err := f.from(st.identity)
 	if err != nil || st.followed.equal(to) {
 		return err
 	}
-	return l.write(func(w *writing) error {
-		if w.st.followed.equal(to) {
-			return nil
-		}
-		return w.follow(to)
-	})
+	return l.write(func(w *writing) error { return w.follow(to) })
 }
 
 // follow stores a succession and settles what counts by it.

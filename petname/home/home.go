@@ -184,7 +184,8 @@ func (h Home) openBook(o petname.Options) (*petname.Book, error) {
 	if err != nil || !id.Created(book.Identity()) {
 		return book, nil
 	}
-	if err := book.SetOwnSuccession(id.Succession, id.Next); err != nil {
+	// A book that cannot be written now opens as it was settled before.
+	if err := book.SetOwnSuccession(id.Succession, id.Next); errors.As(err, new(*petname.SuccessionError)) {
 		return nil, errors.Join(err, book.Close())
 	}
 	return book, nil
