@@ -34,7 +34,8 @@ func (l *Ledger) Follow(f Followed) error {
 	return l.write(func(w *writing) error { return w.follow(to) })
 }
 
-// follow stores a succession and settles what counts by it.
+// follow stores a succession and settles what counts by it. No statement has been read in the
+// transaction.
 func (w *writing) follow(f *followed) error {
 	w.st.followed = f
 	if _, err := w.index.put(followedKey, f.row()); err != nil {
@@ -43,7 +44,6 @@ func (w *writing) follow(f *followed) error {
 	if w.st.format < fileFormat { // no statement has steps
 		return nil
 	}
-	w.statements = nil
 	return w.settle()
 }
 

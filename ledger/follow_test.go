@@ -58,9 +58,13 @@ func TestAChainThatNothingCommittedToRemovesNothing(t *testing.T) {
 	for _, knows := range []int{0, 1, 2} {
 		for _, thiefFirst := range []bool{false, true} {
 			for name, chain := range map[string]func() (ed25519.PrivateKey, []pointer.Succession){
-				"of the first key":   func() (ed25519.PrivateKey, []pointer.Succession) { return chainFrom(t, identity, 3) },
-				"of 30 steps":        func() (ed25519.PrivateKey, []pointer.Succession) { return chainFrom(t, identity, 30) },
-				"after a true step":  func() (ed25519.PrivateKey, []pointer.Succession) { return continued(t, steps[:1], testKey("second"), 3) },
+				"of one step":    func() (ed25519.PrivateKey, []pointer.Succession) { return chainFrom(t, identity, 1) },
+				"of two steps":   func() (ed25519.PrivateKey, []pointer.Succession) { return chainFrom(t, identity, 2) },
+				"of three steps": func() (ed25519.PrivateKey, []pointer.Succession) { return chainFrom(t, identity, 3) },
+				"of 30 steps":    func() (ed25519.PrivateKey, []pointer.Succession) { return chainFrom(t, identity, 30) },
+				"after a true step": func() (ed25519.PrivateKey, []pointer.Succession) {
+					return continued(t, steps[:1], testKey("second"), 3)
+				},
 				"after both steps": func() (ed25519.PrivateKey, []pointer.Succession) { return continued(t, steps, later, 3) },
 			} {
 				t.Run(fmt.Sprint(name, knows, thiefFirst), func(t *testing.T) {
@@ -304,7 +308,9 @@ func TestNoStatementIsWrittenByAChainThatIsNotFollowed(t *testing.T) {
 	require.NoError(t, a.Follow(trueSuccession(t, 1)))
 	key, fake := chainFrom(t, identity, 2)
 	heads := a.Heads()
-	require.ErrorIs(t, a.RemoveDevice(key, b.Device(), fake...), ErrRefused)
+	err := a.RemoveDevice(key, b.Device(), fake...)
+	require.ErrorIs(t, err, ErrRefused)
+	require.ErrorContains(t, err, "succession")
 	require.ErrorIs(t, a.AdmitDevice(key, publicKey("three"), "three", fake...), ErrRefused)
 	require.Equal(t, heads, a.Heads())
 	require.NoError(t, a.RemoveDevice(identity, b.Device()))
