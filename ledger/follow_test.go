@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/petnames-go/petnames/pointer"
+	"github.com/petnames-go/petnames/pointer/lawtest"
 )
 
 // trueSuccession returns what a device follows that knows the first n of the two rotations of
@@ -208,7 +209,7 @@ func TestStatementsAndSuccessionsInAnyOrderEndTheSame(t *testing.T) {
 	var want Hash
 	rng := rand.New(rand.NewPCG(1, 2))
 	for i := range 60 {
-		l, err := Join(filepath.Join(t.TempDir(), "e.db"), identityPointer(t), testKey("five"), seq(genesis...), multi{}, testOptions())
+		l, err := Join(filepath.Join(lawtest.FastDir(t), fmt.Sprint(i)), identityPointer(t), testKey("five"), seq(genesis...), multi{}, testOptions())
 		require.NoError(t, err)
 		unsynced(l)
 		lists := [][]func(){nil, nil, nil}
