@@ -1,7 +1,9 @@
 package agent_test
 
 import (
+	"crypto/ed25519"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -41,6 +43,36 @@ func TestAThiefOfTheFormerKeyTakesNoBookByAChainOfItsOwn(t *testing.T) {
 				t.Run(fmt.Sprint(withKey, first, steps), func(t *testing.T) { testOwnChain(t, withKey, first, steps) })
 			}
 		}
+	}
+}
+
+// After a rotation, also one that another device made, the key after it is the one that counts.
+func TestTheBookFollowsTheNextKeyAfterARotation(t *testing.T) {
+	hub := served(t, nil)
+	a := opened(t)
+	join(t, a, addrs(t, hub)...)
+	tablet, _ := joinedBy(t, a, false, false)
+	_, err := a.Rotate(t.Context(), agent.Rotation{})
+	require.NoError(t, err)
+	add(t, a, "bob", newKey(t).Pointer())
+	syncAll(t, agent.SyncOptions{}, a, tablet)
+	require.Equal(t, a.Pointer(), tablet.Pointer())
+	id, err := agent.HomeOf(a).Identity()
+	require.NoError(t, err)
+	file, err := agent.HomeOf(a).IdentityFile()
+	require.NoError(t, err)
+	lines := strings.Split(strings.TrimSpace(string(file)), "\n")
+	next, err := pointer.ParseKey(lines[len(lines)-1])
+	require.NoError(t, err)
+	require.True(t, id.Next.Opens(next.Public()))
+	step, err := pointer.Succeed(id.Pointer, next, pointer.Commitment{}, ownKey(t, a))
+	require.NoError(t, err)
+	for _, x := range []*agent.Agent{a, tablet} {
+		device := newKey(t).Public().(ed25519.PublicKey)
+		require.NoError(t, agent.BookOf(x).Ledger().AdmitDevice(next, device, "next", append(id.Succession, step)...))
+		other, fake := ownChain(t, ownKey(t, a), 1)
+		err := agent.BookOf(x).Ledger().AdmitDevice(other, device, "next", append(id.Succession, fake...)...)
+		require.ErrorIs(t, err, ledger.ErrRefused)
 	}
 }
 

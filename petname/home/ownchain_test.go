@@ -3,6 +3,7 @@ package home
 import (
 	"crypto/ed25519"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -143,10 +144,20 @@ func TestADeviceThatJoinsAHomeFollowsNoChainOfAThief(t *testing.T) {
 		require.NoError(t, err)
 		own := book.Ledger().Device()
 		merge(t, book, newThief(t, h, book).removes(t, own))
+		require.NoError(t, book.Update(func(b *petname.Book, _ *ledger.View) error {
+			for i := range 300 { // more than is stored of a removed device
+				if err := b.SetNickname(fmt.Sprint("Ana ", i)); err != nil {
+					return err
+				}
+			}
+			return nil
+		}))
 		in.Entries = slices.Values(missing(t, book))
 		in.Complete = func(b *petname.Book) error {
 			require.False(t, isRemoved(t, b, own), "before the home exists")
-			return nil
+			nickname, err := b.Nickname()
+			require.Equal(t, "Ana 299", nickname)
+			return err
 		}
 		joined, err := FinishJoin(dir, in)
 		require.NoError(t, err)
