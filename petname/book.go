@@ -38,7 +38,7 @@ type Options struct {
 	Wait       time.Duration
 	DeviceName string // for Create: the device's name in the ledger
 
-	// For Join: the succession of the owner's key and its commitment to the next one, as for
+	// For Create and Join: the succession of the owner's key and its commitment to the next one, as for
 	// [Book.SetOwnSuccession].
 	Succession []pointer.Succession
 	Next       pointer.Commitment
@@ -62,7 +62,7 @@ func Create(path string, identity, device crypto.Signer, o Options) (*Book, erro
 	if err != nil {
 		return nil, err
 	}
-	return newBook(l, o), nil
+	return newOwnBook(l, o)
 }
 
 // Join creates the book of a further device in a new file at path, from the entries of
@@ -83,6 +83,11 @@ func Join(path string, identity pointer.Pointer, device crypto.Signer, entries i
 	if err != nil {
 		return nil, err
 	}
+	return newOwnBook(l, o)
+}
+
+// newOwnBook is newBook with the owner's succession set.
+func newOwnBook(l *ledger.Ledger, o Options) (*Book, error) {
 	b := newBook(l, o)
 	if err := b.SetOwnSuccession(o.Succession, o.Next); err != nil {
 		return nil, errors.Join(err, b.Close())
@@ -129,8 +134,8 @@ func (b *Book) Identity() pointer.Pointer {
 // a book that was created after a recovery, later. SetOwnSuccession returns a
 // [*SuccessionError] if it does not, or if a step does not verify or is not in
 // order. The caller sets the succession again after [Open]. Which devices are admitted and
-// removed is settled by it: see [ledger.Ledger.Follow]. A book that may not be written keeps
-// what was settled before.
+// removed is settled by it: see [ledger.Ledger.Follow]. After another error, of a book that
+// cannot be written, the succession is set, and the devices are as they were settled before.
 func (b *Book) SetOwnSuccession(chain []pointer.Succession, next pointer.Commitment) error {
 	if len(chain) == 0 && next.IsZero() {
 		return nil
@@ -141,10 +146,7 @@ func (b *Book) SetOwnSuccession(chain []pointer.Succession, next pointer.Commitm
 	}
 	b.own.Store(&own)
 	b.ownChain.Store(&steps)
-	if err := b.ledger.Follow(ledger.Followed{Steps: steps, Next: next}); !errors.Is(err, ledger.ErrReadOnly) {
-		return err
-	}
-	return nil
+	return b.ledger.Follow(ledger.Followed{Steps: steps, Next: next})
 }
 
 // ownSuccession verifies the succession of the owner's key. It returns the owner's pointers, and

@@ -83,7 +83,17 @@ func TestAHomeFollowsNoChainOfAThief(t *testing.T) {
 			h := create(t, o)
 			device, err := h.deviceKey()
 			require.NoError(t, err)
-			older, err := petname.Open(h.path(ledgerFile), device, petname.Options{}) // follows nothing
+			id, err := h.Identity()
+			require.NoError(t, err)
+			key, err := id.Key("secret")
+			require.NoError(t, err)
+			created, err := petname.Open(h.path(ledgerFile), device, petname.Options{}) // follows what Create set
+			require.NoError(t, err)
+			merge(t, created, newThief(t, h, created).removes(t, created.Ledger().Device()))
+			require.False(t, isRemoved(t, created, created.Ledger().Device()))
+			require.NoError(t, created.Close())
+			require.NoError(t, os.Remove(h.path(ledgerFile)))
+			older, err := petname.Create(h.path(ledgerFile), key, device, petname.Options{}) // follows nothing
 			require.NoError(t, err)
 			own := older.Ledger().Device()
 			entries := newThief(t, h, older).removes(t, own)
