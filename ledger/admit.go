@@ -143,6 +143,9 @@ func (w *writing) appendStatement(kind Kind, make func(at ID) ([]byte, error)) e
 	if err != nil {
 		return err
 	}
+	if !s.follows {
+		return fmt.Errorf("%w: its steps are not those of the succession of the book's identity", ErrRefused)
+	}
 	e, err := w.append(kind, body)
 	if err != nil {
 		return err
@@ -150,8 +153,9 @@ func (w *writing) appendStatement(kind Kind, make func(at ID) ([]byte, error)) e
 	if err := w.addStatement(s, i, e); err != nil {
 		return err
 	}
+	s.at = mark{i, at.Number}
 	settled, err := w.settling()
-	if err == nil && !settled.stands(mark{i, at.Number}) {
+	if err == nil && !settled.stands(s) {
 		err = fmt.Errorf("%w: it would not stand, because another statement removes this device: remove the device that made it after an earlier entry", ErrRefused)
 	}
 	return err

@@ -65,8 +65,10 @@
 // "petnames/ledger/admit/v1\0", "petnames/ledger/remove/v1\0", or the same with v2, and
 // the statement with an empty signature. In version 2 the identity is the key to which the
 // steps lead from the identity of the genesis: as pointer.EncodeSuccession encodes them,
-// each signed by both of its keys; empty: none. The hash covers the book's id, so an entry
-// is valid in its own book only. The clock is for display. It increases from entry
+// each signed by both of its keys; empty: none. A thief of one of the keys can sign steps to keys
+// of its own: set the succession that the owner has verified with Ledger.Follow, and only a
+// statement stands whose steps are on it or open its commitment to the next key. The hash
+// covers the book's id, so an entry is valid in its own book only. The clock is for display. It increases from entry
 // to entry of a device, or returns by more than 24 hours when a clock that ran
 // ahead was corrected. The field seen, and not the clock, distinguishes concurrent
 // entries from later ones: see Entry.Saw.
@@ -83,7 +85,8 @@
 // with the smaller hash at the first difference counts, on every device. Of a removed
 // device the branch counts that its removal names, up to the entry that it names. The
 // entries of a device count if a statement that stands admitted it; a fork undoes no
-// statement. A device cannot take back with a fork what it wrote before a removal; until
+// statement. So the view of two devices is the same if they have the same entries and follow the
+// same succession. A device cannot take back with a fork what it wrote before a removal; until
 // then its holder can, and the fork is evidence.
 //
 // The bounds of what a device may store elsewhere (branches, entries after its removal) are

@@ -110,6 +110,7 @@ func TestExploreAllInterleavings(t *testing.T) {
 			slices.Reverse(backwards)
 			merges(t, other, backwards...)
 			third := open("one", nil)
+			require.NoError(t, third.Follow(trueSuccession(t, 1)))
 			for i := len(h.held) - 1; i >= 0; i-- {
 				merges(t, third, h.held[i]...)
 			}
@@ -122,6 +123,7 @@ func TestExploreAllInterleavings(t *testing.T) {
 				require.ElementsMatch(t, devices, l.Devices())
 			}
 			merges(t, other, all...)
+			require.NoError(t, other.Follow(trueSuccession(t, 0)))
 			require.Equal(t, hash, digest(t, other))
 			for _, l := range []*Ledger{one, other, third} {
 				require.NoError(t, l.Close())

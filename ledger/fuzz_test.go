@@ -103,7 +103,7 @@ func FuzzStatement(f *testing.F) {
 	require.NoError(f, err)
 	a, err := parseAdmission(admits2, fuzzBook, p, fuzzEntry)
 	require.NoError(f, err)
-	require.Equal(f, verifiedAdmission{DeviceID{5}, "name", 2}, a)
+	require.Equal(f, verifiedAdmission{device: DeviceID{5}, name: "name", steps: 2, chain: steps}, a)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if a, err := parseAdmission(b, fuzzBook, p, fuzzEntry); err == nil && a.steps == 0 && !isVersion2(b) {
 			again, err := admitFirst(fuzzBook, identity, nil, a.device, a.name)

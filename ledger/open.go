@@ -59,6 +59,9 @@ type Options struct {
 	Rand io.Reader        // for the book's id and for signers that use it; nil: crypto/rand
 	Wait time.Duration    // how long to wait while another process has the file open; 0: not at all
 
+	// Followed is for Join, which verifies statements by it: see [Ledger.Follow]. Nil: not known.
+	Followed *Followed
+
 	files durable.FS // creates and renames a new file; nil: the operating system's
 }
 
@@ -106,6 +109,15 @@ func Join(path string, identity pointer.Pointer, device crypto.Signer, entries i
 	}
 	return build(path, device, f, o.withDefaults(), func(w *writing) error {
 		w.st.identity = identity
+		if o.Followed != nil {
+			followed, err := o.Followed.from(identity)
+			if err == nil {
+				err = w.follow(followed)
+			}
+			if err != nil {
+				return err
+			}
+		}
 		if _, err := w.merge(entries, false); err != nil {
 			return err
 		}

@@ -137,6 +137,7 @@ func TestAFileThatMayNotBeWrittenIsRead(t *testing.T) {
 		_, err = l.Append([]byte("c=3"))
 		require.ErrorIs(t, err, ErrReadOnly)
 		require.ErrorIs(t, l.Rebuild(), ErrReadOnly)
+		require.ErrorIs(t, l.Follow(trueSuccession(t, 0)), ErrReadOnly)
 		require.NoError(t, l.Close())
 		after, err := os.ReadFile(path)
 		require.NoError(t, err)

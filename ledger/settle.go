@@ -16,8 +16,8 @@ import (
 //  2. Of a removed device, entries up to that one count.
 //  3. The entries of a device count if a statement that stands admitted it.
 //
-// A statement stands in any branch of its device, since the identity signed it: a thief of
-// a device's key undoes none by a fork. It does not stand after the end of a removed device.
+// A statement stands if its steps follow the succession (see [Ledger.Follow]), in any branch of
+// its device, since the identity signed it: a thief of a device's key undoes none by a fork. It does not stand after the end of a removed device.
 // Two removals can each be after the end that the other one sets: so they are applied in
 // order, those by the later identity key first, and by one key those with the smaller hash,
 // and one that does not stand when it is its turn is not applied. So a thief of an earlier
@@ -38,6 +38,7 @@ type storedStatement struct {
 	kind     Kind
 	admitted verifiedAdmission // of a genesis or an admission
 	removed  verifiedRemoval   // of a removal
+	follows  bool              // its steps follow the succession
 }
 
 // checkStatement verifies the body of a statement in an entry after the chain that ends
@@ -59,6 +60,7 @@ func (w *writing) checkStatement(e *Entry, body []byte, before mark) (storedStat
 			return s, fmt.Errorf("removal of device %v, which was never admitted", s.removed.device)
 		}
 	}
+	s.judge(st.followed)
 	if err := w.loadStatements(); err != nil {
 		return s, err
 	}
@@ -155,6 +157,7 @@ func (g *logBucket) statement(m mark) (storedStatement, error) {
 	if err != nil {
 		return s, &DamagedError{Path: g.path, At: "entry " + e.id.String(), Err: err}
 	}
+	s.judge(g.st.followed)
 	return s, nil
 }
 
@@ -221,7 +224,7 @@ func (w *writing) settling() (*settling, error) {
 	})
 	for _, r := range removals {
 		end, removedBefore := s.ends[r.removed.device]
-		if !s.stands(r.at) || removedBefore && !earlier(r.removed, end) {
+		if !s.stands(r) || removedBefore && !earlier(r.removed, end) {
 			continue
 		}
 		s.ends[r.removed.device] = r.removed
@@ -249,8 +252,12 @@ type settling struct {
 	counted  []uint64
 }
 
-// stands reports whether the statement at a mark does.
-func (s *settling) stands(m mark) bool {
+// stands reports whether a statement does.
+func (s *settling) stands(a storedStatement) bool {
+	if !a.follows {
+		return false
+	}
+	m := a.at
 	id := s.w.st.branches[m.branch].device
 	end, removed := s.ends[id]
 	if at, found := s.named[id]; found {
@@ -266,7 +273,7 @@ func (s *settling) admit() {
 	for again := true; again; {
 		again = false
 		for _, a := range s.w.statements {
-			if a.kind == KindAdmit && !s.admitted[a.admitted.device] && s.stands(a.at) {
+			if a.kind == KindAdmit && !s.admitted[a.admitted.device] && s.stands(a) {
 				s.admitted[a.admitted.device], again = true, true
 			}
 		}
@@ -358,7 +365,7 @@ func (s *settling) apply() {
 		}
 		// Of those that stand the latest, or else any.
 		order := func(a, b storedStatement) int {
-			stands := func(a storedStatement) int { return map[bool]int{true: 1}[s.stands(a.at)] }
+			stands := func(a storedStatement) int { return map[bool]int{true: 1}[s.stands(a)] }
 			return cmp.Or(cmp.Compare(stands(a), stands(b)), cmp.Compare(a.clock, b.clock), bytes.Compare(a.hash[:], b.hash[:]))
 		}
 		if last, found := names[a.admitted.device]; !found || order(last, a) < 0 {

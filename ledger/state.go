@@ -39,6 +39,7 @@ var (
 	branchPrefix    = []byte("branch")    // format 2: the place of a branch, beside its device row
 	statementPrefix = []byte("statement") // format 2: the entry of a statement
 	ownKey          = []byte("own")       // the branch that this device continues; absent: it has written nothing here
+	followedKey     = []byte("followed")  // the succession of the identity that is followed
 	localKey        = []byte("local")     // present if the bucket of the device-local tables is
 )
 
@@ -49,8 +50,9 @@ type state struct {
 	format   uint64
 	book     BookID
 	identity pointer.Pointer
-	order    uint64 // of the latest entry, by arrival
-	fold     string // version of the fold that wrote the view
+	followed *followed // never changed
+	order    uint64    // of the latest entry, by arrival
+	fold     string    // version of the fold that wrote the view
 	branches []branch
 	devices  map[DeviceID][]uint32 // the branches of each device, the first one first
 	replay   bool                  // the view has to be replayed before the transaction ends
@@ -179,6 +181,9 @@ func loadState(tx *bbolt.Tx, path string) (st *state, err error) {
 	}
 	s := &state{txn: tx.ID(), format: book.Format, book: BookID(book.Book), identity: p, order: book.Order, fold: book.Fold,
 		branches: make([]branch, book.Devices), devices: map[DeviceID][]uint32{}}
+	if s.followed, err = readFollowed(c); err != nil {
+		return nil, err
+	}
 	for i := range s.branches {
 		var row deviceRow
 		b, err := c.get(deviceKey(i))

@@ -13,7 +13,8 @@ import (
 
 // A statement admits a device to the book, or removes one. It is the body of an entry,
 // and is signed by the book's identity: the key of the genesis, or one that succeeded it
-// by steps that both keys of each step signed. Version 1 is by the key of the genesis
+// by steps that both keys of each step signed, to keys that were committed to: see
+// [Ledger.Follow]. Version 1 is by the key of the genesis
 // alone. Version 2 has the steps; the entry that it is the body of, so that it cannot be
 // repeated elsewhere; and in a removal the hash of the last entry that counts: without it,
 // a removed device could replace its entries up to that one by others.
@@ -106,6 +107,7 @@ type verifiedAdmission struct {
 	device DeviceID
 	name   string
 	steps  int // between the identity of the genesis and the key that signed
+	chain  []pointer.Succession
 }
 
 // verifiedRemoval is a verified removal.
@@ -114,6 +116,7 @@ type verifiedRemoval struct {
 	last   uint64
 	hash   Hash // of the entry last; zero in version 1
 	steps  int
+	chain  []pointer.Succession
 }
 
 // admit returns an admission of the device, for the entry at, signed by the identity.
@@ -172,29 +175,30 @@ func encodeSteps(steps []pointer.Succession) ([]byte, error) {
 	return pointer.EncodeSuccession(steps)
 }
 
-// openSteps verifies the steps from an identity to the key that signed a statement. It
-// returns that key's pointer and the number of the steps.
-func openSteps(identity pointer.Pointer, encoded []byte) (pointer.Pointer, int, error) {
+// openSteps verifies the signatures of the steps from an identity to the key that signed a
+// statement. It returns that key's pointer and the steps. A thief of one key signs as many to
+// keys of its own: whether they were committed to is decided by [followed.accepts].
+func openSteps(identity pointer.Pointer, encoded []byte) (pointer.Pointer, []pointer.Succession, error) {
 	if len(encoded) == 0 {
-		return identity, 0, nil
+		return identity, nil, nil
 	}
 	steps, err := pointer.ParseSuccession(encoded)
 	if err != nil {
-		return identity, 0, err
+		return identity, nil, err
 	}
 	at := identity
 	for i, s := range steps {
 		if s.Old != at {
-			return identity, 0, fmt.Errorf("step %d of its succession does not start at %q", i+1, at)
+			return identity, nil, fmt.Errorf("step %d of its succession does not start at %q", i+1, at)
 		}
 		if s.OldSignature == nil {
-			return identity, 0, fmt.Errorf("step %d of its succession is not signed by the old key", i+1)
+			return identity, nil, fmt.Errorf("step %d of its succession is not signed by the old key", i+1)
 		}
 		if at, err = s.Verify(); err != nil {
-			return identity, 0, fmt.Errorf("step %d of its succession: %w", i+1, err)
+			return identity, nil, fmt.Errorf("step %d of its succession: %w", i+1, err)
 		}
 	}
-	return at, len(steps), nil
+	return at, steps, nil
 }
 
 // newer returns an error for a statement of a version that this program does not know;
@@ -245,7 +249,7 @@ func (a admission) verify(identity pointer.Pointer) (verifiedAdmission, BookID, 
 	if err := p.Verify(a.message(), a.Signature); err != nil {
 		return fail(err)
 	}
-	return verifiedAdmission{DeviceID(a.Device), a.Name, 0}, BookID(a.Book), p, nil
+	return verifiedAdmission{device: DeviceID(a.Device), name: a.Name}, BookID(a.Book), p, nil
 }
 
 // parseAdmission reads and verifies an admission to a book of an identity, in the entry at.
@@ -293,7 +297,7 @@ func (a admission2) verify(book BookID, identity pointer.Pointer, at ID) (verifi
 	if err := by.Verify(a.message(), a.Signature); err != nil {
 		return fail(err)
 	}
-	return verifiedAdmission{DeviceID(a.Device), a.Name, steps}, nil
+	return verifiedAdmission{DeviceID(a.Device), a.Name, len(steps), steps}, nil
 }
 
 // parseRemoval reads and verifies a removal from a book of an identity, in the entry at.
@@ -357,7 +361,7 @@ func (r removal2) verify(book BookID, identity pointer.Pointer, at ID) (verified
 	if err := by.Verify(r.message(), r.Signature); err != nil {
 		return fail(err)
 	}
-	out := verifiedRemoval{device: DeviceID(r.Device), last: r.Last, steps: steps}
+	out := verifiedRemoval{device: DeviceID(r.Device), last: r.Last, steps: len(steps), chain: steps}
 	copy(out.hash[:], r.Hash)
 	return out, nil
 }

@@ -2,6 +2,7 @@ package petname
 
 import (
 	"crypto"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -37,6 +38,11 @@ type Options struct {
 	Wait       time.Duration
 	DeviceName string // for Create: the device's name in the ledger
 
+	// For Create and Join: the succession of the owner's key and its commitment to the next one, as for
+	// [Book.SetOwnSuccession].
+	Succession []pointer.Succession
+	Next       pointer.Commitment
+
 	// OnChange is called after each change that this device makes, when the
 	// change is durable, in the goroutine that made it. It may read the book.
 	// Nil: no calls.
@@ -56,7 +62,7 @@ func Create(path string, identity, device crypto.Signer, o Options) (*Book, erro
 	if err != nil {
 		return nil, err
 	}
-	return newBook(l, o), nil
+	return newOwnBook(l, o)
 }
 
 // Join creates the book of a further device in a new file at path, from the entries of
@@ -65,11 +71,28 @@ func Create(path string, identity, device crypto.Signer, o Options) (*Book, erro
 // fs.ErrExist and the file is unchanged; it wraps ledger.ErrRefused for entries that do not
 // verify, or that are of another book.
 func Join(path string, identity pointer.Pointer, device crypto.Signer, entries iter.Seq[[]byte], o Options) (*Book, error) {
-	l, err := ledger.Join(path, identity, device, entries, fold{}, o.ledger())
+	_, steps, err := ownSuccession(identity, o.Succession)
 	if err != nil {
 		return nil, err
 	}
-	return newBook(l, o), nil
+	lo := o.ledger()
+	if len(steps) > 0 || !o.Next.IsZero() {
+		lo.Followed = &ledger.Followed{Steps: steps, Next: o.Next}
+	}
+	l, err := ledger.Join(path, identity, device, entries, fold{}, lo)
+	if err != nil {
+		return nil, err
+	}
+	return newOwnBook(l, o)
+}
+
+// newOwnBook is newBook with the owner's succession set.
+func newOwnBook(l *ledger.Ledger, o Options) (*Book, error) {
+	b := newBook(l, o)
+	if err := b.SetOwnSuccession(o.Succession, o.Next); err != nil {
+		return nil, errors.Join(err, b.Close())
+	}
+	return b, nil
 }
 
 // Open opens a book. The error is ledger.ErrInUse if another process has it
@@ -102,35 +125,53 @@ func (b *Book) Identity() pointer.Pointer {
 	return own[len(own)-1]
 }
 
-// SetOwnSuccession sets the succession of the owner's key, up to the current one.
-// The identity that created the book has to occur in it: as the first, or, in a
-// book that was created after a recovery, later. SetOwnSuccession returns a
+// SetOwnSuccession sets the succession of the owner's key, up to the current one, and
+// the commitment of the current key to the next one; zero: not known. Without steps the
+// current key is that of the identity that created the book, and without either
+// SetOwnSuccession does nothing.
+//
+// The identity that created the book has to occur in the succession: as the first, or, in
+// a book that was created after a recovery, later. SetOwnSuccession returns a
 // [*SuccessionError] if it does not, or if a step does not verify or is not in
-// order. The book does not store the succession: the caller sets it again after
-// [Open].
-func (b *Book) SetOwnSuccession(chain []pointer.Succession) error {
-	if len(chain) == 0 {
+// order. The caller sets the succession again after [Open]. Which devices are admitted and
+// removed is settled by it: see [ledger.Ledger.Follow]. After another error, of a book that
+// cannot be written, the succession is set, and the devices are as they were settled before.
+func (b *Book) SetOwnSuccession(chain []pointer.Succession, next pointer.Commitment) error {
+	if len(chain) == 0 && next.IsZero() {
 		return nil
 	}
-	own := []pointer.Pointer{chain[0].Old}
+	own, steps, err := ownSuccession(b.ledger.Identity(), chain)
+	if err != nil {
+		return err
+	}
+	b.own.Store(&own)
+	b.ownChain.Store(&steps)
+	return b.ledger.Follow(ledger.Followed{Steps: steps, Next: next})
+}
+
+// ownSuccession verifies the succession of the owner's key. It returns the owner's pointers, and
+// the steps from the identity that created the book.
+func ownSuccession(created pointer.Pointer, chain []pointer.Succession) (own []pointer.Pointer, steps []pointer.Succession, err error) {
+	if len(chain) == 0 {
+		return []pointer.Pointer{created}, nil, nil
+	}
+	own = []pointer.Pointer{chain[0].Old}
 	for _, s := range chain {
 		current := own[len(own)-1]
 		if s.Old != current {
-			return &SuccessionError{current, fmt.Errorf("its next step is from %s", s.Old)}
+			return nil, nil, &SuccessionError{current, fmt.Errorf("its next step is from %s", s.Old)}
 		}
 		to, err := s.Verify()
 		if err != nil {
-			return &SuccessionError{s.Old, err}
+			return nil, nil, &SuccessionError{s.Old, err}
 		}
 		own = append(own, to)
 	}
-	if created := b.ledger.Identity(); !slices.Contains(own, created) {
-		return &SuccessionError{created, fmt.Errorf("its next step is from %s", chain[0].Old)}
+	first := slices.Index(own, created)
+	if first < 0 {
+		return nil, nil, &SuccessionError{created, fmt.Errorf("its next step is from %s", chain[0].Old)}
 	}
-	b.own.Store(&own)
-	steps := slices.Clone(chain[slices.Index(own, b.ledger.Identity()):])
-	b.ownChain.Store(&steps)
-	return nil
+	return own, slices.Clone(chain[first:]), nil
 }
 
 // ownPointers returns the owner's pointers, in the order of the succession.

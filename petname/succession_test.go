@@ -275,10 +275,10 @@ func TestEarlierPointersOfTheOwnerStayTheOwners(t *testing.T) {
 		"with a gap":   chain(step(t, "me"), step(t, "next next me")),
 		"unsigned":     chain(func() pointer.Succession { s := step(t, "me"); s.NewSignature = make([]byte, 64); return s }()),
 	} {
-		require.ErrorAs(t, b.SetOwnSuccession(steps), new(*SuccessionError), name)
+		require.ErrorAs(t, b.SetOwnSuccession(steps, pointer.Commitment{}), new(*SuccessionError), name)
 		require.Equal(t, pointerOf("me"), b.Identity())
 	}
-	require.NoError(t, b.SetOwnSuccession(chain(step(t, "me"), step(t, "next me"))))
+	require.NoError(t, b.SetOwnSuccession(chain(step(t, "me"), step(t, "next me")), pointer.Commitment{}))
 	require.Equal(t, pointerOf("next next me"), b.Identity())
 	for _, seed := range []string{"me", "next me", "next next me"} {
 		_, err := b.Add(mustName("myself"), link(seed), Source{})
@@ -290,13 +290,13 @@ func TestEarlierPointersOfTheOwnerStayTheOwners(t *testing.T) {
 // succession starts before the identity that created it, and has to include it.
 func TestABookOfARecoveredIdentityKnowsTheKeysBefore(t *testing.T) {
 	b := newTestBook(t)
-	require.ErrorAs(t, b.SetOwnSuccession(chain(stepTo(t, "lost", "other", commitment("other")))), new(*SuccessionError))
+	require.ErrorAs(t, b.SetOwnSuccession(chain(stepTo(t, "lost", "other", commitment("other"))), pointer.Commitment{}), new(*SuccessionError))
 	require.Equal(t, pointerOf("me"), b.Identity())
 	lost := stepTo(t, "lost", "me", commitment("me"))
-	require.NoError(t, b.SetOwnSuccession(chain(lost)))
+	require.NoError(t, b.SetOwnSuccession(chain(lost), pointer.Commitment{}))
 	require.Equal(t, pointerOf("me"), b.Identity())
 	require.NoError(t, b.ReserveSequence(Published{Value: "/ipfs/bafkqaaa", Sequence: 3}))
-	require.NoError(t, b.SetOwnSuccession(chain(lost, step(t, "me"))))
+	require.NoError(t, b.SetOwnSuccession(chain(lost, step(t, "me")), pointer.Commitment{}))
 	require.Equal(t, pointerOf("next me"), b.Identity())
 	for _, seed := range []string{"lost", "me", "next me"} {
 		_, err := b.Add(mustName("myself"), link(seed), Source{})

@@ -110,6 +110,54 @@ func TestABundleUnderALaterKeyIsMerged(t *testing.T) {
 	require.Zero(t, merges(tablet, all, laptop.Device()), "again")
 }
 
+// The attack: the phone's thief, which is removed, has the first key alone, and signs steps to keys
+// of its own. The tablet, which has not followed the rotation yet, merges no bundle with such a
+// chain, and merges one of the true later key.
+func TestABundleUnderAKeyThatNothingCommittedToIsNotMerged(t *testing.T) {
+	b := book(t, "laptop", "phone", "tablet")
+	laptop, phone, tablet := b[0], b[1], b[2]
+	had := laptop.Heads()
+	next, err := pointer.Commit(testKey("second").Public())
+	require.NoError(t, err)
+	require.NoError(t, tablet.Follow(ledger.Followed{Next: next}))
+	require.NoError(t, laptop.RemoveDevice(testKey("identity"), phone.Device()))
+	_, err = tablet.Merge(slices.Values(missing(t, laptop.Ledger, tablet.Heads())))
+	require.NoError(t, err)
+	require.True(t, removed(tablet, phone.Device()))
+	before, heads := tablet.Heads(), phone.Heads()
+
+	var fake []pointer.Succession
+	from := testKey("identity")
+	for _, name := range []string{"x", "y", "z"} {
+		old, err := pointer.FromPublicKey(from.Public())
+		require.NoError(t, err)
+		s, err := pointer.Succeed(old, testKey(name), next, from)
+		require.NoError(t, err)
+		fake, from = append(fake, s), testKey(name)
+	}
+	require.NoError(t, phone.RemoveDeviceAfter(from, had[0], fake...))
+	n, err := MergeBundle(tablet.Ledger, phone.Device(), inOrder(bundleOf(t, phone, tablet, heads)))
+	require.NoError(t, err)
+	require.Zero(t, n)
+	require.Equal(t, before, tablet.Heads(), "nothing of it is stored")
+
+	b = book(t, "laptop", "phone", "tablet") // the first key removes the laptop at the tablet
+	laptop, phone, tablet = b[0], b[1], b[2]
+	had = laptop.Heads()
+	require.NoError(t, tablet.Follow(ledger.Followed{Next: next}))
+	require.NoError(t, phone.RemoveDevice(testKey("identity"), laptop.Device()))
+	_, err = tablet.Merge(slices.Values(missing(t, phone.Ledger, tablet.Heads())))
+	require.NoError(t, err)
+	require.True(t, removed(tablet, laptop.Device()))
+	key, step := laterKey(t)
+	require.NoError(t, laptop.RemoveDevice(key, phone.Device(), step))
+	n, err = MergeBundle(tablet.Ledger, laptop.Device(), inOrder(bundleOf(t, laptop, tablet, had)))
+	require.NoError(t, err)
+	require.Positive(t, n)
+	require.False(t, removed(tablet, laptop.Device()))
+	require.True(t, removed(tablet, phone.Device()))
+}
+
 // The attack: bundles with entries of other devices, of another sender, book or version, malformed
 // ones, and one that does not end.
 func TestABundleOfAnotherDeviceIsRefused(t *testing.T) {

@@ -150,7 +150,7 @@ func checkDiverged(id, other home.Identity) error {
 }
 
 func (a *Agent) adopted(id home.Identity) error {
-	if err := a.book.SetOwnSuccession(id.Succession); err != nil {
+	if err := a.book.SetOwnSuccession(id.Succession, id.Next); err != nil {
 		return err
 	}
 	a.events.publish(Event{Kind: RecordChanged})

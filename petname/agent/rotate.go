@@ -94,7 +94,7 @@ func (a *Agent) Rotate(ctx context.Context, o Rotation) (Rotated, error) {
 	if err != nil && !errors.As(err, new(*home.UnfinishedError)) {
 		return Rotated{}, err
 	}
-	if serr := a.book.SetOwnSuccession(r.Succession); serr != nil {
+	if serr := a.book.SetOwnSuccession(r.Succession, r.Next); serr != nil {
 		return Rotated{}, &home.UnfinishedError{Old: r.Old.Pointer(), New: r.New.Pointer(), Err: serr}
 	}
 	a.renewRemovals(r.New)

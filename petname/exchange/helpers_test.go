@@ -110,8 +110,16 @@ func (p *person) reopen(t testing.TB) {
 	var err error
 	p.book, err = petname.Open(p.ledger, p.deviceKey, petname.Options{Now: p.clock.Now, OnChange: ignored})
 	require.NoError(t, err)
-	require.NoError(t, p.book.SetOwnSuccession(p.chain))
+	require.NoError(t, p.book.SetOwnSuccession(p.chain, p.chainNext()))
 	p.open()
+}
+
+// chainNext returns the commitment of the last step of the chain; zero: there is none.
+func (p *person) chainNext() (next pointer.Commitment) {
+	if n := len(p.chain); n > 0 {
+		next = p.chain[n-1].Next
+	}
+	return next
 }
 
 // handle and handleMutual run the methods of Exchange in a transaction of their own.

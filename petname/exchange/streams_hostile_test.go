@@ -213,7 +213,7 @@ func TestChannelsOfDevicesFollowARotation(t *testing.T) {
 	c.now = c.now.Add(time.Minute)
 	_, to, chain := bob[0].rotates(t)
 	bob[1].key, bob[1].chain = bob[0].key, chain
-	require.NoError(t, bob[1].book.SetOwnSuccession(chain))
+	require.NoError(t, bob[1].book.SetOwnSuccession(chain, bob[1].chainNext()))
 	bob[0].fetch(t)
 	require.Equal(t, pointersOf("dave", "erin"), bob[0].subjects(t), "the channel of the earlier key is read")
 	c.now = c.now.Add(10 * time.Minute)

@@ -33,7 +33,7 @@ func (p *person) rotates(t testing.TB) (from, to pointer.Pointer, chain []pointe
 	require.NoError(t, err)
 	chain = []pointer.Succession{step}
 	p.chain = append(p.chain, step)
-	require.NoError(t, p.book.SetOwnSuccession(p.chain))
+	require.NoError(t, p.book.SetOwnSuccession(p.chain, p.chainNext()))
 	to, err = pointer.FromPublicKey(next.Public())
 	require.NoError(t, err)
 	p.publishes(t, p.key, 1, pointer.Card{Nickname: p.name, Next: p.next(), Successor: to})

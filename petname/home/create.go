@@ -115,7 +115,11 @@ func (o newHome) fill(h Home, c *claim) error {
 	}
 	c.made = append(c.made, h.path(recordsDir))
 	c.made = append(c.made, h.path(ledgerFile)) // the folder was empty, so the file is of this call
-	book, err := petname.Create(h.path(ledgerFile), o.current, device, petname.Options{DeviceName: deviceName()})
+	next, err := pointer.Commit(o.next.Public())
+	if err != nil {
+		return err
+	}
+	book, err := petname.Create(h.path(ledgerFile), o.current, device, petname.Options{DeviceName: deviceName(), Succession: o.succession, Next: next})
 	if err != nil {
 		return err
 	}

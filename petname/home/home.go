@@ -181,10 +181,11 @@ func (h Home) openBook(o petname.Options) (*petname.Book, error) {
 	// A damaged identity key, or one of another book, is reported by the methods that
 	// need it.
 	id, err := h.Identity()
-	if err != nil || len(id.Succession) == 0 || !id.Created(book.Identity()) {
+	if err != nil || !id.Created(book.Identity()) {
 		return book, nil
 	}
-	if err := book.SetOwnSuccession(id.Succession); err != nil {
+	// A book that cannot be written now opens as it was settled before.
+	if err := book.SetOwnSuccession(id.Succession, id.Next); errors.As(err, new(*petname.SuccessionError)) {
 		return nil, errors.Join(err, book.Close())
 	}
 	return book, nil

@@ -109,7 +109,7 @@ func FinishJoin(dir string, in Handed) (Home, error) {
 	if err != nil {
 		return Home{}, err
 	}
-	if err = in.fill(h, provisional, c); err == nil {
+	if err = in.fill(h, provisional, id, c); err == nil {
 		err = c.finish()
 	}
 	if err != nil {
@@ -120,7 +120,7 @@ func FinishJoin(dir string, in Handed) (Home, error) {
 }
 
 // fill creates the files of the home, that of the identity last.
-func (in Handed) fill(h, provisional Home, c *claim) error {
+func (in Handed) fill(h, provisional Home, id Identity, c *claim) error {
 	device, err := provisional.deviceKey()
 	if err != nil {
 		return err
@@ -142,7 +142,7 @@ func (in Handed) fill(h, provisional Home, c *claim) error {
 		return err
 	}
 	c.made = append(c.made, h.path(recordsDir), h.path(ledgerFile)) // as in Create
-	book, err := petname.Join(h.path(ledgerFile), in.Creator, device, in.Entries, petname.Options{})
+	book, err := petname.Join(h.path(ledgerFile), in.Creator, device, in.Entries, petname.Options{Succession: id.Succession, Next: id.Next})
 	if err != nil {
 		return err
 	}

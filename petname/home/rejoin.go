@@ -70,6 +70,11 @@ func (h Home) NewBook(old *petname.Book, o petname.Options) (*petname.Book, erro
 			}
 		}
 	}
+	id, err := h.Identity()
+	if err != nil {
+		return nil, err
+	}
+	o.Succession, o.Next = id.Succession, id.Next
 	book, err := petname.Join(name, old.Ledger().Identity(), device, entries, o)
 	if failed != nil && err == nil {
 		err = errors.Join(failed, book.Close())
@@ -77,14 +82,7 @@ func (h Home) NewBook(old *petname.Book, o petname.Options) (*petname.Book, erro
 	if err != nil {
 		return nil, errors.Join(failed, err)
 	}
-	id, err := h.Identity()
-	if err == nil {
-		err = book.SetOwnSuccession(id.Succession)
-	}
-	if err == nil {
-		err = copyLastRecords(old, book)
-	}
-	if err != nil {
+	if err := copyLastRecords(old, book); err != nil {
 		return nil, errors.Join(err, book.Close())
 	}
 	return book, nil
