@@ -247,7 +247,9 @@ func readPath(text string) (string, error) {
 			return u.Path, nil
 		}
 	case "did", "pk":
-		if p, err := pointer.Parse(text); err == nil {
+		if p, err := pointer.Parse(text); err == nil && strings.Contains(rest, "/") {
+			return "", usage("PATH %q has a path behind a pointer in a form without one", text).With("write it as /ipns/" + p.String() + "/PATH")
+		} else if err == nil {
 			return "/ipns/" + p.String(), nil
 		}
 	case "magnet":

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"unicode"
@@ -16,7 +17,7 @@ import (
 // pathForms matches a text up to the end of a pointer in the form of a content path, a URI or
 // the URL of a gateway.
 var pathForms = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`(?i)(?:\bipns(?::/{0,2}|/)([0-9a-z]+)|\b([0-9a-z]+)\.ipns\.[^/?#\s"'<>()]+)`)
+	return regexp.MustCompile(`(?i)(?:\bipns(?::/{0,2}|/)([0-9a-z]+)|\b(?:pk:|did:dht:|did:key:)([0-9a-z]+)|\b([0-9a-z]+)\.ipns\.[^/?#\s"'<>()]+)`)
 })
 
 // remainderOf returns the path behind a pointer in one of these forms, with its slash and its
@@ -27,8 +28,8 @@ func remainderOf(text string) (string, error) {
 	clean := string(paste.Lines([]byte(text)))
 	var p pointer.Pointer
 	for _, at := range pathForms().FindAllStringSubmatchIndex(clean, -1) {
-		for _, group := range [][]int{at[2:4], at[4:6]} {
-			if group[0] < 0 || !isPlainPointer(clean[group[0]:group[1]]) || endsPointer(clean[at[1]:], strings.Contains(strings.ToLower(clean[:at[1]]), "http")) {
+		for group := range slices.Chunk(at[2:], 2) { // of the three forms
+			if group[0] < 0 || !isPlainPointer(clean[group[0]:group[1]]) || endsPointer(clean[at[1]:], at[4] >= 0 || strings.Contains(strings.ToLower(clean[:at[1]]), "http")) {
 				continue
 			}
 			p, _ = pointer.Parse(clean[group[0]:group[1]])
