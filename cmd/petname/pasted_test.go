@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/petname/pair"
 	"github.com/petnames-go/petnames/pointer"
 )
@@ -68,4 +69,5 @@ func TestANameInTheFormOfACode(t *testing.T) {
 	require.NoError(t, err)
 	_, f := v.do(t.Context(), "show", []byte(`{"name":"742-tunnel-orbit-candy"}`))
 	require.Nil(t, f)
+	require.Equal(t, "742-tunnel-orbit-candy (reads as a code)", shownName(name.Plain, "742-tunnel-orbit-candy"))
 }
