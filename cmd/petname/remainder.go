@@ -5,7 +5,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"unicode"
 	"unicode/utf8"
 
@@ -16,9 +15,9 @@ import (
 
 // pathForms matches a text up to the end of a pointer in the form of a content path, a URI or
 // the URL of a gateway.
-var pathForms = sync.OnceValue(func() *regexp.Regexp {
+func pathForms() *regexp.Regexp {
 	return regexp.MustCompile(`(?i)(?:\bipns(?::/{0,2}|/)([0-9a-z]+)|\b(?:pk:|did:dht:|did:key:)([0-9a-z]+)|\b([0-9a-z]+)\.ipns\.[^/?#\s"'<>()]+)`)
-})
+}
 
 // remainderOf returns the path behind a pointer in one of these forms, with its slash and its
 // escapes decoded: a part of it is read from the content that the pointer's record names (IPNS
@@ -67,7 +66,7 @@ func remainderOf(text string) (string, error) {
 func endsPointer(rest string, isURL bool) bool {
 	const closing, sentence = "\"'`´\u201c\u201d\u2018\u2019«»‹›」』)]}>*|", ".,;:!?…。、"
 	if isURL {
-		rest = urlQuery().ReplaceAllString(rest, "")
+		rest = regexp.MustCompile(`^/?[?#][^\s"'<>()]*`).ReplaceAllString(rest, "") // its query and its fragment
 	}
 	behind, slash := strings.CutPrefix(rest, "/")
 	marked := strings.TrimLeft(behind, closing)
@@ -85,9 +84,6 @@ func endsPointer(rest string, isURL bool) bool {
 	}
 	return true
 }
-
-// urlQuery matches the query and the fragment of a URL without a path.
-var urlQuery = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^/?[?#][^\s"'<>()]*`) })
 
 // withRemainder returns the value of a record with the path that was behind its pointer. The
 // value is of another party: one that is no content path, or has a part that leaves it, leads
