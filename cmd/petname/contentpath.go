@@ -215,7 +215,7 @@ func pathOf(text string) (string, error) {
 
 // notUTF8 returns the failure for a path that JSON, and so most of what reads it, cannot hold.
 func notUTF8(text string) *failure {
-	return usage("PATH %q is not in UTF-8", text).With("write it in UTF-8: of escapes, ü is %%C3%%BC")
+	return usage("PATH %q is not in UTF-8", text).With("write it in UTF-8: of escapes, ü is %C3%BC")
 }
 
 // contentForm matches what is meant as a content path or a URI of content.

@@ -361,7 +361,7 @@ func checkInvitation(text string, now time.Time) error {
 		return usage("this is the link of a contact, and no invitation").With("petname add NAME " + shellWord(link.String()))
 	}
 	number := paste.LabelledNumber(text)
-	if number == "" {
+	if number == "" && !errors.Is(err, pair.ErrCut) {
 		return nil // any other error is returned when the network is there
 	}
 	next := "ask for all of the code, or for a new invitation"

@@ -11,7 +11,8 @@ import (
 	"github.com/petnames-go/petnames/pointer/paste"
 )
 
-var errCut = errors.New("may be cut off or folded: paste all of it, alone and in one line")
+// ErrCut is returned for a text with a code that can be a part of the one that was meant.
+var ErrCut = errors.New("may be cut off or folded: paste all of it, alone and in one line")
 
 // isCut reports whether a code can be a part of the code that was meant: it was cut off, or
 // a program that folds lines broke its number or its last word. 110 words of the list begin

@@ -48,7 +48,7 @@ func parseCode(s string) (Code, error) {
 		c = within
 	}
 	if isCut(s, c) {
-		return Code{}, errCut
+		return Code{}, ErrCut
 	}
 	return c, nil
 }
