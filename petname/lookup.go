@@ -3,6 +3,7 @@ package petname
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/petnames-go/petnames/petname/name"
 
@@ -173,12 +174,20 @@ func (b *Book) Find(text string) (Contact, error) {
 	return Contact{}, err
 }
 
-// linkIn parses a text that is a pointer, in any of its forms, or a link.
+// linkIn parses a text that is a pointer, in any of its forms, has a link, or has a pointer
+// beside the word petname, as a command has. No name is such a text.
 func linkIn(text string) (pointer.Link, bool) {
 	if p, err := pointer.Parse(text); err == nil {
 		return pointer.Link{Pointer: p}, true
 	}
-	return name.LinkIn(text)
+	if link, ok := name.LinkIn(text); ok {
+		return link, true
+	}
+	if !strings.Contains(strings.ToLower(text), "petname") {
+		return pointer.Link{}, false
+	}
+	link, err := pointer.ParseLink(text)
+	return link, err == nil
 }
 
 // readContact reads a contact by its id; false if the book has no information

@@ -168,6 +168,9 @@ func splitPath(path string) ([]string, error) {
 	if link, ok := name.LinkIn(path); ok {
 		return []string{link.String()}, nil
 	}
+	if link, ok := linkIn(path); ok {
+		return []string{link.Pointer.String()}, nil
+	}
 	parts := name.SplitPath(path)
 	if len(parts) > maxHops {
 		return nil, fmt.Errorf("has %d parts, over %d: %w", len(parts), maxHops, ErrPathTooLong)

@@ -93,15 +93,32 @@ func parsePEM(s string) (Pointer, error) {
 	if kind != "PUBLIC KEY" {
 		return Pointer{}, fmt.Errorf("is a PEM block of type %s: only PUBLIC KEY is read", quote(kind))
 	}
-	block, _ := pem.Decode([]byte(s))
-	if block == nil {
+	var der []byte
+	if block, _ := pem.Decode([]byte(s)); block != nil {
+		der = block.Bytes
+	} else if der = copiedPEM(s); der == nil {
 		return Pointer{}, errors.New("is a damaged PEM block: was it cut short?")
 	}
-	key, err := x509.ParsePKIXPublicKey(block.Bytes)
+	key, err := x509.ParsePKIXPublicKey(der)
 	if err != nil {
 		return Pointer{}, errors.New("is a PEM block without a public key that is known")
 	}
 	return fromStandardKey(key)
+}
+
+// copiedPEM returns the content of a PEM block of a public key of which a single padding
+// character was removed with the line break after it, as a soft line break of quoted-printable
+// is; nil for any other text.
+func copiedPEM(s string) []byte {
+	encoded, rest, _ := strings.Cut(strings.TrimPrefix(s, pemBegin+"PUBLIC KEY-----"), "-----")
+	if !strings.HasPrefix(rest, "END PUBLIC KEY-----") {
+		return nil
+	}
+	der, err := base64.RawStdEncoding.Strict().DecodeString(strings.Join(strings.Fields(encoded), ""))
+	if err != nil {
+		return nil
+	}
+	return der
 }
 
 // parseJWK reads a public key as JSON (RFC 7517, RFC 8037 §2).

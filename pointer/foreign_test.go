@@ -253,3 +253,24 @@ func TestTextWithASecondKeyIsRefused(t *testing.T) {
 		require.Equal(t, p, got)
 	}
 }
+
+// The one padding character of an Ed25519 key in PEM is not taken for a soft line break.
+func TestAPEMKeyIsReadInAMail(t *testing.T) {
+	const block = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----"
+	want, err := Parse(block)
+	require.NoError(t, err)
+	for _, text := range []string{
+		"> " + strings.ReplaceAll(block, "\n", "\n> "), "  " + strings.ReplaceAll(block, "\n", "\n  ") + "\n", strings.ReplaceAll(block, "\n", "\r\n> "), strings.ReplaceAll(block, "=", "=3D"),
+		">> " + strings.ReplaceAll(strings.ReplaceAll(block, "=", "=3D"), "\n", "\n>> "), strings.ReplaceAll(block, "=", "&#61;"), "\ufeff" + strings.ReplaceAll(block, "E=\n", "E\u200b=\n"),
+	} {
+		got, err := Parse(text)
+		require.NoError(t, err, "%q", text)
+		require.Equal(t, want, got)
+	}
+	for _, text := range []string{strings.Replace(block, "ZuE=", "Zu=", 1), strings.Replace(block, "MCow", "MC=ow", 1), strings.Replace(block, "MCow", "MCo*w", 1)} {
+		for _, text := range []string{text, "> " + strings.ReplaceAll(text, "\n", "\n> ")} {
+			_, err := Parse(text)
+			require.Error(t, err, "%q", text)
+		}
+	}
+}

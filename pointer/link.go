@@ -76,6 +76,19 @@ func linkSum(covered string) string {
 // is refused. ParseLink also reads a bare pointer, in any form that [Parse] accepts or
 // within a text, as a Link with the pointer alone.
 func ParseLink(s string) (Link, error) {
+	l, err := FindLink(s)
+	if !errors.Is(err, errNoLink) {
+		return l, err
+	}
+	p, err := Parse(s)
+	if within, werr := parseWithin(s); err != nil && werr == nil {
+		return Link{Pointer: within}, nil
+	}
+	return Link{Pointer: p}, err
+}
+
+// FindLink is ParseLink without bare pointers: a text in which no link begins is refused.
+func FindLink(s string) (Link, error) {
 	trimmed := strings.TrimSpace(s)
 	if isSecret(s) {
 		return Link{}, fmt.Errorf("link: %w", errSecret)
@@ -91,18 +104,12 @@ func ParseLink(s string) (Link, error) {
 		if l, err = oneLink(places); err == nil && hasSecondKey(s, l.Pointer) {
 			err = errSecondKey
 		}
-	case meant:
-		if token != trimmed {
-			if l, err := parseLink(token); err == nil {
-				return l, nil
-			}
+	case !meant:
+		return Link{}, errNoLink
+	case token != trimmed:
+		if l, err := parseLink(token); err == nil {
+			return l, nil
 		}
-	default:
-		p, err := Parse(s)
-		if within, werr := parseWithin(s); err != nil && werr == nil {
-			return Link{Pointer: within}, nil
-		}
-		return Link{Pointer: p}, err
 	}
 	if err == nil {
 		return l, nil
@@ -117,6 +124,9 @@ func ParseLink(s string) (Link, error) {
 	}
 	return Link{}, fmt.Errorf("link %s: %w", quote(trimmed), err)
 }
+
+// errNoLink is returned for a text in which no link begins.
+var errNoLink = errors.New("no link: it has no " + linkScheme)
 
 // errLinkSum is returned for a link whose checksum is missing or wrong.
 var errLinkSum = errors.New("the checksum is missing or wrong: it was mistyped or cut short; ask for it again")

@@ -134,10 +134,8 @@ func (v *verbs) add(_ context.Context, a addArgs) (*contact, error) {
 		}
 	}
 	if err != nil {
-		if _, ok := name.LinkIn(a.Name); !ok {
-			if _, perr := pointer.Parse(a.Name); perr != nil {
-				return nil, err
-			}
+		if _, lerr := pointer.ParseLink(a.Name); lerr != nil {
+			return nil, err
 		}
 		if _, err := name.Parse(a.Target); err != nil {
 			return nil, usage("%v; before it is a link or a pointer, and no name", err).With("petname add NAME LINK")

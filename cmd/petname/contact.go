@@ -17,7 +17,7 @@ type contact struct {
 	Name       string           `json:"name"` // empty: it has none
 	Pointer    string           `json:"pointer"`
 	Nickname   string           `json:"nickname"`                    // what it calls itself, cleaned
-	ReadsAs    string           `json:"nickname_reads_as,omitempty"` // "pointer", "path", "domain" or "fingerprint"
+	ReadsAs    string           `json:"nickname_reads_as,omitempty"` // "pointer", "path", "domain", "code" or "fingerprint"
 	Lookalikes []string         `json:"lookalikes,omitempty"`        // other petnames that its nickname looks like
 	NamedLike  []string         `json:"name_lookalikes,omitempty"`   // those that its petname looks like
 	Provenance []fact           `json:"provenance"`

@@ -13,7 +13,6 @@ import (
 	"github.com/ipfs/boxo/path"
 	"github.com/ipfs/go-cid"
 
-	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 	"github.com/petnames-go/petnames/pointer/paste"
 )
@@ -138,8 +137,14 @@ func joinedPath(text string) string {
 // a path of its own; "" if there is none, or several that differ, or one with an end that is
 // in doubt.
 func pathWithin(text string) (found string) {
-	if link, ok := name.LinkIn(text); ok {
-		return "/ipns/" + link.Pointer.String()
+	if link, err := pointer.FindLink(text); err == nil {
+		found = "/ipns/" + link.Pointer.String()
+		for _, field := range paste.Fields(text) {
+			if got, err := pathOf(field); err == nil && got != found || err != nil && continuesPath(text, field) {
+				return ""
+			}
+		}
+		return found
 	}
 	all, end := true, 0 // all fields are paths
 	for i, field := range paste.Fields(text) {
@@ -150,8 +155,8 @@ func pathWithin(text string) (found string) {
 			end = len(text) - len(rest)
 		}
 		switch {
-		case err != nil && (i > 0 && all || contentForm().MatchString(field)):
-			return "" // the text begins with the path, which can have a space; or one is damaged
+		case err != nil && (i > 0 && all || contentForm().MatchString(field) || continuesPath(text, field)):
+			return "" // the text begins with the path, which can have a space; or one is damaged, or goes on
 		case err != nil:
 			all = false
 		case found != "" && got != found || !isRoot(got) && !endsPath(before, rest):
@@ -161,6 +166,12 @@ func pathWithin(text string) (found string) {
 		}
 	}
 	return found
+}
+
+// continuesPath reports whether a field of a text begins with a slash, which can be that of a
+// path before it. The slash of a tag of HTML is none.
+func continuesPath(text, field string) bool {
+	return strings.HasPrefix(field, "/") && !strings.Contains(text, "<"+field)
 }
 
 // endsPath reports whether a path with a part behind its root ends within a text: before the
@@ -177,6 +188,14 @@ func pathOf(text string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if !utf8.ValidString(got) {
+		return "", notUTF8(text)
+	}
+	for part := range strings.SplitSeq(got, "/") {
+		if part == "." || part == ".." { // gateways and shells follow it
+			return "", usage("PATH %q: it has the part %q", text, part).With("write the path that it leads to")
+		}
+	}
 	if strings.ContainsFunc(got, unicode.IsControl) {
 		return "", usage("PATH %q has a line break or another control character", text).With("paste it in one line")
 	}
@@ -192,6 +211,11 @@ func pathOf(text string) (string, error) {
 		}
 	}
 	return got, nil
+}
+
+// notUTF8 returns the failure for a path that JSON, and so most of what reads it, cannot hold.
+func notUTF8(text string) *failure {
+	return usage("PATH %q is not in UTF-8", text).With("write it in UTF-8: of escapes, ü is %C3%BC")
 }
 
 // contentForm matches what is meant as a content path or a URI of content.
@@ -223,7 +247,9 @@ func readPath(text string) (string, error) {
 			return u.Path, nil
 		}
 	case "did", "pk":
-		if p, err := pointer.Parse(text); err == nil {
+		if p, err := pointer.Parse(text); err == nil && strings.Contains(rest, "/") {
+			return "", usage("PATH %q has a path behind a pointer in a form without one", text).With("write it as /ipns/" + p.String() + "/PATH")
+		} else if err == nil {
 			return "/ipns/" + p.String(), nil
 		}
 	case "magnet":

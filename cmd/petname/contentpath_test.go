@@ -116,3 +116,32 @@ func TestNoOtherPathIsSigned(t *testing.T) {
 		require.Equal(t, exitUsage, classify(err).Exit)
 	}
 }
+
+// What is signed has the bytes and the path of the text: no path behind a pointer is dropped, no
+// byte is replaced, and no part leads elsewhere.
+func TestNoPathIsSignedThatIsNotTheText(t *testing.T) {
+	const c = "/ipfs/bafkqabtgn5wgizls"
+	p := pasteKey(t, 'a').Pointer()
+	key := "/ipns/" + p.String()
+	link := pointer.Link{Pointer: p}.String()
+	pkarr, err := p.As(pointer.FormPkarr)
+	require.NoError(t, err)
+	for text, want := range map[string]string{
+		"Petnames folder: " + key + "/x": key + "/x", "petname publish " + key + "/x": key + "/x", "petname publish " + key: key, "My petname: " + link + ".": key,
+		c + "/..a/.b/...": c + "/..a/.b/...", "ipfs:/" + c[5:] + "/Gr%C3%BC": c + "/Grü", c + "/a�": c + "/a�",
+	} {
+		got, err := parsePath(text)
+		require.NoError(t, err, "%q", text)
+		require.Equal(t, want, got, "%q", text)
+	}
+	for _, text := range []string{
+		"ipfs:/" + c[5:] + "/Gr%FC", c + "/Grp\xfc", c[6:] + "/\xfc", "see " + c + "/\xfc", "https://ipfs.io" + c + "/%FC", "\"" + c + "/\xfc\"",
+		c + "/../bafkqabtgn5wgizls", "ipfs:/" + c[5:] + "/..%2Fbafkqabtgn5wgizls", key + "/../x", key + "/./x", c + "/..", c[6:] + "/../x", "https://ipfs.io" + c + "/../x", "https://ipfs.io" + c + "/%2e%2e/x", "see " + c + "/../x", "'" + c + "/..'", c + "/a/..\n",
+		"pk:" + pkarr + "/x", "see pk:" + pkarr + "/x", "did:dht:" + pkarr + "/x",
+		"petname publish " + key + "\n/x", "see " + c + "\n/x", "see " + c + " /x", "petname publish " + key + "/ x", link + " " + c, "petname publish " + link + " or " + c + "/x", link + " /x", link + "/x", "Petnames folder: " + key + "/x y",
+	} {
+		got, err := parsePath(text)
+		require.Error(t, err, "%q: %q", text, got)
+		require.Equal(t, exitUsage, classify(err).Exit)
+	}
+}

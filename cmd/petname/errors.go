@@ -384,7 +384,7 @@ func classify(err error) *failure {
 	case errors.Is(err, home.ErrConfig):
 		return set("failure", exitFailure, "correct the file, or remove it and join again:\npetname join --help")
 	case errors.Is(err, ledger.ErrInUse):
-		return set("in_use", exitNetwork, "wait until the other petname process has ended, and try again")
+		return set("in_use", exitNetwork, "wait until the other petname process has ended, and try again; one that waits may hold it: petname invite, pair, device add, or a node")
 	case errors.Is(err, dht.ErrOlder):
 		return set("older", exitUnverified, "")
 	case errors.Is(err, home.ErrRecoveryInHome):

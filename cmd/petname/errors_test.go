@@ -103,7 +103,7 @@ func TestClassify(t *testing.T) {
 		{home.ErrRecoveryInHome, "usage", 2, "choose a file on another medium, outside of the home"},
 		{home.ErrLocked, "locked", 4, "enter the passphrase on a terminal, or use --passphrase-file"},
 		{home.ErrPassphrase, "wrong_passphrase", 4, "enter it again, or correct the file of --passphrase-file"},
-		{ledger.ErrInUse, "in_use", 7, "wait until the other petname process has ended, and try again"},
+		{ledger.ErrInUse, "in_use", 7, "wait until the other petname process has ended, and try again; one that waits may hold it: petname invite, pair, device add, or a node"},
 		{fs.ErrExist, "exists", 8, "choose the name of another file"},
 		{home.ErrConfig, "failure", 1, "correct the file, or remove it and join again:\npetname join --help"},
 		{&fs.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}, "disk_full", 1, "make room on the disk and try again"},

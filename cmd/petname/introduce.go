@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/agent"
 	"github.com/petnames-go/petnames/petname/introduce"
 	"github.com/petnames-go/petnames/petname/name"
@@ -56,6 +57,7 @@ file learns the introducer, the recipient and the introduced contact.`,
 				}
 				err = werr
 			}
+			a.warnUnpublished(out.Unpublished)
 			return a.printResult(out, err, out.Sent != "", func(w *bufio.Writer) {
 				st := a.style()
 				for _, offer := range out.Recipients {
@@ -82,6 +84,23 @@ file learns the introducer, the recipient and the introduced contact.`,
 	f.StringVarP(&file, "output", "o", "", "write it to a `file` instead of sending it; - for standard output")
 	completeFlag(cmd, "to", a.completeMoreNames)
 	return cmd
+}
+
+// unpublishedFor returns the names of the contacts that find a message after the owner publishes.
+func (v *verbs) unpublishedFor(contacts ...petname.Contact) (names []string) {
+	for _, c := range contacts {
+		if awaits, err := v.agent.AwaitsCard(c); err == nil && awaits {
+			names = append(names, c.Name.String())
+		}
+	}
+	return names
+}
+
+// warnUnpublished warns that a message is not found before the owner publishes.
+func (a *app) warnUnpublished(names []string) {
+	for _, n := range names {
+		a.warn("%s finds it after you publish:\n  petname publish", name.Quote(n))
+	}
 }
 
 // sentText returns the delivery state of a message as text for people.
@@ -152,6 +171,9 @@ type introduced struct {
 	Both      bool      `json:"both,omitempty"` // both are asked first
 	Armored   []byte    `json:"armored,omitempty"`
 
+	// recipients that find it after the owner publishes
+	Unpublished []string `json:"unpublished,omitempty"`
+
 	Recipients []sentOffer `json:"recipients,omitempty"` // with Both: each of the two
 }
 
@@ -206,6 +228,14 @@ func (v *verbs) introduce(ctx context.Context, a introduceArgs) (*introduced, er
 	out := asIntroduced(i)
 	if a.File {
 		out.Sent, out.Armored = "file", introduce.Armor(i.Signed.Bytes())
+	} else {
+		recipients := []petname.Contact{i.To}
+		for _, o := range i.Offers {
+			if o.To.ID != i.To.ID {
+				recipients = append(recipients, o.To)
+			}
+		}
+		out.Unpublished = v.unpublishedFor(recipients...)
 	}
 	if err = delivery(i.Sent, err); i.Sent == agent.Queued && slices.ContainsFunc(i.Offers, func(o agent.Offer) bool { return o.Sent == agent.Stored }) {
 		c := *classify(err)

@@ -361,7 +361,7 @@ func checkInvitation(text string, now time.Time) error {
 		return usage("this is the link of a contact, and no invitation").With("petname add NAME " + shellWord(link.String()))
 	}
 	number := paste.LabelledNumber(text)
-	if number == "" {
+	if number == "" && !errors.Is(err, pair.ErrCut) {
 		return nil // any other error is returned when the network is there
 	}
 	next := "ask for all of the code, or for a new invitation"
@@ -392,6 +392,10 @@ func (v *verbs) pair(ctx context.Context, a pairArgs) (*paired, error) {
 	defer cancel()
 	s, err := v.agentWith(a.Passphrase).Pair(waiting, a.Text)
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil && !errors.Is(err, dht.ErrUnreachable) {
+		if _, cerr := pair.ParseCode(a.Text); cerr == nil { // whether there is such a code is not known
+			return nil, &failure{Code: "timeout", Exit: exitNetwork, Message: "no answer to this code: check its number and first word; a code that was never made is not answered",
+				Next: "ask whether petname invite still waits at the inviter, or a node runs there, and for a new code after ten minutes; --timeout waits longer"}
+		}
 		return nil, &failure{Code: "timeout", Exit: exitNetwork, Message: "the inviter has not answered yet; the invitation stays valid",
 			Next: "let petname invite wait at the inviter, or a node run there, then repeat this command; --timeout waits longer"}
 	}

@@ -4,9 +4,11 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/petname/pair"
 	"github.com/petnames-go/petnames/pointer"
 )
@@ -68,4 +70,14 @@ func TestANameInTheFormOfACode(t *testing.T) {
 	require.NoError(t, err)
 	_, f := v.do(t.Context(), "show", []byte(`{"name":"742-tunnel-orbit-candy"}`))
 	require.Nil(t, f)
+	require.Equal(t, "742-tunnel-orbit-candy (reads as a code)", shownName(name.Plain, "742-tunnel-orbit-candy"))
+}
+
+// A code that can be a part of another is refused before any network is asked.
+func TestACodeThatIsCutOffIsRefusedAtOnce(t *testing.T) {
+	for _, text := range []string{"7\n42-tunnel-orbit-candy", "742-tunnel-orbit-can\ndy", "742-tunnel-orbit-can\u2026"} {
+		err := checkInvitation(text, time.Time{})
+		require.Error(t, err, text)
+		require.Equal(t, exitUsage, classify(err).Exit)
+	}
 }

@@ -50,3 +50,35 @@ func TestAPathIsNotAddedToAHostileValue(t *testing.T) {
 		require.Error(t, err, value)
 	}
 }
+
+// What follows a pointer is its path or is refused: a path is not dropped because the text was
+// folded, has a space, or has other words before it.
+func TestNoPathBehindAPointerIsDropped(t *testing.T) {
+	p := pasteKey(t, 'a').Pointer().String()
+	pkarr, err := pasteKey(t, 'a').Pointer().As(pointer.FormPkarr)
+	require.NoError(t, err)
+	for text, rest := range map[string]string{
+		"pk:" + pkarr: "", "did:dht:" + pkarr + "#0": "",
+		"petname resolve /ipns/" + p + "/x": "/x", "my folder: ipns://" + p + "/x": "/x", "Petnames: https://" + p + ".ipns.dweb.link/x": "/x", "ipns://" + p + "%2Fx": "/x",
+		"petname resolve /ipns/" + p: "", "see /ipns/" + p + ". Regards": "", `<a href="/ipns/` + p + `">site</a>`: "", "> /ipns/" + p + "/\n> ": "", "ipns://" + p + "\u2026": "",
+		"(/ipns/" + p + "/) or so": "", "'/ipns/" + p + "'": "", "/ipns/alice/x": "",
+	} {
+		got, err := remainderOf(text)
+		require.NoError(t, err, "%q", text)
+		require.Equal(t, rest, got, "%q", text)
+	}
+	for _, text := range []string{
+		"https://dweb.link/ipns/" + p + "/\ndir/file", "ipns://" + p + "/\nx", "/ipns/" + p + "\n/x", "> /ipns/" + p + "/\n> dir", "/ipns/" + p + "/ dir", "/ipns/" + p + " /dir",
+		"petname resolve /ipns/" + p + "/a b", "petname resolve /ipns/" + p + "/\nx", "petname resolve /ipns/" + p + "\n/x", "/ipns/" + p + "\ndir", "https://" + p + ".ipns.dweb.link\n/x", "https://" + p + ".ipns.dweb.link/\nx",
+		"/ipns/" + p + "/\u2026", "/ipns/" + p + "/...", "/ipns/" + p + "\"/x", "/ipns/" + p + "<wbr>/x", "/ipns/" + p + "/<wbr>x", "/ipns/" + p + "/(\n2)", "ipns:" + p + "/\nx", "dnslink=/ipns/" + p + "/\nx",
+		"/ipns/" + p + "/\r\nx", "/ipns/" + p + "/\u200b\nx", "/ipns/" + p + "\uff0fx y", "/ipns/" + p + "/Gr\xfc", "ipns://" + p + "/Gr%FC", "pk:" + pkarr + "/x", "pk:" + pkarr + "\n/x", "did:dht:" + pkarr + "/x",
+	} {
+		got, err := remainderOf(text)
+		if err == nil { // as it was typed
+			require.NotEmpty(t, got, "%q", text)
+			require.Equal(t, "/ipns/"+p+got, text)
+			continue
+		}
+		require.Equal(t, exitUsage, classify(err).Exit, text)
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -49,7 +50,9 @@ added to what the pointer points to. Other verbs ignore it, except publish.`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeNames,
 		RunE: func(_ *cobra.Command, args []string) error {
-			request.Path = args[0]
+			if request.Path = args[0]; !utf8.ValidString(request.Path) {
+				return notUTF8(request.Path)
+			}
 			var out resolved
 			err := a.call("resolve", request, &out)
 			return a.printResult(out, err, out.Verified || a.json && len(out.Hops) > 0, func(w *bufio.Writer) {
@@ -325,7 +328,11 @@ func (v *verbs) pointerOf(text string) (pointer.Pointer, error) {
 	if link, ok := name.LinkIn(text); ok {
 		return link.Pointer, nil
 	}
-	return v.agent.PointerOf(text)
+	p, err := v.agent.PointerOf(text)
+	if link, lerr := pointer.ParseLink(text); err != nil && lerr == nil {
+		return link.Pointer, nil
+	}
+	return p, err
 }
 
 func asResolved(res agent.Resolution) *resolved {

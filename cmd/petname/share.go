@@ -41,6 +41,7 @@ and that you know its owner.`,
 					return err
 				}
 				err = a.call("share", request, &out)
+				a.warnUnpublished(out.Unpublished)
 				return a.printResult(out, err, out.Sent != "", func(w *bufio.Writer) {
 					fmt.Fprintln(w, sentText(out.Sent), "the recipient")
 					printEdges(w, a.style(), out)
@@ -94,6 +95,9 @@ type edgeList struct {
 	Added []string `json:"added,omitempty"` // labels that this call added
 	To    string   `json:"to,omitempty"`    // pointer of the contact; empty: the edges are public
 	Sent  string   `json:"sent,omitempty"`  // with To: "stored" or "queued"
+	// Unpublished is, with To, the name of the contact, if it finds them after the owner publishes.
+	Unpublished []string `json:"unpublished,omitempty"`
+
 	// Visible is shareVisible with the command that reverts it, when the first edges become public.
 	Visible string `json:"visible,omitempty"`
 }
@@ -194,6 +198,6 @@ func (v *verbs) sharedWith(text string, added []string, sent agent.Delivery, err
 	if ferr != nil {
 		return nil, ferr
 	}
-	out.Added, out.To, out.Sent = added, to.Pointer.String(), string(sent)
+	out.Added, out.To, out.Sent, out.Unpublished = added, to.Pointer.String(), string(sent), v.unpublishedFor(to)
 	return out, delivery(sent, err)
 }

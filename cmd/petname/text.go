@@ -36,8 +36,8 @@ func shownName(s name.Style, text string) string {
 	return s.Show(n) + remark(text)
 }
 
-// remark returns a remark about a name that looks like a pointer, a path, a domain or
-// a fingerprint.
+// remark returns a remark about a name that looks like a pointer, a path, a domain, a code
+// or a fingerprint.
 func remark(text string) string {
 	if reads := name.ReadsAs(text); reads != "" {
 		return " (reads as a " + reads + ")"

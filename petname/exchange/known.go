@@ -54,6 +54,13 @@ func (e *Exchange) knownDetails(contact pointer.Pointer) (details pointer.Detail
 	return details, err
 }
 
+// HasDetails reports whether a contact sent its details in a pairing or a mutual introduction,
+// and so has those of the owner without a card.
+func (e *Exchange) HasDetails(contact pointer.Pointer) (bool, error) {
+	details, err := e.knownDetails(contact)
+	return len(details.Sealing) > 0, err
+}
+
 // loadKnown is knownDetails within a transaction.
 func loadKnown(local *ledger.View, contact pointer.Pointer) (pointer.Details, error) {
 	b, err := local.Get(tableKnown, contact.Bytes())

@@ -47,8 +47,9 @@ func Dearmor(text []byte) ([][]byte, error) {
 	}
 	// The lines may be indented, folded or joined, and the hyphens replaced by dashes.
 	for _, block := range copied().FindAllSubmatch(paste.Lines(text), maxArmoredBlocks+1) {
-		b, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(string(block[1])), ""))
-		if err == nil {
+		// A single padding character before a line break reads as a soft one of quoted-printable.
+		encoded := strings.TrimRight(strings.Join(strings.Fields(string(block[1])), ""), "=")
+		if b, err := base64.RawStdEncoding.Strict().DecodeString(encoded); err == nil && len(b) > 0 {
 			found = append(found, b)
 		}
 	}

@@ -74,9 +74,9 @@ func ParseKnown(s string) (Name, error) {
 // checkNew returns why a text cannot be a new name, although the ledger accepts
 // it.
 func checkNew(n Name) *refusal {
-	_, link := LinkIn(n.text)
+	_, noKey := pointer.ParseLink(n.text)
 	switch {
-	case link:
+	case noKey == nil && hasPetname(n.text): // it would be read as a link, or as the command before a pointer
 		return &refusal{reason: "has a link"}
 	case Clean(n.text) != n.text:
 		return &refusal{reason: "has an enclosing mark, or more marks on one character than can be shown"}

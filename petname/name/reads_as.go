@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"unicode"
 
 	"golang.org/x/text/unicode/norm"
 
@@ -24,7 +25,7 @@ func lazily(expression string) func() *regexp.Regexp {
 }
 
 // ReadsAs returns what a name could be mistaken for: "pointer", "path",
-// "domain" or "fingerprint"; "" for none of them. Callers that display such a
+// "domain", "code" or "fingerprint"; "" for none of them. Callers that display such a
 // name add a remark. Petnames cannot be pointers or paths, because Parse
 // refuses them. The slash in a fraction or a sign (½, ℅) does not make a path.
 func ReadsAs(text string) string {
@@ -41,8 +42,27 @@ func ReadsAs(text string) string {
 		return "path"
 	case domainForm().MatchString(text):
 		return "domain"
+	case isCode(fold):
+		return "code"
 	case wordsErr == nil, len(text) >= 8 && fingerprintForm().MatchString(text) && mixed:
 		return "fingerprint"
 	}
 	return ""
+}
+
+// isCode reports whether a text in lower case has the form of a code for pairing, in which each
+// word is one of the list: see package pair.
+func isCode(text string) bool {
+	parts := strings.FieldsFunc(strings.TrimPrefix(text, "device-"), func(r rune) bool {
+		return unicode.IsSpace(r) || unicode.Is(unicode.Pd, r) || strings.ContainsRune("_,.", r)
+	})
+	if len(parts) != 4 || len(parts[0]) > 3 || strings.Trim(parts[0], "0123456789") != "" {
+		return false
+	}
+	for _, part := range parts[1:] {
+		if _, ok := pointer.FindWord(part); !ok {
+			return false
+		}
+	}
+	return true
 }

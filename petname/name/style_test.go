@@ -93,7 +93,9 @@ func TestReadsAs(t *testing.T) {
 		"alice/bob": "path", "a／b": "path", "alice ⇒ bob": "path", `C:\Users`: "path", "C：＼Users": "path", "a﹨b": "path", "1⁄2 Bob": "path", "½/Bob": "path", "a∕b": "path", "https://bob.example": "path", "~/x": "path",
 		"bob.example": "domain", "www.bob.co.uk": "domain", "bob@bob.example": "domain", "ＢＯＢ．ｅｘａｍｐｌｅ": "domain", "пример.рф": "domain", "xn--80ak6aa92e.example": "domain", "192.0.2.7": "domain", "192.0.2.7:80": "domain", "bob.example:8080": "domain", "例え。テスト": "domain", "bob.xn--p1ai": "domain",
 		"SHA256:nThbg6kXUpJWGl7E1IGOCspRomTxdCARLviKw6E5SY8": "fingerprint", "3AA5 C343 71FE 0C3B": "fingerprint", "16:27:ac:a5:76:28:2d:36": "fingerprint", "0x1f98431c8ad98523631a": "fingerprint",
-		p.Words().String(): "fingerprint",
+		p.Words().String():        "fingerprint",
+		"27-nurse-detail-jealous": "code", "device-742-tunnel-orbit-candy": "code", "742 Tunnel Orbit Candy": "code", "742_tunn_orbi_cand": "code",
+		"27 nurses in detail": "", "27-nurse-detail": "", "2700-tunnel-orbit-candy": "", "bob-nurse-detail-jealous": "",
 	} {
 		require.Equal(t, want, ReadsAs(text), "%q", text)
 	}

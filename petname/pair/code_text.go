@@ -17,8 +17,10 @@ import (
 // underscores, with the digits of any script, each word whole or abbreviated to its first
 // four letters or more, and without what other programs add to it: see package paste. Its
 // parts may be numbered. It may follow words without digits; one with hyphens may be
-// anywhere in a text, such as a command. Two codes that differ are refused. The errors
-// contain the number or the first word if that is invalid, and no other input.
+// anywhere in a text, such as a command. Two codes that differ are refused, and so is one
+// that can be a part of another: "…" follows it, or its number or its last word is another
+// one together with what is beside it. The errors contain the number or the first word if
+// that is invalid, and no other input.
 func ParseCode(s string) (Code, error) {
 	c, err := parseCode(s)
 	if err != nil {
@@ -35,17 +37,20 @@ func parseCode(s string) (Code, error) {
 	}
 	s = paste.Digits(s)
 	c, err := codeOf(codeParts(paste.Words(s)))
-	if err == nil {
-		return c, nil
+	if err != nil {
+		within, werr := codeWithin(s)
+		switch {
+		case errors.Is(werr, errTwoCodes), werr == nil && hasOtherCode(s, within):
+			return Code{}, errTwoCodes
+		case werr != nil:
+			return Code{}, err
+		}
+		c = within
 	}
-	within, werr := codeWithin(s)
-	switch {
-	case errors.Is(werr, errTwoCodes), werr == nil && hasOtherCode(s, within):
-		return Code{}, errTwoCodes
-	case werr == nil:
-		return within, nil
+	if isCut(s, c) {
+		return Code{}, ErrCut
 	}
-	return Code{}, err
+	return c, nil
 }
 
 // hasOtherCode reports whether a text has another code than c, in any spelling: a number
