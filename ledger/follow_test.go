@@ -198,10 +198,7 @@ func TestStatementsAndSuccessionsInAnyOrderEndTheSame(t *testing.T) {
 	require.NoError(t, a.RemoveDevice(testKey("second"), b.Device(), steps[:1]...))
 	require.NoError(t, a.RemoveDevice(later, c.Device(), steps...))
 	require.NoError(t, a.AdmitDevice(later, publicKey("six"), "six", steps...))
-	heads := []Head{}
-	for _, h := range e.Heads() {
-		heads = append(heads, h)
-	}
+	heads := e.Heads()
 	of := [][][]byte{missing(t, a, heads), missing(t, b, heads)}
 	unknown := trueSuccession(t, 0)
 	unknown.Next, err = pointer.Commit(publicKeyOf("elsewhere"))

@@ -2,9 +2,9 @@ package ledger
 
 // RemovesUnderLaterKey reports whether one of the exchanged entries, all of the given device,
 // which is removed here, is a removal that a later identity key signed than the one that removed
-// the device, by steps that the ledger follows. Such a removal is settled before that one. A device without the later key makes
-// none: the statement names its entry, and the chain of keys from the genesis identity. The rest
-// of the entries is not verified, and a merge decides what counts.
+// the device, by steps that the ledger follows. Such a removal is settled before that one. A device
+// without the later key makes none: the statement names its entry, and the chain of keys from the
+// genesis identity. The rest of the entries is not verified, and a merge decides what counts.
 func (l *Ledger) RemovesUnderLaterKey(device DeviceID, entries [][]byte) (later bool, err error) {
 	err = l.write(func(w *writing) error {
 		s, err := w.settling()

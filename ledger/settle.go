@@ -17,12 +17,12 @@ import (
 //  3. The entries of a device count if a statement that stands admitted it.
 //
 // A statement stands if its steps follow the succession (see [Ledger.Follow]), in any branch of
-// its device, since the identity signed it: a thief of a device's key undoes none by a fork. It does not stand after the end of a removed device.
-// Two removals can each be after the end that the other one sets: so they are applied in
-// order, those by the later identity key first, and by one key those with the smaller hash,
-// and one that does not stand when it is its turn is not applied. So a thief of an earlier
-// key removes no device that the owner removes the thief's from under a later key, if the
-// removal names an entry before the thief's.
+// its device, since the identity signed it: a thief of a device's key undoes none by a fork. It
+// does not stand after the end of a removed device. Two removals can each be after the end that the
+// other one sets: so they are applied in order, those by the later identity key first, and by one
+// key those with the smaller hash, and one that does not stand when it is its turn is not applied.
+// So a thief of an earlier key removes no device that the owner removes the thief's from under a
+// later key, if the removal names an entry before the thief's.
 
 const (
 	maxStatements = 1024 // of one branch with all before it

@@ -38,8 +38,8 @@ type Options struct {
 	Wait       time.Duration
 	DeviceName string // for Create: the device's name in the ledger
 
-	// For Create and Join: the succession of the owner's key and its commitment to the next one, as for
-	// [Book.SetOwnSuccession].
+	// For Create and Join: the succession of the owner's key and its commitment to the next one, as
+	// for [Book.SetOwnSuccession].
 	Succession []pointer.Succession
 	Next       pointer.Commitment
 

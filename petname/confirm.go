@@ -49,8 +49,8 @@ type Confirmation struct {
 // only a confirmation that names one of them is sure. Confirm changes nothing if
 // all of this is confirmed and nothing contradicts it. It is one step for
 // [Book.Undo]. At a pointer that the contact came to without the signature of its old key, it
-// confirms no card that was not shown, with an [*UnnamedError]. Other errors are [ErrNotFound], [ErrNothingToConfirm], and those of
-// [Book.Resolve] for a step that the contact cannot advance by.
+// confirms no card that was not shown, with an [*UnnamedError]. Other errors are [ErrNotFound],
+// [ErrNothingToConfirm], and those of [Book.Resolve] for a step that the contact cannot advance by.
 func (b *Book) Confirm(p pointer.Pointer, what Confirmation) (Contact, error) {
 	if !what.Next.IsZero() && !what.Successor.IsZero() {
 		return Contact{}, errors.New("a confirmation names a next key and a successor, and one of them is enough")

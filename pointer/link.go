@@ -126,7 +126,7 @@ func FindLink(s string) (Link, error) {
 }
 
 // errNoLink is returned for a text in which no link begins.
-var errNoLink = errors.New("no link: it has no " + linkScheme)
+var errNoLink = fmt.Errorf("no link: it has no %q", linkScheme)
 
 // errLinkSum is returned for a link whose checksum is missing or wrong.
 var errLinkSum = errors.New("the checksum is missing or wrong: it was mistyped or cut short; ask for it again")

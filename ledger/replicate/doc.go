@@ -99,6 +99,6 @@
 //
 //	bundle = [version: 1, channel: bytes .size 16, more: bool, [+ bytes .cbor exchanged-entry]]
 //
-// The channel is the start of sha2-256("petnames/sync/bundle/v1\0" ‖ book id ‖ sender's device id
-// ‖ recipient's); more is set in all messages but the last.
+// The channel is the start of sha2-256("petnames/sync/bundle/v1\0" ‖ book id ‖ sender's device id ‖
+// recipient's); more is set in all messages but the last.
 package replicate

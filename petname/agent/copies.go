@@ -250,8 +250,8 @@ func (s *state) othersSign() bool {
 
 // isForeign reports whether a record has the sequence that this device reserved last, and
 // is another one than the record that it was reserved for; or has the sequence of the last
-// publication, such as that of a device that was removed since, and another value. With another device that
-// signs and may have reserved the same sequence, it is false.
+// publication, such as that of a device that was removed since, and another value. With another
+// device that signs and may have reserved the same sequence, it is false.
 func (s *state) isForeign(record pointer.Record) bool {
 	last, err := s.reserved(record.Pointer())
 	if err != nil || s.othersSign() {

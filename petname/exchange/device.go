@@ -78,7 +78,8 @@ func (e *Exchange) InviteDevice(ctx context.Context, key crypto.Signer, t Device
 }
 
 // addNewcomer stores the device that accepted an invitation. Repeating it changes nothing.
-// taken are the names of other devices: of two machines with one name, the second device gets a number.
+// taken are the names of other devices: of two machines with one name, the second device gets a
+// number.
 func (tx tx) addNewcomer(id string, m pair.Paired, now time.Time, taken []string) error {
 	device, err := deviceOf(m.Peer.Pointer)
 	if err != nil {
