@@ -67,7 +67,7 @@
 // steps lead from the identity of the genesis: as pointer.EncodeSuccession encodes them,
 // each signed by both of its keys; empty: none. A thief of one of the keys can sign steps to keys
 // of its own: set the succession that the owner has verified with Ledger.Follow, and only a
-// statement stands whose steps are on it or open its commitment to the next key. The hash
+// statement stands with steps that are on it or open its commitment to the next key. The hash
 // covers the book's id, so an entry is valid in its own book only. The clock is for display. It
 // increases from entry to entry of a device, or returns by more than 24 hours when a clock that ran
 // ahead was corrected. The field seen, and not the clock, distinguishes concurrent entries from

@@ -22,7 +22,7 @@ type Followed struct {
 // and does not stand. What counts is a function of the entries and of the succession.
 //
 // The file stores the succession: without a later call it stays, also after Open. In a ledger
-// without one every chain counts whose keys signed it. Follow writes nothing if the succession is
+// without one every chain counts that its keys signed. Follow writes nothing if the succession is
 // the stored one. The error is ErrReadOnly for a file that may not be written, and any other one
 // for a step that does not verify or is not in order; nothing has changed then.
 func (l *Ledger) Follow(f Followed) error {

@@ -171,7 +171,7 @@ func cloned(e Entry, r record) EntryBody { return EntryBody{e, slices.Clone(r.bo
 // clockTime returns the time of a hybrid clock, for display.
 func clockTime(clock uint64) time.Time { return time.UnixMilli(int64(clock >> logical)).UTC() }
 
-// forkError returns the error for a device whose branch, which ends with m, does not count.
+// forkError returns the error for a device of which the branch that ends with m does not count.
 func (w *writing) forkError(m mark) error {
 	from := w.st.shared(m) + 1
 	if from > m.number { // no statement that stands admits the device any more

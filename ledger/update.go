@@ -32,7 +32,7 @@ func (l *Ledger) Devices() []Device {
 	for i := range st.branches {
 		b := &st.branches[i]
 		if st.devices[b.device][0] != uint32(i) || !b.removed && !st.admitted(b.device) {
-			continue // another branch, or a device whose admission does not count
+			continue // another branch, or a device without an admission that counts
 		}
 		d := Device{ID: b.device, Name: b.name, Removed: b.removed, Last: b.last, Forked: st.forked(b.device)}
 		j, number := st.tip(b.device)

@@ -160,7 +160,7 @@ func (v *View) Delete(table string, key []byte) error {
 	return v.note(err)
 }
 
-// Scan yields the rows whose keys start with prefix, in key order. The table
+// Scan yields the rows with keys that start with prefix, in key order. The table
 // may be changed during the scan; rows before the current one are not visited
 // again. An error ends the scan.
 func (v *View) Scan(table string, prefix []byte) iter.Seq2[KV, error] {
