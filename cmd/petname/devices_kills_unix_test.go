@@ -32,6 +32,18 @@ func firstObject(t testing.TB, home string, into any, args ...string) *exec.Cmd 
 	return cmd
 }
 
+// adding returns a function that adds a contact with a new pointer to the book of a home, and the
+// pointers of those that it added, by name.
+func adding(t testing.TB) (added map[string]string, add func(home, name string)) {
+	added = map[string]string{}
+	return added, func(home, name string) {
+		p := newPointer(t)
+		r := verb(home, "add", name, p)
+		require.Zero(t, r.exit, r.stderr)
+		added[name] = p
+	}
+}
+
 func hashOf(t testing.TB, home string) string {
 	r := verb(home, "log", "--hash", "--json")
 	require.Zero(t, r.exit, r.stderr)
@@ -55,13 +67,7 @@ func TestDevicesSurviveKills(t *testing.T) {
 	addr := status(t, hub).Addrs[0]
 	laptop := newHome(t)
 	require.Zero(t, verb(laptop, "join", addr).exit)
-	added := map[string]string{}
-	add := func(home, name string) {
-		p := newPointer(t)
-		r := verb(home, "add", name, p)
-		require.Zero(t, r.exit, r.stderr)
-		added[name] = p
-	}
+	added, add := adding(t)
 	add(laptop, "first")
 
 	// The joining, killed at each moment and repeated.
@@ -260,13 +266,7 @@ func TestEveryVerbOfDevicesSurvivesKills(t *testing.T) {
 	laptop := newHome(t)
 	require.Zero(t, verb(laptop, "join", status(t, hub).Addrs[0]).exit)
 	require.Zero(t, verb(laptop, "publish", firstPath).exit)
-	added := map[string]string{}
-	add := func(home, name string) {
-		p := newPointer(t)
-		r := verb(home, "add", name, p)
-		require.Zero(t, r.exit, r.stderr)
-		added[name] = p
-	}
+	added, add := adding(t)
 	opens := func(home string) func() {
 		return func() {
 			r := verb(home, "list")
