@@ -24,15 +24,27 @@ func (l *Ledger) Identity() pointer.Pointer { return l.st.Load().identity }
 // Device returns this device.
 func (l *Ledger) Device() DeviceID { return l.self }
 
-// Devices returns the book's devices, including removed ones, in the order in
-// which this file learned of them.
+// Devices returns the book's devices, including removed ones, in the order in which
+// this file learned of them.
 func (l *Ledger) Devices() []Device {
+	return l.devices(func(st *state, b *branch) bool { return b.removed || st.admitted(b.device) })
+}
+
+// Unadmitted returns the devices that were admitted, and of which no admission counts, so that
+// nothing that they write does: a removed device admitted them after its last entry that counts.
+// See Branches for what they wrote.
+func (l *Ledger) Unadmitted() []Device {
+	return l.devices(func(st *state, b *branch) bool { return !b.removed && !st.admitted(b.device) })
+}
+
+// devices returns those devices of the book that are chosen, by their first branch.
+func (l *Ledger) devices(choose func(st *state, first *branch) bool) []Device {
 	st := l.st.Load()
 	var out []Device
 	for i := range st.branches {
 		b := &st.branches[i]
-		if st.devices[b.device][0] != uint32(i) || !b.removed && !st.admitted(b.device) {
-			continue // another branch, or a device without an admission that counts
+		if st.devices[b.device][0] != uint32(i) || !choose(st, b) {
+			continue
 		}
 		d := Device{ID: b.device, Name: b.name, Removed: b.removed, Last: b.last, Forked: st.forked(b.device)}
 		j, number := st.tip(b.device)

@@ -21,8 +21,8 @@ type Device struct {
 	IdentityKey   bool   // it holds the identity key, according to the book
 	AdmittedAs    string // the name of its admission, which the identity signed
 
-	// Unconfirmed reports of a device with the identity key that only devices that were removed
-	// stated so, directly or through others: the next key is not handed over to it until the
+	// Unconfirmed reports of a device with the identity key that only devices that were removed, or
+	// a branch that does not count, stated so, directly or through others: the next key is not handed over to it until the
 	// owner confirms it, with Book.ConfirmDevice. From this device, which holds the key, no
 	// statement is needed.
 	Unconfirmed bool
@@ -88,6 +88,7 @@ func (b *Book) Devices() (all []Device, err error) {
 		return nil, err
 	}
 	var names [][]nameStatement
+	var denied []bool
 	err = b.read(func(v *ledger.View) error {
 		devices := b.ledger.Devices()
 		held, err := holdings(v, devices, b.ledger.Device())
@@ -113,16 +114,20 @@ func (b *Book) Devices() (all []Device, err error) {
 			if err != nil {
 				return err
 			}
-			names = append(names, stated)
+			names, denied = append(names, stated), append(denied, held[i].denied)
 			all = append(all, out)
 		}
 		return nil
 	})
 	for i := range all {
 		text, nerr := b.lastName(names[i])
-		if all[i].Name = cmp.Or(text, all[i].Name); err == nil {
-			err = nerr
+		all[i].Name = cmp.Or(text, all[i].Name)
+		if !all[i].IdentityKey && !denied[i] {
+			apart, aerr := b.heldApart(all[i].ID, statements)
+			all[i].IdentityKey, all[i].Unconfirmed = apart, apart
+			nerr = cmp.Or(nerr, aerr)
 		}
+		err = cmp.Or(err, nerr)
 	}
 	return all, err
 }

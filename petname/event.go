@@ -105,7 +105,7 @@ func logged(e ledger.Entry, body []byte, open opener) Event {
 	case ledger.KindGenesis:
 		return Event{ID: e.ID(), At: e.Time(), Op: "genesis"}
 	case ledger.KindAdmit:
-		return Event{ID: e.ID(), At: e.Time(), Op: "admit"}
+		return Event{ID: e.ID(), At: e.Time(), Op: OpAdmit}
 	case ledger.KindRemove:
 		return Event{ID: e.ID(), At: e.Time(), Op: OpRetire}
 	}
@@ -181,5 +181,8 @@ func optionalPointer(b []byte) pointer.Pointer {
 	return p
 }
 
-// OpRetire is the Op of the removal of a device.
-const OpRetire = "retire"
+// The Op of the admission and of the removal of a device.
+const (
+	OpAdmit  = "admit"
+	OpRetire = "retire"
+)

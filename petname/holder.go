@@ -1,12 +1,14 @@
 package petname
 
 import (
+	"bytes"
 	"crypto"
 	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/petname/introduce"
 )
 
 // Which devices hold the identity key is derived from the statements about it, when it is read.
@@ -41,6 +43,7 @@ type statedBy struct {
 type holding struct {
 	holds     bool
 	confirmed bool // by a chain of statements without a removed device
+	denied    bool // a statement that counts says that it does not hold the key
 }
 
 // holdings returns what the book states about each of the devices, in the same order. The first
@@ -80,9 +83,40 @@ func holdings(v *ledger.View, devices []ledger.Device, this ledger.DeviceID) ([]
 		denied := slices.ContainsFunc(all, func(s statedBy) bool {
 			return s.about == d.ID && !s.held && (s.by == d.ID || can[s.by] && !removed[s.by])
 		})
-		out[i] = holding{holds: can[d.ID] && (!denied || d.Removed), confirmed: confirmed[d.ID]}
+		denied = denied && !d.Removed
+		out[i] = holding{holds: can[d.ID] && !denied, confirmed: confirmed[d.ID], denied: denied}
 	}
 	return out, nil
+}
+
+// heldApart reports whether a device was admitted with the identity key by a branch that does not
+// count from there on: the admission stands, since the identity signed it, and the statement about
+// the key after it does not.
+func (b *Book) heldApart(id ledger.DeviceID, statements []ledger.Statement) (bool, error) {
+	for _, s := range statements {
+		if s.Kind != ledger.KindAdmit || s.Device != id {
+			continue
+		}
+		branches, err := b.ledger.Branches(s.At.Device)
+		if err != nil {
+			return false, err
+		}
+		for _, br := range branches {
+			if br.Counted >= s.At.Number || s.At.Number > br.Head.Number {
+				continue
+			}
+			for e, err := range b.ledger.Chain(br.Head, s.At.Number) {
+				if err != nil {
+					return false, err
+				}
+				a, _, err := openAct(e.Body, introduce.Restore)
+				if err == nil && a.Op == opDevice && a.Device != nil && a.Device.Key == keyHeld && bytes.Equal(a.Device.Device, id[:]) {
+					return true, nil
+				}
+			}
+		}
+	}
+	return false, nil
 }
 
 // reached returns the devices that statements lead to from the roots, without those devices

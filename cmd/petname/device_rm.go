@@ -87,6 +87,7 @@ count any more.`,
 				for _, d := range out.AdmittedDevices {
 					fmt.Fprintf(w, "it admitted %s, which stays; if that is not yours\n  %s\n", a.style().Text(d.Name), d.Remove)
 				}
+				a.printUncounted(w, out.Uncounted)
 			})
 			switch {
 			case err != nil:
@@ -113,6 +114,8 @@ type removedDevice struct {
 	Problem *string `json:"problem,omitempty"` // of the exchange before the removal
 
 	AdmittedDevices []admittedDevice `json:"admitted_devices,omitempty"` // by it, directly or through others, that were not removed
+
+	Uncounted []uncounted `json:"uncounted,omitempty"` // branches with changes that the removal took back
 }
 
 // admittedDevice is a device that a removed one admitted.
@@ -173,6 +176,7 @@ func (v *verbs) rmDevice(ctx context.Context, a deviceArgs) (*removedDevice, err
 			return nil, err
 		}
 	}
+	known := v.uncounted()
 	switch {
 	case finished:
 	case d.Removed:
@@ -192,6 +196,7 @@ func (v *verbs) rmDevice(ctx context.Context, a deviceArgs) (*removedDevice, err
 	if d.IdentityKey {
 		out.Holds = append(out.Holds, "identity_key")
 	}
+	out.Uncounted = v.newUncounted(known)
 	admitted, err := v.agent.AdmittedBy(d.ID)
 	for _, x := range admitted {
 		out.AdmittedDevices = append(out.AdmittedDevices, admittedDevice{x.ID.String(), name.Clean(x.Name), "petname device rm " + x.ID.String()})

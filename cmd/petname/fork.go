@@ -61,13 +61,36 @@ func (v *verbs) uncounted() (all []uncounted) {
 	return all
 }
 
+// newUncounted returns those branches of uncounted that were not known before.
+func (v *verbs) newUncounted(known []uncounted) (all []uncounted) {
+	for _, b := range v.uncounted() {
+		if !slices.ContainsFunc(known, func(k uncounted) bool { return k.Device == b.Device && k.Hash == b.Hash }) {
+			all = append(all, b)
+		}
+	}
+	return all
+}
+
+func (a *app) printUncounted(w *bufio.Writer, all []uncounted) {
+	for _, b := range all {
+		printField(w, "NOT COUNTED", b.Text)
+		for _, line := range b.Next {
+			fmt.Fprintf(w, "  %s\n", a.withHomeFlag(line))
+		}
+	}
+}
+
 // repairNext returns the way to make the changes of a branch count, in lines. A command to copy is a
 // line of its own; that of another device begins with two spaces.
 func repairNext(b agent.UncountedBranch) []string {
 	remove := "petname device rm " + b.Device.ID.String() + " --keep " + b.Head.Hash.String()[:16]
 	in := []string{"if that copy is in use, in its home, with a code of petname device add:", "  petname device join --again CODE"}
-	if b.Device.Removed {
-		return []string{"if the device is yours, in its home, with a code of petname device add:", "  petname device join --again CODE"}
+	if b.Device.Removed || b.Unadmitted {
+		in[0] = "if the device is yours, in its home, with a code of petname device add:"
+		for _, d := range b.Restored {
+			in = append(in, fmt.Sprintf("if device %s is to go, here:", name.Quote(d.Name)), "petname device rm "+d.ID.String())
+		}
+		return in
 	}
 	if b.Device.This {
 		return append(in, "if it does not exist any more, as this home was restored from a backup, on another device of yours:", "  "+remove, "  petname device add",
@@ -251,7 +274,10 @@ func asReentryConflict(c petname.ReentryConflict) reentryConflict {
 
 // text describes a conflict in one line.
 func (c reentryConflict) text(s name.Style) string {
-	if c.Op == petname.OpRetire {
+	switch c.Op {
+	case petname.OpAdmit:
+		return fmt.Sprintf("the admission of device %q, which is in your book no more; if it is yours, in its home, with a code of petname device add: petname device join --again CODE", c.Mine)
+	case petname.OpRetire:
 		return fmt.Sprintf("the removal of device %q, which counts again; if it is to go: petname device rm %s", c.Mine, shellWord(c.Mine))
 	}
 	about := ""

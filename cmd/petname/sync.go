@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -51,9 +52,6 @@ to the same name are shown as a conflict until you decide.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if cmd.Flags().Changed("dir") && cmd.Flags().Changed("with") {
 				return usage("--dir is for all devices, and --with for one: use one of them")
-			}
-			if cmd.Flags().Changed("dir") && request.Dir == "" {
-				return usage("--dir %q: is no folder", request.Dir)
 			}
 			if request.Dir != "" {
 				dir, err := filepath.Abs(request.Dir) // the node may run elsewhere
@@ -156,11 +154,7 @@ func (v *verbs) sync(ctx context.Context, a syncArgs) (*synced, error) {
 			out.Forked = append(out.Forked, id)
 		}
 	}
-	for _, b := range v.uncounted() {
-		if !slices.ContainsFunc(known, func(k uncounted) bool { return k.Device == b.Device && k.Hash == b.Hash }) {
-			out.Uncounted = append(out.Uncounted, b)
-		}
-	}
+	out.Uncounted = v.newUncounted(known)
 	for _, one := range s.With {
 		if errors.Is(one.Problem, ledger.ErrFork) {
 			err = cmp.Or(err, one.Problem) // through a folder as in messages
@@ -173,6 +167,9 @@ func (v *verbs) sync(ctx context.Context, a syncArgs) (*synced, error) {
 	}
 	if err != nil {
 		out.Problem = problemText(err)
+	}
+	if errors.Is(err, fs.ErrNotExist) && a.Dir != "" {
+		return out, classify(err).With("mkdir " + shellWord(a.Dir))
 	}
 	if errors.Is(err, ledger.ErrFork) {
 		return out, classify(err).With("to see what does not count, and what to do:\npetname doctor")
@@ -230,12 +227,7 @@ func (a *app) printSynced(w *bufio.Writer, out synced) {
 	for _, id := range out.Forked {
 		printCopied(w, "FORKED: two copies have written as the device", id)
 	}
-	for _, b := range out.Uncounted {
-		printField(w, "NOT COUNTED", b.Text)
-		for _, line := range b.Next {
-			fmt.Fprintf(w, "  %s\n", a.withHomeFlag(line))
-		}
-	}
+	a.printUncounted(w, out.Uncounted)
 	if out.Conflicts > 0 {
 		printField(w, "CONFLICTS", countText(out.Conflicts, "contact")+": see petname list")
 	}

@@ -35,11 +35,11 @@ func checkUsage(c *cobra.Command) {
 	}
 }
 
-// emptyFlag returns the failure for a name or a file that is empty, as a variable of a shell
-// can be: it is not the same as none.
+// emptyFlag returns the failure for a flag whose value is empty, as a variable of a shell can be: it
+// is not the same as none. Free texts can be empty.
 func emptyFlag(c *cobra.Command) (err error) {
 	c.Flags().Visit(func(f *pflag.Flag) {
-		if slices.Contains([]string{"home", "as", "to", "for", "qr", "recovery", "output", "passphrase-file"}, f.Name) && f.Value.String() == "" {
+		if f.Value.String() == "" && !slices.Contains([]string{"nickname", "note", "purpose"}, f.Name) {
 			err = usage("--%s is empty", f.Name).With(c.CommandPath() + " --help")
 		}
 	})

@@ -271,7 +271,7 @@ func enterAnew(h home.Home, old *petname.Book, handed exchange.Handover, j Devic
 		if out.OldBook, err = h.OldBook(); err != nil {
 			return err
 		}
-		lost, err := lostRemovals(old, own.Head.Device, book)
+		lost, err := lostStatements(old, own.Head.Device, book)
 		if err != nil {
 			return err
 		}
@@ -290,21 +290,31 @@ func enterAnew(h home.Home, old *petname.Book, handed exchange.Handover, j Devic
 	return out, errors.Join(err, book.Close())
 }
 
-// lostRemovals returns the removals that the old device of a home made and that do not count, so
-// that the removed device counts again. Only the owner can remove it again, with the identity key.
-func lostRemovals(old *petname.Book, device ledger.DeviceID, book *petname.Book) (all []petname.ReentryConflict, err error) {
+// lostStatements returns what the old device of a home stated of other devices and does not count:
+// the removals of devices that count again, and the admissions of devices of which no admission
+// counts. Only the owner can repeat the former, with the identity key. The home of a device that is
+// not admitted joins again.
+func lostStatements(old *petname.Book, device ledger.DeviceID, book *petname.Book) (all []petname.ReentryConflict, err error) {
 	statements, err := old.Ledger().Statements()
 	if err != nil {
 		return nil, err
 	}
+	add := func(kind ledger.Kind, op string, d ledger.DeviceID, name string) {
+		i := slices.IndexFunc(statements, func(s ledger.Statement) bool {
+			return s.Kind == kind && s.At.Device == device && s.Device == d
+		})
+		if i >= 0 {
+			all = append(all, petname.ReentryConflict{Op: op, At: statements[i].Time, Mine: name, Reason: petname.ReentryChanged})
+		}
+	}
 	devices, err := book.Devices()
 	for _, d := range devices {
-		i := slices.IndexFunc(statements, func(s ledger.Statement) bool {
-			return s.Kind == ledger.KindRemove && s.At.Device == device && s.Device == d.ID
-		})
-		if i >= 0 && !d.Removed && !d.This && d.ID != device {
-			all = append(all, petname.ReentryConflict{Op: petname.OpRetire, At: statements[i].Time, Mine: d.Name, Reason: petname.ReentryChanged})
+		if !d.Removed && !d.This && d.ID != device {
+			add(ledger.KindRemove, petname.OpRetire, d.ID, d.Name)
 		}
+	}
+	for _, d := range book.Ledger().Unadmitted() {
+		add(ledger.KindAdmit, petname.OpAdmit, d.ID, d.Name)
 	}
 	return all, err
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,10 +24,17 @@ import (
 // is entered anew.
 type UncountedBranch struct {
 	Device  Device
-	Head    ledger.Head   // the last entry of the branch
+	Head    ledger.Head   // the last entry of the branch; number 0: there is none
 	Counted uint64        // number of its last entry that counts; 0: none does
 	Acts    int           // that do not count
-	Last    petname.Event // the last one of them
+	Last    petname.Event // the last one of them; zero: there is none
+
+	// No admission of the device counts: a removed device admitted it, after its last entry that
+	// counts. The home of the device becomes one of the book, with its acts, when it joins again.
+	Unadmitted bool
+
+	// The devices that the branch removed, and that count again.
+	Restored []Device
 }
 
 func (b UncountedBranch) String() string {
@@ -34,16 +42,27 @@ func (b UncountedBranch) String() string {
 	if b.Acts == 1 {
 		acts = "1 change"
 	}
-	last := cmp.Or(map[string]string{petname.OpRetire: "the removal of a device", "admit": "the admission of a device", "device": "a statement about a device"}[b.Last.Op], b.Last.Op)
+	last := cmp.Or(map[string]string{petname.OpRetire: "the removal of a device", petname.OpAdmit: "the admission of a device", "device": "a statement about a device"}[b.Last.Op], b.Last.Op)
 	if b.Last.Name != "" {
 		last += fmt.Sprintf(" %.200q", b.Last.Name)
 	} else if b.Last.Label != "" {
 		last += fmt.Sprintf(" %.200q", b.Last.Label)
 	}
-	if b.Device.Removed {
-		return fmt.Sprintf("device %.200q was removed, and what it wrote after its entry %d does not count: %s, the last one %s on %s", b.Device.Name, b.Counted, acts, last, b.Last.At.UTC().Format(time.DateTime+" MST"))
+	acts += ", the last one " + last + " on " + b.Last.At.UTC().Format(time.DateTime+" MST")
+	text := fmt.Sprintf("two copies have written as device %.200q, and what one of them wrote does not count: %s", b.Device.Name, acts)
+	switch {
+	case b.Unadmitted:
+		text = fmt.Sprintf("device %.200q is in your book no more, since the removal of another device took back its admission", b.Device.Name)
+		if b.Acts > 0 {
+			text += ", and what it wrote does not count: " + acts
+		}
+	case b.Device.Removed:
+		text = fmt.Sprintf("device %.200q was removed, and what it wrote after its entry %d does not count: %s", b.Device.Name, b.Counted, acts)
 	}
-	return fmt.Sprintf("two copies have written as device %.200q, and what one of them wrote does not count: %s, the last one %s on %s", b.Device.Name, acts, last, b.Last.At.UTC().Format(time.DateTime+" MST"))
+	for _, d := range b.Restored {
+		text += fmt.Sprintf("; it had removed device %.200q, which is in your book", d.Name)
+	}
+	return text
 }
 
 // UncountedError is part of [Agent.Notice], once for each entry that ends such a branch.
@@ -58,35 +77,56 @@ func (e *UncountedError) Error() string {
 }
 
 // Uncounted returns the branches with acts that count on no device, for 30 days after this device
-// learned of them: those of devices that have forked and were not removed. A branch that this home wrote is left out: see
-// [Agent.Fork], and [Rejoined].
+// learned of them: those of devices that have forked and were not removed, those of devices of which
+// no admission counts, and those that removed a device which counts again. A branch that this home
+// wrote is left out: see [Agent.Fork], and [Rejoined].
 func (a *Agent) Uncounted() ([]UncountedBranch, error) { return a.uncounted(false) }
 
-// TakenBack is Uncounted for devices that were removed: acts that a device wrote before it knew of
-// its removal. On a device that had received them they counted until it received the removal. When
-// the home of the removed device joins again, its acts are entered anew.
+// TakenBack returns the other branches of devices that were removed: acts that a device wrote before
+// it knew of its removal. On a device that had received them they counted until it received the
+// removal. When the home of the removed device joins again, its acts are entered anew.
 func (a *Agent) TakenBack() ([]UncountedBranch, error) { return a.uncounted(true) }
 
-// uncounted returns the branches with acts that do not count: those of removed devices, or those of
-// the others.
-func (s *state) uncounted(removed bool) (all []UncountedBranch, err error) {
+// uncounted returns the branches of TakenBack, or those of Uncounted.
+func (s *state) uncounted(takenBack bool) (all []UncountedBranch, err error) {
 	l := s.book.Ledger()
-	var devices []Device // read if one has forked
+	unadmitted := l.Unadmitted()
+	found := slices.Clone(unadmitted)
 	for _, d := range l.Devices() {
-		if d.Removed != removed || !removed && !d.Forked {
-			continue
+		if d.Removed || d.Forked {
+			found = append(found, d)
 		}
-		if devices == nil {
-			if devices, err = s.book.Devices(); err != nil {
-				return nil, err
-			}
+	}
+	if len(found) == 0 {
+		return nil, nil
+	}
+	devices, err := s.book.Devices()
+	if err != nil {
+		return nil, err
+	}
+	for i, d := range found {
+		device := Device{Device: d}
+		if j := slices.IndexFunc(devices, func(x Device) bool { return x.ID == d.ID }); j >= 0 {
+			device = devices[j]
 		}
 		branches, err := l.Branches(d.ID)
 		if err != nil {
 			return nil, err
 		}
+		if i < len(unadmitted) && len(branches) == 0 {
+			branches = []ledger.Branch{{Head: ledger.Head{Device: d.ID}}}
+		}
 		for _, b := range branches {
-			if b.Counts() || b.Own {
+			out := UncountedBranch{Device: device, Head: b.Head, Counted: b.Counted, Unadmitted: i < len(unadmitted)}
+			if b.Counts() && b.Head.Number > 0 || b.Own {
+				continue
+			}
+			if d.Removed || out.Unadmitted {
+				if out.Restored, err = restored(s.book, devices, d.ID, b.Counted); err != nil {
+					return nil, err
+				}
+			}
+			if takenBack != (d.Removed && len(out.Restored) == 0) {
 				continue
 			}
 			if over, err := s.isOver(b.Head); err != nil {
@@ -94,22 +134,41 @@ func (s *state) uncounted(removed bool) (all []UncountedBranch, err error) {
 			} else if over {
 				continue
 			}
-			out := UncountedBranch{Head: b.Head, Counted: b.Counted}
-			for _, device := range devices {
-				if device.ID == d.ID {
-					out.Device = device
-				}
-			}
-			for event, err := range s.book.ChainLog(b.Head, b.Counted) {
-				if err != nil {
-					return nil, err
-				}
-				out.Acts, out.Last = out.Acts+1, event
+			if err := s.addActs(&out); err != nil {
+				return nil, err
 			}
 			all = append(all, out)
 		}
 	}
 	return all, nil
+}
+
+// addActs adds the acts of a branch that do not count.
+func (s *state) addActs(b *UncountedBranch) error {
+	if b.Head.Number == 0 {
+		return nil
+	}
+	for event, err := range s.book.ChainLog(b.Head, b.Counted) {
+		if err != nil {
+			return err
+		}
+		b.Acts, b.Last = b.Acts+1, event
+	}
+	return nil
+}
+
+// restored returns those of the devices that one device removed by its entries after a number, and
+// that count all the same. Without this device, and that one.
+func restored(book *petname.Book, devices []Device, by ledger.DeviceID, after uint64) (all []Device, err error) {
+	statements, err := book.Ledger().Statements()
+	for _, d := range devices {
+		if !d.Removed && d.ID != by && slices.ContainsFunc(statements, func(s ledger.Statement) bool {
+			return s.Kind == ledger.KindRemove && s.At.Device == by && s.At.Number > after && s.Device == d.ID
+		}) {
+			all = append(all, d)
+		}
+	}
+	return all, err
 }
 
 // tableUncounted is a device-local table about branches: prefix ‖ device ‖ hash of the last entry

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/agent"
 )
@@ -233,11 +234,104 @@ func TestARemovalThatIsTakenBackIsNamed(t *testing.T) {
 			require.Empty(t, joined.Again.Conflicts)
 			continue
 		}
+		named := uncounted(t, b)
+		require.Len(t, named.Restored, 1)
+		require.Equal(t, stolen.Device, named.Restored[0].ID)
+		require.Contains(t, named.String(), "which is in your book")
+		require.ErrorAs(t, b.Notice(), new(*agent.UncountedError))
 		require.Len(t, joined.Again.Conflicts, 1)
 		require.Equal(t, petname.OpRetire, joined.Again.Conflicts[0].Op)
 		require.Equal(t, devices[i].Name, joined.Again.Conflicts[0].Mine)
 		_, err = b.RemoveDevice(stolen.Device)
 		require.NoError(t, err)
+		return
+	}
+}
+
+// apart returns two copies of a home that have written, another device of the owner, and a tablet
+// that the second copy admitted with the key and that has written, all after they have met.
+func apart(t *testing.T) (one, two, other, tablet *agent.Agent, id ledger.DeviceID) {
+	hub := served(t, nil)
+	one = opened(t)
+	join(t, one, addrs(t, hub)...)
+	other, _ = joinedBy(t, one, true, false)
+	two, err := copied(one, filepath.Join(t.TempDir(), "copy"), agent.Options{Transport: loopback(), JoinTimeout: 2 * patient})
+	require.NoError(t, err)
+	t.Cleanup(func() { two.Close() })
+	add(t, one, "of one", newKey(t).Pointer())
+	tablet, joined := joinedBy(t, two, true, false)
+	add(t, tablet, "of the tablet", newKey(t).Pointer())
+	dir := t.TempDir()
+	for range 3 {
+		for _, a := range []*agent.Agent{one, two, other, tablet} {
+			_, err := a.Sync(t.Context(), agent.SyncOptions{Dir: dir})
+			require.NoError(t, err)
+		}
+	}
+	return one, two, other, tablet, joined.Device
+}
+
+// The branch of a lost home is to count, not that of its restored backup, which has admitted a
+// tablet: that the tablet is no device of the book any more is named by all devices and by the
+// backup when it joins again, and nothing of the tablet's is lost when that joins again.
+func TestADeviceThatARestoredBackupAdmittedIsNamed(t *testing.T) {
+	one, restored, other, tablet, id := apart(t)
+	require.NoError(t, one.Close()) // and its folder with it
+	devices, err := other.Devices()
+	require.NoError(t, err)
+	_, err = other.RemoveDevice(devices[0].ID)
+	var choice *agent.BranchError
+	require.ErrorAs(t, err, &choice)
+	i := slices.IndexFunc(choice.Branches, func(b agent.Branch) bool { return b.Acts[len(b.Acts)-1].Name == "of one" })
+	_, err = other.RemoveDeviceAfter(choice.Branches[i].Head)
+	require.NoError(t, err)
+	_, err = other.Lookup("of the tablet")
+	require.ErrorIs(t, err, petname.ErrNotFound)
+	b := uncounted(t, other)
+	require.True(t, b.Unadmitted)
+	require.Equal(t, "of the tablet", b.Last.Name)
+	require.Equal(t, id, b.Device.ID)
+	require.Contains(t, b.String(), "is in your book no more")
+	require.ErrorAs(t, other.Notice(), new(*agent.UncountedError))
+	require.NoError(t, other.Notice(), "once")
+	require.False(t, check(other, t, "book").OK)
+	require.NoError(t, restored.Close())
+	a, joined, _ := again(t, other, restored.Dir(), nil)
+	require.Len(t, joined.Again.Conflicts, 1)
+	require.Equal(t, petname.OpAdmit, joined.Again.Conflicts[0].Op)
+	require.Equal(t, b.Device.Name, joined.Again.Conflicts[0].Mine)
+	require.NoError(t, tablet.Close())
+	back, joined, _ := again(t, other, tablet.Dir(), nil)
+	require.Empty(t, joined.Again.Conflicts)
+	require.True(t, joined.WithKey)
+	syncAll(t, agent.SyncOptions{Dir: t.TempDir()}, a, other, back)
+	for _, one := range []*agent.Agent{a, other, back} {
+		for _, name := range []string{"of one", "of the tablet"} {
+			_, err := one.Lookup(name)
+			require.NoError(t, err)
+		}
+	}
+}
+
+// A device that a branch admitted with the key which does not count has the key, and is listed so,
+// until its removal as well. It can be confirmed.
+func TestADeviceThatABranchAdmittedHasTheKey(t *testing.T) {
+	for { // until the other branch counts
+		_, _, other, _, id := apart(t)
+		d := deviceIn(t, other, id)
+		require.False(t, d.Removed)
+		require.True(t, d.IdentityKey)
+		if !d.Unconfirmed {
+			continue
+		}
+		_, err := other.ConfirmDevice(id)
+		require.NoError(t, err)
+		d = deviceIn(t, other, id)
+		require.True(t, d.IdentityKey)
+		require.False(t, d.Unconfirmed)
+		d, err = other.RemoveDevice(id)
+		require.NoError(t, err)
+		require.True(t, d.IdentityKey)
 		return
 	}
 }
