@@ -87,13 +87,15 @@ func (l *Ledger) removeDevice(identity crypto.Signer, steps []pointer.Succession
 	})
 }
 
-// RenewRemovals signs the removals that stand again, each with its last entry, if an earlier key
-// than the identity signed them: a removal by a later key counts before all by an earlier one,
-// which a removed device may have. It returns the devices of the new removals, sorted. The steps
-// are those of AdmitDevice; without any, RenewRemovals does nothing. A removal of version 1 whose
-// last entry is not in the ledger stays as it is.
-func (l *Ledger) RenewRemovals(identity crypto.Signer, steps ...pointer.Succession) (renewed []DeviceID, err error) {
-	if len(steps) == 0 || !slices.ContainsFunc(l.Devices(), func(d Device) bool { return d.Removed }) {
+// RenewRemovals signs those removals of the devices again that stand, each with its last entry, if
+// an earlier key than the identity signed them: a removal by a later key counts before all by an
+// earlier one, which a removed device may have. It returns the devices of the new removals, sorted.
+// The steps are those of AdmitDevice; without any, RenewRemovals does nothing. A removal of version
+// 1 whose last entry is not in the ledger stays as it is.
+//
+// The caller knows which removals are the owner's: one by another device may be that of a thief.
+func (l *Ledger) RenewRemovals(identity crypto.Signer, devices []DeviceID, steps ...pointer.Succession) (renewed []DeviceID, err error) {
+	if len(steps) == 0 || len(devices) == 0 || !slices.ContainsFunc(l.Devices(), func(d Device) bool { return d.Removed }) {
 		return nil, nil
 	}
 	err = l.write(func(w *writing) error {
@@ -102,7 +104,7 @@ func (l *Ledger) RenewRemovals(identity crypto.Signer, steps ...pointer.Successi
 			return err
 		}
 		for id, end := range s.ends {
-			if end.steps < len(steps) && id != l.self && (end.last == 0 || end.hash != Hash{}) {
+			if slices.Contains(devices, id) && end.steps < len(steps) && id != l.self && (end.last == 0 || end.hash != Hash{}) {
 				renewed = append(renewed, id)
 			}
 		}

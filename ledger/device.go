@@ -28,6 +28,9 @@ type Statement struct {
 	Time   time.Time // by the clock of the device that wrote it, which may be wrong
 	Kind   Kind      // KindGenesis, KindAdmit or KindRemove
 	Device DeviceID
+
+	Steps   int  // from the identity that created the book to the one that signed it
+	Follows bool // these steps are those of the succession: see [Ledger.Follow]
 }
 
 // Statements returns the admissions and the removals of devices, by the device that wrote
@@ -51,9 +54,9 @@ func (l *Ledger) Statements() (all []Statement, err error) {
 			}
 		}
 		for _, s := range stored {
-			out := Statement{At: ID{st.branches[s.at.branch].device, s.at.number}, Time: time.UnixMilli(int64(s.clock >> logical)).UTC(), Kind: s.kind, Device: s.admitted.device}
+			out := Statement{At: ID{st.branches[s.at.branch].device, s.at.number}, Time: time.UnixMilli(int64(s.clock >> logical)).UTC(), Kind: s.kind, Device: s.admitted.device, Steps: s.admitted.steps, Follows: s.follows}
 			if s.kind == KindRemove {
-				out.Device = s.removed.device
+				out.Device, out.Steps = s.removed.device, s.removed.steps
 			}
 			all = append(all, out)
 		}

@@ -312,7 +312,7 @@ func TestNoStatementIsWrittenByAChainThatIsNotFollowed(t *testing.T) {
 	require.ErrorIs(t, a.AdmitDevice(key, publicKey("three"), "three", fake...), ErrRefused)
 	require.Equal(t, heads, a.Heads())
 	require.NoError(t, a.RemoveDevice(identity, b.Device()))
-	renewed, err := a.RenewRemovals(later, steps...)
+	renewed, err := a.RenewRemovals(later, []DeviceID{b.Device()}, steps...)
 	require.NoError(t, err)
 	require.Equal(t, []DeviceID{b.Device()}, renewed)
 }

@@ -19,7 +19,7 @@ func TestARemovedDeviceWithTheOldKeyDoesNotComeBackAfterARotation(t *testing.T) 
 		require.NoError(t, err)
 		exchange(t, a, b, c)
 		require.NoError(t, a.RemoveDevice(identity, b.Device()))
-		renewed, err := a.RenewRemovals(later, steps...)
+		renewed, err := a.RenewRemovals(later, []DeviceID{b.Device()}, steps...)
 		require.NoError(t, err)
 		require.Equal(t, []DeviceID{b.Device()}, renewed)
 		require.NoError(t, b.RemoveDevice(identity, a.Device()))
@@ -45,7 +45,7 @@ func TestRemovalsAreSignedAgainOnce(t *testing.T) {
 	b, c := join(t, a, "two"), join(t, a, "three")
 	renew := func(n int) (all []DeviceID) {
 		before := len(a.Heads())
-		all, err := a.RenewRemovals(later, steps[:n]...)
+		all, err := a.RenewRemovals(later, []DeviceID{b.Device(), c.Device()}, steps[:n]...)
 		require.NoError(t, err)
 		require.Len(t, a.Heads(), before)
 		return all
@@ -54,8 +54,11 @@ func TestRemovalsAreSignedAgainOnce(t *testing.T) {
 	exchange(t, a, b, c)
 	require.NoError(t, a.RemoveDevice(identity, b.Device()))
 	require.NoError(t, a.RemoveDevice(later, c.Device(), steps...))
-	_, err := a.RenewRemovals(identity)
+	_, err := a.RenewRemovals(identity, []DeviceID{b.Device(), c.Device()})
 	require.NoError(t, err)
+	none, err := a.RenewRemovals(later, []DeviceID{c.Device()}, steps...)
+	require.NoError(t, err)
+	require.Empty(t, none)
 	require.Equal(t, []DeviceID{b.Device()}, renew(2))
 	require.Empty(t, renew(2))
 	all, err := a.Statements()
@@ -67,6 +70,6 @@ func TestRemovalsAreSignedAgainOnce(t *testing.T) {
 		}
 	}
 	require.Equal(t, 3, removals)
-	_, err = a.RenewRemovals(testKey("other"), append(steps[:1:1], steps[0])...)
+	_, err = a.RenewRemovals(testKey("other"), []DeviceID{b.Device(), c.Device()}, append(steps[:1:1], steps[0])...)
 	require.NoError(t, err, "nothing is to be signed")
 }

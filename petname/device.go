@@ -171,10 +171,55 @@ func (b *Book) RemoveDeviceAfter(identity crypto.Signer, last ledger.Head) error
 	return b.ledger.RemoveDeviceAfter(identity, last, b.ownSteps()...)
 }
 
-// RenewRemovals signs the removals of devices again under the owner's current key, the identity, if
-// an earlier one signed them, and returns the devices: see [ledger.Ledger.RenewRemovals].
-func (b *Book) RenewRemovals(identity crypto.Signer) ([]ledger.DeviceID, error) {
-	return b.ledger.RenewRemovals(identity, b.ownSteps()...)
+// RenewRemovals signs removals of devices again under the owner's current key, the identity, if an
+// earlier one signed them: those that this device made, and those of the devices named. It returns
+// the devices: see [ledger.Ledger.RenewRemovals].
+func (b *Book) RenewRemovals(identity crypto.Signer, named ...ledger.DeviceID) ([]ledger.DeviceID, error) {
+	statements, err := b.ledger.Statements()
+	for _, s := range statements {
+		if s.Kind == ledger.KindRemove && s.At.Device == b.ledger.Device() {
+			named = append(named, s.Device)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return b.ledger.RenewRemovals(identity, named, b.ownSteps()...)
+}
+
+// FormerRemovals returns the removed devices of which this device, and the current key, signed no
+// removal: a device with a former key may have removed them, as a thief's does.
+func (b *Book) FormerRemovals() (all []ledger.DeviceID, err error) {
+	statements, err := b.ledger.Statements()
+	for _, d := range b.ledger.Devices() {
+		known := slices.ContainsFunc(statements, func(s ledger.Statement) bool {
+			return s.Kind == ledger.KindRemove && s.Device == d.ID && (s.At.Device == b.ledger.Device() || s.Follows && s.Steps >= len(b.ownSteps()))
+		})
+		if d.Removed && !known {
+			all = append(all, d.ID)
+		}
+	}
+	return all, err
+}
+
+// RemovedSigners returns the removed devices that may have the owner's current key: those with the
+// identity key, without those that an earlier key removed. A device that rotates the key hands it
+// over to no device that was removed.
+func (b *Book) RemovedSigners() (all []Device, err error) {
+	devices, err := b.Devices()
+	if err != nil {
+		return nil, err
+	}
+	statements, err := b.ledger.Statements()
+	for _, d := range devices {
+		before := slices.ContainsFunc(statements, func(s ledger.Statement) bool {
+			return s.Kind == ledger.KindRemove && s.Device == d.ID && s.Follows && s.Steps < len(b.ownSteps())
+		})
+		if d.Removed && d.IdentityKey && !before {
+			all = append(all, d)
+		}
+	}
+	return all, err
 }
 
 // stateDevice appends a statement about a device, unless this device stated the same last.

@@ -35,9 +35,10 @@ yours. One that it admitted with the identity key does not receive the next key
 before you confirm it: petname device add DEVICE.
 
 A removal that was interrupted is finished by the same command again. So is one
-that was made before you rotated your key, on a device that did not know of it:
-the current key signs it again, as key rotate and publish do. A device that has
-the old key could contest it otherwise.
+that another device of yours made before you rotated your key: the current key
+signs it again, as key rotate and publish do on the device that made it. A
+device that has the old key could contest it otherwise, or may have made it:
+petname doctor names it.
 
 If two copies have written as the device, both branches are shown, and --keep
 names the last entry that is yours: by the first digits of its hash, or "none"

@@ -95,7 +95,31 @@ func (s *state) checkBook(ctx context.Context, out *checks, others ...error) {
 	for _, b := range uncounted {
 		problems = append(problems, errors.New(b.String()))
 	}
+	problems = append(problems, s.checkFormerRemovals()...)
 	out.add("book", counted(names, "name")+", every entry verified", problems...)
+}
+
+// checkFormerRemovals returns an error for each removal that a device other than this one made with a
+// former key, if this home has the current one.
+func (s *state) checkFormerRemovals() (all []error) {
+	id, err := s.home.Identity()
+	if err != nil || id.KeyElsewhere {
+		return nil // what is wrong is reported elsewhere
+	}
+	removed, err := s.book.FormerRemovals()
+	if err != nil {
+		return []error{err}
+	}
+	devices, err := s.book.Devices()
+	if err != nil {
+		return []error{err}
+	}
+	for _, d := range devices {
+		if slices.Contains(removed, d.ID) {
+			all = append(all, fmt.Errorf("another device of yours removed device %.200q with a former identity key, which a thief may have: if it was you, remove it again here, by device rm %s; if not, its home joins again, by device join --again", d.Name, d.ID))
+		}
+	}
+	return all
 }
 
 // checkIdentity compares the header of the identity key with the keys, as far as they

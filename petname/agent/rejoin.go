@@ -116,9 +116,8 @@ func rejoinOpen(ctx context.Context, h home.Home, book *petname.Book, j DeviceJo
 	if o.Now != nil {
 		now = o.Now()
 	}
-	if t, err := pair.ParseTicket(j.Invitation, now); err == nil && !t.Inviter.IsZero() && !id.Created(t.Inviter) && len(id.Succession) > 0 {
-		return fail(exists) // of another identity; one of a later key of this one is known when it answers
-	} else if err == nil && precedes(id, t.Inviter, book.Ledger().Identity()) {
+	// Whether another inviter has a later key of this identity is known when it answers.
+	if t, err := pair.ParseTicket(j.Invitation, now); err == nil && precedes(id, t.Inviter, book.Ledger().Identity()) {
 		return fail(exists) // a book that was made after a recovery has no device with an earlier key
 	}
 	if err := ownDeviceCode(book, j.Invitation, now); err != nil {

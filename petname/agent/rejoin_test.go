@@ -348,3 +348,29 @@ func TestAHomeDoesNotJoinByItsOwnCode(t *testing.T) {
 		require.ErrorIs(t, err, pair.ErrSelf)
 	}
 }
+
+// A home that has rotated its key joins again by an invitation under a later key of its owner, which
+// the home does not know.
+func TestAHomeThatHasRotatedJoinsAgainByALaterKey(t *testing.T) {
+	hub := served(t, nil)
+	a := opened(t)
+	join(t, a, addrs(t, hub)...)
+	phone, old := joinedBy(t, a, true, false)
+	rotate := func() {
+		_, err := a.Rotate(t.Context(), agent.Rotation{WorkFactor: 10})
+		require.NoError(t, err)
+	}
+	rotate()
+	for range 5 {
+		syncAll(t, agent.SyncOptions{}, a, phone)
+	}
+	require.Equal(t, a.Pointer(), phone.Pointer())
+	add(t, phone, "late", newKey(t).Pointer())
+	_, err := a.RemoveDevice(old.Device)
+	require.NoError(t, err)
+	rotate()
+	require.NoError(t, phone.Close())
+	_, joined, _ := again(t, a, phone.Dir(), nil)
+	require.Equal(t, a.Pointer(), joined.Pointer)
+	require.Equal(t, 1, joined.Again.Entered)
+}

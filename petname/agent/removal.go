@@ -88,8 +88,9 @@ func (a *Agent) finishRemovals() error {
 	return err
 }
 
-// renewRemovals signs the removals of devices again under the current key, if an earlier one signed
-// them. A failure leaves that to the next publication.
+// renewRemovals signs the removals that this device made again under the current key, if an earlier
+// one signed them: of those by others only the owner knows whether a thief made them. A failure
+// leaves that to the next publication.
 func (s *state) renewRemovals(key crypto.Signer) {
 	renewed, err := s.book.RenewRemovals(key)
 	if err != nil {
@@ -100,9 +101,8 @@ func (s *state) renewRemovals(key crypto.Signer) {
 	}
 }
 
-// RenewRemoval signs the removals of devices again under the current key, if an earlier one signed
-// them, and reports whether that of the device was among them. It fails with the errors of a
-// locked identity.
+// RenewRemoval signs the removal of a device again under the current key, if an earlier one signed
+// it, and reports whether it did. It fails with the errors of a locked identity.
 func (a *Agent) RenewRemoval(id ledger.DeviceID) (bool, error) {
 	key, err := a.key()
 	if err != nil {
@@ -110,7 +110,7 @@ func (a *Agent) RenewRemoval(id ledger.DeviceID) (bool, error) {
 	}
 	a.publishing.Lock()
 	defer a.publishing.Unlock()
-	renewed, err := a.book.RenewRemovals(key)
+	renewed, err := a.book.RenewRemovals(key, id)
 	if len(renewed) > 0 {
 		a.syncSoon()
 	}

@@ -73,6 +73,47 @@ func TestARotationSignsRemovalsAgain(t *testing.T) {
 	}
 }
 
+// A thief has the key that the owner has rotated since, and removes the device of the owner that has
+// the current one. Another device merges that removal, and publishes: it signs it not again, and
+// when the owner removes the thief's device, that one alone is out.
+func TestNoPublicationSignsTheRemovalOfAThiefAgain(t *testing.T) {
+	hub := served(t, nil)
+	a := opened(t)
+	join(t, a, addrs(t, hub)...)
+	phone, _ := joinedBy(t, a, true, false)
+	thief, stolen := joinedBy(t, a, true, false)
+	syncAll(t, agent.SyncOptions{}, a, phone)
+	_, err := a.Rotate(t.Context(), agent.Rotation{WorkFactor: 10})
+	require.NoError(t, err)
+	syncAll(t, agent.SyncOptions{}, a, phone)
+	own := agent.BookOf(a).Ledger().Device()
+	_, err = thief.RemoveDevice(own)
+	require.NoError(t, err)
+	dir := t.TempDir()
+	for _, one := range []*agent.Agent{thief, phone} {
+		_, err := one.Sync(t.Context(), agent.SyncOptions{Dir: dir})
+		require.NoError(t, err)
+	}
+	require.True(t, deviceIn(t, phone, own).Removed)
+	_, err = phone.PublishDraft(t.Context(), draft(agent.WaitAll, value("/ipfs/bafkqaaa")))
+	require.NoError(t, err)
+	require.Contains(t, check(phone, t, "book").Detail, "with a former identity key")
+	_, err = a.RemoveDevice(stolen.Device)
+	require.NoError(t, err)
+	dir = t.TempDir()
+	for range 2 {
+		for _, one := range []*agent.Agent{a, phone} {
+			_, err := one.Sync(t.Context(), agent.SyncOptions{Dir: dir})
+			require.NoError(t, err)
+		}
+	}
+	for _, one := range []*agent.Agent{a, phone} {
+		require.False(t, deviceIn(t, one, own).Removed)
+		require.True(t, deviceIn(t, one, stolen.Device).Removed)
+	}
+	require.Contains(t, check(phone, t, "book").Detail, "it had removed device")
+}
+
 func testSignedAgain(t *testing.T, repeated bool) {
 	hub := served(t, nil)
 	a := opened(t)
@@ -108,8 +149,14 @@ func testSignedAgain(t *testing.T, repeated bool) {
 	} else {
 		_, err = a.PublishDraft(t.Context(), draft(agent.WaitAll, value("/ipfs/bafkqaaa")))
 		require.NoError(t, err)
+		require.Equal(t, 1, removals(watch.Device), "it may be a thief's")
+		book := check(a, t, "book")
+		require.False(t, book.OK)
+		require.Contains(t, book.Detail, "with a former identity key")
+		return
 	}
 	require.Equal(t, 2, removals(watch.Device))
+	require.True(t, check(a, t, "book").OK)
 	renewed, err := a.RenewRemoval(phone.Device)
 	require.NoError(t, err)
 	require.False(t, renewed, "the current key signed it")

@@ -45,10 +45,13 @@ func (a *Agent) publishDraft(ctx context.Context, edit func(*Draft) error, renew
 // checkUnmerged returns an [*UnmergedError] if the owner's newest record in the home, which
 // includes what look-ups returned, is of a publication that no entry states, and has another card
 // than the given one. It returns nil if no other device publishes, if the record has expired, or if
-// a removed device has the identity key, which can sign such records for ever.
+// a removed device may have the current key, and can sign such records until the next rotation.
 func (s *state) checkUnmerged(own pointer.Card) error {
-	if !s.othersSign() || s.removedHolder() {
+	if !s.othersSign() {
 		return nil
+	}
+	if signers, err := s.book.RemovedSigners(); err != nil || len(signers) > 0 {
+		return nil // a damaged book is reported elsewhere
 	}
 	r, expired, err := s.held(s.book.Identity())
 	if err != nil || expired {

@@ -81,3 +81,32 @@ func TestAPublicationEndsNoChangeOfAnotherDevice(t *testing.T) {
 	require.NoError(t, agent.RenewForDevices(t.Context(), a))
 	require.Equal(t, sequence(t, b), held(t, a, a.Pointer()).Sequence(), "the other device has published it")
 }
+
+// That a removed device had the identity key makes a device undo nothing after the key was rotated.
+func TestARemovedDeviceWithAFormerKeyEndsNoCheck(t *testing.T) {
+	hub := served(t, nil)
+	a := opened(t)
+	join(t, a, addrs(t, hub)...)
+	tablet, _ := joinedBy(t, a, true, false)
+	_, joined := joinedBy(t, a, true, false)
+	syncAll(t, agent.SyncOptions{}, a, tablet)
+	agent.SetPatience(tablet, 0)
+	add(t, a, "bob", newKey(t).Pointer())
+	_, err := a.Share([]string{"bob"}, "xa")
+	require.NoError(t, err)
+	_, err = a.RemoveDevice(joined.Device)
+	require.NoError(t, err)
+	_, err = a.Rotate(t.Context(), agent.Rotation{WorkFactor: 10})
+	require.NoError(t, err)
+	_, err = a.PublishDraft(t.Context(), draft(agent.WaitAll, value("/ipfs/bafkqaaa")))
+	require.NoError(t, err)
+	dir := t.TempDir()
+	syncAll(t, agent.SyncOptions{Dir: dir}, a, tablet)
+	syncAll(t, agent.SyncOptions{}, a, tablet)
+	require.Equal(t, a.Pointer(), tablet.Pointer())
+	require.NoError(t, a.Unshare("xa"))
+	_, err = a.PublishDraft(t.Context(), draft(agent.WaitAll))
+	require.NoError(t, err)
+	_, err = tablet.PublishDraft(t.Context(), draft(agent.WaitAll))
+	require.ErrorAs(t, err, new(*agent.UnmergedError))
+}
