@@ -58,6 +58,16 @@ func TestLinkWithinATextIsRead(t *testing.T) {
 	require.Equal(t, lower, got)
 }
 
+// A link can follow a picture, and a letter of a script that is written without spaces.
+func TestALinkBesideASignThatIsNotOfASCIIIsRead(t *testing.T) {
+	l := testLink()
+	for _, before := range []string{"👉", "👉🏽", "➡\ufe0f", "—", "≫", "我的链接", "リンク", "링크", "ลิงก์", "链接："} {
+		got, err := ParseLink(before + l.String())
+		require.NoError(t, err, before)
+		require.Equal(t, l, got)
+	}
+}
+
 // What is appended to links for tracking, and by browsers, is behind the checksum.
 func TestTrackingBehindALinkIsIgnored(t *testing.T) {
 	l := testLink()
@@ -78,6 +88,11 @@ func TestTextWithADamagedOrASecondLinkIsRefused(t *testing.T) {
 	damaged := l[:len(l)-1] + "8"
 	for _, text := range []string{
 		l + " " + other,
+		"👉" + l + "  my old one was " + other,
+		"x" + l + " " + other,
+		"http://" + l + " " + other,
+		l + " x" + other,
+		strings.Repeat(l+" ", 17) + other,
 		"[" + other + "](" + l + ")",
 		"[" + url.QueryEscape(other) + "](" + l + ")",
 		l + " or " + bare, // without the commitment
@@ -90,6 +105,9 @@ func TestTextWithADamagedOrASecondLinkIsRefused(t *testing.T) {
 	}
 	for _, text := range []string{
 		"My link: " + damaged,
+		"👉" + damaged + " " + l,
+		"x" + damaged + " " + l,
+		"x" + l,
 		"[x](" + damaged + ")",
 		l + " " + damaged,
 		damaged + " " + l,

@@ -13,6 +13,7 @@ import (
 	"github.com/ipfs/boxo/path"
 	"github.com/ipfs/go-cid"
 
+	"github.com/petnames-go/petnames/petname/agent"
 	"github.com/petnames-go/petnames/pointer"
 	"github.com/petnames-go/petnames/pointer/paste"
 )
@@ -102,7 +103,7 @@ func withoutMarks(text string) (string, bool) {
 // both ends of a text.
 func trimUnseen(text string) string {
 	return strings.TrimFunc(text, func(r rune) bool {
-		return unicode.IsSpace(r) || unicode.Is(unicode.Bidi_Control, r) || strings.ContainsRune("\u00ad\u200b\u2060\ufeff", r)
+		return unicode.IsSpace(r) || unicode.Is(unicode.Bidi_Control, r) || strings.ContainsRune("\u00ad\u180e\u200b\u200c\u200d\u2060\ufeff", r)
 	})
 }
 
@@ -140,7 +141,7 @@ func pathWithin(text string) (found string) {
 	if link, err := pointer.FindLink(text); err == nil {
 		found = "/ipns/" + link.Pointer.String()
 		for _, field := range paste.Fields(text) {
-			if got, err := pathOf(field); err == nil && got != found || err != nil && continuesPath(text, field) {
+			if got, err := pathOf(field); err == nil && got != found || err != nil && (continuesPath(text, field) || contentRoot().MatchString(field)) {
 				return ""
 			}
 		}
@@ -191,10 +192,8 @@ func pathOf(text string) (string, error) {
 	if !utf8.ValidString(got) {
 		return "", notUTF8(text)
 	}
-	for part := range strings.SplitSeq(got, "/") {
-		if part == "." || part == ".." { // gateways and shells follow it
-			return "", usage("PATH %q: it has the part %q", text, part).With("write the path that it leads to")
-		}
+	if part := agent.DotPart(got); part != "" { // gateways and shells follow it
+		return "", usage("PATH %q: it has the part %q", text, part).With("write the path that it leads to")
 	}
 	if strings.ContainsFunc(got, unicode.IsControl) {
 		return "", usage("PATH %q has a line break or another control character", text).With("paste it in one line")
@@ -218,8 +217,11 @@ func notUTF8(text string) *failure {
 	return usage("PATH %q is not in UTF-8", text).With("write it in UTF-8: of escapes, ü is %C3%BC")
 }
 
-// contentForm matches what is meant as a content path or a URI of content.
-var contentForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?i)^(?:/?ip[fn]s[:/]|https?:)`) })
+// contentForm matches what is meant as a content path or a URI of content, or has one within it.
+var contentForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?i)^https?:|` + contentRoot().String()) })
+
+// contentRoot matches a text with the start of a content path or of a URI of content.
+var contentRoot = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?i)ip[fn]s[:/]`) })
 
 // readPath returns the path in the form of the text.
 func readPath(text string) (string, error) {

@@ -86,6 +86,7 @@ func TestNoOtherPathIsSigned(t *testing.T) {
 		"<ipfs:/" + root[5:] + "/My Photos>":       root + "/My Photos",
 		" \t" + root + "/My Photos \n":             root + "/My Photos",
 		"\ufeff" + root + "/My Photos\u200b\u200f": root + "/My Photos",
+		root + "/a\u200d \u180e":                   root + "/a",
 		`"` + root + `/My Photos (2)"`:             root + "/My Photos (2)",
 		`"` + root + `/it's"`:                      root + "/it's",
 		root + "/❤\ufe0f":                          root + "/❤\ufe0f",
@@ -136,6 +137,7 @@ func TestNoPathIsSignedThatIsNotTheText(t *testing.T) {
 	}
 	for _, text := range []string{
 		"ipfs:/" + c[5:] + "/Gr%FC", c + "/Grp\xfc", c[6:] + "/\xfc", "see " + c + "/\xfc", "https://ipfs.io" + c + "/%FC", "\"" + c + "/\xfc\"",
+		c + "/%2e%2e/x", c + "/.%2E/x", key + "/%2e/x", "new:" + c + " old: /ipfs/bafkqabtgn5wgizmm", "👉" + c + " not /ipfs/bafkqabtgn5wgizmm", "👉" + c + " " + link, "x/ipns/docs.example.org " + c,
 		c + "/../bafkqabtgn5wgizls", "ipfs:/" + c[5:] + "/..%2Fbafkqabtgn5wgizls", key + "/../x", key + "/./x", c + "/..", c[6:] + "/../x", "https://ipfs.io" + c + "/../x", "https://ipfs.io" + c + "/%2e%2e/x", "see " + c + "/../x", "'" + c + "/..'", c + "/a/..\n",
 		"pk:" + pkarr + "/x", "see pk:" + pkarr + "/x", "did:dht:" + pkarr + "/x",
 		"petname publish " + key + "\n/x", "see " + c + "\n/x", "see " + c + " /x", "petname publish " + key + "/ x", link + " " + c, "petname publish " + link + " or " + c + "/x", link + " /x", link + "/x", "Petnames folder: " + key + "/x y",

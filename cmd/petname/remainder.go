@@ -8,6 +8,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/petnames-go/petnames/petname/agent"
 	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 	"github.com/petnames-go/petnames/pointer/paste"
@@ -95,10 +96,8 @@ func withRemainder(value, rest string) (string, error) {
 	if !strings.HasPrefix(value, "/ipfs/") && !strings.HasPrefix(value, "/ipns/") {
 		return refuse("is no content path")
 	}
-	for part := range strings.SplitSeq(value, "/") {
-		if part == "." || part == ".." {
-			return refuse("has the part " + part)
-		}
+	if part := agent.DotPart(value); part != "" {
+		return refuse("has the part " + part)
 	}
 	return strings.TrimSuffix(value, "/") + rest, nil
 }

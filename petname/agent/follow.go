@@ -89,10 +89,22 @@ func ipnsPointer(value string) (p pointer.Pointer, rest, reason string) {
 		return p, "", "it names no pointer, and no DNS is asked"
 	}
 	rest = value[len(ipnsPrefix)+len(text):]
-	for part := range strings.SplitSeq(rest, "/") {
-		if part == "." || part == ".." { // it could leave what the next pointer names
-			return p, "", "it has the part " + part
-		}
+	if part := DotPart(rest); part != "" { // it could leave what the next pointer names
+		return p, "", "it has the part " + part
 	}
 	return p, strings.TrimSuffix(rest, "/"), ""
 }
+
+// DotPart returns the first part of a content path that leads out of what is before it, or nowhere:
+// "." or "..", also with the percent-encoded dots that the programs decode which read the path as
+// one of a URL. Empty: there is none.
+func DotPart(path string) string {
+	for part := range strings.SplitSeq(path, "/") {
+		if dots := dotEscape.Replace(part); dots == "." || dots == ".." {
+			return part
+		}
+	}
+	return ""
+}
+
+var dotEscape = strings.NewReplacer("%2e", ".", "%2E", ".")

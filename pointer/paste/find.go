@@ -2,6 +2,7 @@ package paste
 
 import (
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -9,14 +10,16 @@ import (
 	"unicode/utf8"
 )
 
-// maxPlaces bounds the places of one text at which a scheme is searched for.
-const maxPlaces = 16
+// maxPlaces bounds the places of one text with a scheme. In a text with more, nothing is found.
+const maxPlaces = 64
 
-// After returns what follows a scheme, such as "petname:", at each place of a text where
-// it can begin a link: at the start, and after white space, quotation marks, brackets,
-// and the colon or equals sign of a label. The scheme is in lower or upper case, and its
-// colon may be percent-encoded. Each result ends before the next place. It has no
-// characters that are not seen, but white space, and what is written behind the link.
+// After returns what follows a scheme, such as "petname:", at each place of a text, if at one
+// of them it can begin a link: at the start, and after white space, quotation marks, brackets,
+// the colon or equals sign of a label, a picture or another sign that is not of ASCII, and a
+// letter of a script without spaces. So none of several links is overlooked. The scheme is in
+// lower or upper case, and its colon may be percent-encoded. Each result ends before the next
+// place. It has no characters that are not seen, but white space, and what is written behind the
+// link.
 func After(s, scheme string) []string {
 	name := regexp.QuoteMeta(strings.TrimSuffix(scheme, ":"))
 	return afterForm(s, strings.ToLower(name)+`|`+strings.ToUpper(name))
@@ -31,23 +34,29 @@ func AfterAnyCase(s, scheme string) []string {
 func afterForm(s, name string) []string {
 	s = clean(s)
 	form := regexp.MustCompile(`(?:` + name + `)(?::|%(?:25){0,2}3[aA])`)
-	var all []string
-	begin := -1
-	for _, at := range form.FindAllStringIndex(s, -1) {
-		if !canBegin(s[:at[0]]) {
-			continue
-		}
-		if begin >= 0 {
-			all = append(all, s[begin:at[0]])
-		}
-		if begin = at[1]; len(all) == maxPlaces {
-			return all
-		}
+	places := form.FindAllStringIndex(s, maxPlaces+1)
+	if len(places) > maxPlaces || !slices.ContainsFunc(places, func(at []int) bool { return canBegin(s[:at[0]]) || endsApart(s[:at[0]]) }) {
+		return nil
 	}
-	if begin >= 0 {
-		all = append(all, s[begin:])
+	all := make([]string, 0, len(places))
+	for i, at := range places {
+		end := len(s)
+		if i+1 < len(places) {
+			end = places[i+1][0]
+		}
+		all = append(all, s[at[1]:end])
 	}
 	return all
+}
+
+// endsApart reports whether a text ends with a sign that is not of ASCII and no letter or digit,
+// or with a letter of a script that is written without spaces.
+func endsApart(before string) bool {
+	r, _ := utf8.DecodeLastRuneInString(before)
+	if unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Hangul, unicode.Thai, unicode.Lao, unicode.Khmer, unicode.Myanmar) {
+		return true
+	}
+	return r >= utf8.RuneSelf && r != utf8.RuneError && !unicode.In(r, unicode.L, unicode.N)
 }
 
 // canBegin reports whether a link can begin after a text.
