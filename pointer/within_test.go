@@ -62,9 +62,11 @@ func TestLinkWithinATextIsRead(t *testing.T) {
 func TestALinkBesideASignThatIsNotOfASCIIIsRead(t *testing.T) {
 	l := testLink()
 	for _, before := range []string{"👉", "👉🏽", "➡\ufe0f", "—", "≫", "我的链接", "リンク", "링크", "ลิงก์", "链接："} {
-		got, err := ParseLink(before + l.String())
-		require.NoError(t, err, before)
-		require.Equal(t, l, got)
+		for _, text := range []string{before + l.String(), l.String() + before, before + l.String() + before + "x"} {
+			got, err := ParseLink(text)
+			require.NoError(t, err, text)
+			require.Equal(t, l, got)
+		}
 	}
 }
 

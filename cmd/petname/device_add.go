@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/agent"
 	"github.com/petnames-go/petnames/petname/agent/libp2p"
@@ -326,6 +327,8 @@ func (a *app) joinBook(dir string, j agent.DeviceJoin) (out joinedBook, err erro
 		return out, &failure{Code: "timeout", Exit: exitNetwork, Message: err.Error(), Next: "let petname device add wait on the other device, or a node run there, then repeat this command"}
 	case errors.Is(err, home.ErrNotEmpty):
 		return out, classify(err).With("choose another folder with --home: a code or link that no device has used is valid until it expires")
+	case errors.Is(err, dht.ErrUnreachable):
+		return out, classify(err).With("check the network, the addresses and the clock of this machine, then repeat this command")
 	case err != nil:
 		f := *classify(err)
 		f.Next = strings.ReplaceAll(f.Next, "petname invite", "make a new code on the device that has your book, with petname device add")

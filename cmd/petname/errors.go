@@ -165,7 +165,7 @@ func classify(err error) *failure {
 	case errors.As(err, &recovery) && errors.Is(recovery, syscall.EROFS):
 		return set("read_only", exitFailure, "name a file on another medium with --recovery: that of "+shellPath(recovery.Path)+" cannot be written")
 	case errors.Is(err, ledger.ErrReadOnly), errors.Is(err, syscall.EROFS):
-		return set("read_only", exitFailure, "copy the home to where it can be written, and give that with --home")
+		return set("read_only", exitFailure, "make the folder writable, or copy the home to where it can be written, give that with --home, and use the copy alone from then on: of two copies, the changes of one do not count")
 	case errors.As(err, &argument):
 		next := map[string]string{"path": pathNext, "own path": "with the path of content:\npetname publish /ipfs/CID"}[argument.Name]
 		return set("usage", exitUsage, next)

@@ -214,7 +214,7 @@ func (a *app) printSynced(w *bufio.Writer, out synced) {
 			printField(w, "waiting", countText(one.Waiting, "change")+" for others that are not here yet")
 		}
 		if one.Unacknowledged {
-			printField(w, "NOT ACKNOWLEDGED", "this device's changes, perhaps the removal of another one among them; if that stays so, it may regard this device as removed: rotate the key, and exchange through a folder")
+			printField(w, "NOT ACKNOWLEDGED", "this device's changes, perhaps the removal of another one among them; if that stays so although it is online, it may regard this device as removed: rotate the key, unless you did since a device with it was removed, and exchange through a folder")
 			printCopied(w, "on both devices", syncFolder)
 		}
 		if one.Problem != nil {

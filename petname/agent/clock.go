@@ -46,6 +46,17 @@ func clockText(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC
 // and peers can lie, so it is a hint for the owner, and changes nothing.
 func (a *Agent) ClockHint() string { return hintText(a.clockHints(), a.now()) }
 
+// WrongClockError is an error that a wrong clock of this machine may have caused.
+type WrongClockError struct {
+	Err  error
+	Hint string // what contradicts the clock: see [Agent.ClockHint]
+}
+
+func (e *WrongClockError) Error() string { return e.Err.Error() + "; " + e.Hint }
+
+// Unwrap returns the error without the hint.
+func (e *WrongClockError) Unwrap() error { return e.Err }
+
 // Clock returns the time by the clock of the home, [Options.Now].
 func (a *Agent) Clock() time.Time { return a.now() }
 

@@ -145,3 +145,17 @@ func TestCertificateOfAPeerShowsTheClockSkew(t *testing.T) {
 	_, ok := agent.CertificateSkew(nil, now)
 	require.False(t, ok)
 }
+
+// A joining of a book that fails under a wrong clock states it, and that nothing was saved is true.
+func TestAJoiningUnderAWrongClockStatesIt(t *testing.T) {
+	now := time.Now().Truncate(time.Second)
+	refused := fmt.Errorf("certificate has expired or is not yet valid: current time %s is before %s", now.Format(time.RFC3339), now.Add(3*time.Hour).Format(time.RFC3339))
+	dir := filepath.Join(t.TempDir(), "phone")
+	j := agent.DeviceJoin{Invitation: "device-742-tunnel-orbit-candy", Networks: []string{"/ip4/127.0.0.1/tcp/1/p2p/12D3KooWGQh4PZmNNXHpLHPVGNWQx9VHjKVWcMVLwMtHaSd7LqKC"}}
+	_, _, err := agent.JoinBook(t.Context(), dir, j, agent.Options{Transport: &nodes{refused: refused}})
+	var wrong *agent.WrongClockError
+	require.ErrorAs(t, err, &wrong)
+	require.Contains(t, wrong.Hint, "3h0m0s ahead of this machine's clock")
+	require.NotContains(t, err.Error(), "saved")
+	require.NoDirExists(t, dir)
+}

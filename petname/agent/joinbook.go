@@ -94,7 +94,8 @@ var ErrNoNetworks = errors.New("the code does not say which network the other de
 // [ErrNoNetworks], with [pair.ErrNoDevice] for an invitation of contacts, and with
 // [pair.ErrSelf] for a code that the home in dir made. It fails with
 // [petname.ErrDeviceRemoved] if the device was removed before it had the book, and with
-// [exchange.ErrHandoverTimeout] if nothing of the book arrives any more.
+// [exchange.ErrHandoverTimeout] if nothing of the book arrives any more. If something contradicts
+// the clock of this machine, the error is a [*WrongClockError].
 func JoinBook(ctx context.Context, dir string, j DeviceJoin, o Options) (*Agent, JoinedBook, error) {
 	fail := func(err error) (*Agent, JoinedBook, error) { return nil, JoinedBook{}, err }
 	if err := ctx.Err(); err != nil {
@@ -275,6 +276,13 @@ func (a *Agent) fetchBook(ctx context.Context, h exchange.Handover) (iter.Seq[[]
 // owner and what it hands over. The agent is that of the provisional home.
 func (a *Agent) receiveBook(ctx context.Context, j DeviceJoin, paired *bool) (pointer.Pointer, exchange.Handover, iter.Seq[[]byte], error) {
 	fail := func(err error) (pointer.Pointer, exchange.Handover, iter.Seq[[]byte], error) {
+		var saved *JoinError
+		if errors.As(err, &saved) { // in the provisional home alone
+			err = saved.Err
+		}
+		if hint := a.ClockHint(); hint != "" {
+			err = &WrongClockError{Err: err, Hint: hint}
+		}
 		return pointer.Pointer{}, exchange.Handover{}, nil, err
 	}
 	ex, err := a.exchange()

@@ -31,6 +31,7 @@ type nodes struct {
 	started, closed int
 	last            agent.NodeConfig // of the last start
 	public          []string         // what Bootstrap returns
+	refused         error            // what JoinError of each node returns
 }
 
 func (n *nodes) Bootstrap(string) []string { return n.public }
@@ -91,7 +92,7 @@ func (l *loneNode) Confirm(context.Context, pointer.Pointer, []byte) (int, error
 func (l *loneNode) ID() string                 { return l.id }
 func (l *loneNode) Addrs() []string            { return nil }
 func (l *loneNode) Peers() int                 { return 0 }
-func (l *loneNode) JoinError() error           { return nil }
+func (l *loneNode) JoinError() error           { return l.of.refused }
 func (l *loneNode) Status() agent.Holding      { return agent.Holding{} }
 func (l *loneNode) Wait(context.Context) error { return nil }
 func (l *loneNode) Ports() []agent.ListenPort  { return nil }

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"slices"
 	"strings"
@@ -258,10 +259,13 @@ func (id Identity) secretLines(passphrase string) (secretLines, error) {
 		return secretLines{}, ErrKeyElsewhere
 	}
 	if id.Locked {
+		var err error
 		if passphrase == "" {
+			if _, err = io.Copy(io.Discard, armor.NewReader(bytes.NewReader(body))); err != nil {
+				return secretLines{}, id.damaged(err) // it was cut off
+			}
 			return secretLines{}, ErrLocked
 		}
-		var err error
 		if body, err = decryptUpTo(body, passphrase, maxKeyFile); errors.Is(err, ErrPassphrase) {
 			return secretLines{}, err
 		} else if err != nil {

@@ -49,10 +49,15 @@ func afterForm(s, name string) []string {
 	return all
 }
 
-// endsApart reports whether a text ends with a sign that is not of ASCII and no letter or digit,
-// or with a letter of a script that is written without spaces.
+// endsApart is isApart for the last character of a text.
 func endsApart(before string) bool {
 	r, _ := utf8.DecodeLastRuneInString(before)
+	return isApart(r)
+}
+
+// isApart reports whether a character is a sign that is not of ASCII and no letter or digit, or a
+// letter of a script that is written without spaces.
+func isApart(r rune) bool {
 	if unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Hangul, unicode.Thai, unicode.Lao, unicode.Khmer, unicode.Myanmar) {
 		return true
 	}
@@ -70,10 +75,11 @@ func canBegin(before string) bool {
 var listNumber = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?:^|\s)[0-9]{1,3}\.$`) })
 
 // CanEnd reports whether a link can end before the rest of a text: at its end, and before white
-// space, quotation marks, brackets and the signs that end a sentence.
+// space, quotation marks, brackets, the signs that end a sentence, a picture or another sign that
+// is not of ASCII, and a letter of a script without spaces.
 func CanEnd(rest string) bool {
 	r, n := utf8.DecodeRuneInString(rest)
-	return n == 0 || unicode.IsSpace(r) || strings.ContainsRune(around+after+beside, r)
+	return n == 0 || unicode.IsSpace(r) || strings.ContainsRune(around+after+beside, r) || isApart(r)
 }
 
 var escape = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`%[0-9A-Fa-f]{2}`) })
