@@ -28,7 +28,9 @@ seconds.
 What the device has, it keeps: the book until then, the keys that open messages
 to you, and your identity key if it has that. The keys for messages are replaced
 at once, and published with the next publish. If it has the identity key, rotate
-to the next one, which no device receives: petname key rotate.
+to the next one, which no device receives: petname key rotate. The device that
+made the next key has it, unless a recovery file has: rotate there before you
+remove that one.
 
 The devices that it admitted stay, and are listed: remove those that are not
 yours. One that it admitted with the identity key does not receive the next key
@@ -81,6 +83,9 @@ count any more.`,
 				if out.IdentityKey {
 					holds += ", the identity key"
 				}
+				if out.Recovery != "" {
+					holds += ", and the next key, if it made that and no recovery file has it"
+				}
 				printField(w, "it still has", holds)
 				if out.Problem != nil {
 					printField(w, "NOT SYNCED", *out.Problem+"; what it wrote and is not here does not count")
@@ -92,6 +97,9 @@ count any more.`,
 			})
 			switch {
 			case err != nil:
+			case out.IdentityKey && out.Recovery != "":
+				a.warn("it can publish in your name until you rotate the key, which changes your pointer; this home does not have the next one. On the device of yours that made it:\n  petname key rotate\nor here, with the recovery file:\n  petname key rotate --next FILE --recovery NEWFILE --passphrase-file FILE\nthen:\n  petname publish")
+				a.warn("if the removed device made the next key, and no recovery file has it, only its holder can rotate: make a new identity then, with petname init in another folder, and tell your contacts")
 			case out.IdentityKey:
 				a.warn("it can publish in your name until you rotate the key, which changes your pointer:\n  petname key rotate\n  petname publish")
 				a.hint("until then it can also remove this device, for your other devices. If petname sync shows one that acknowledges nothing, on both after the rotation:\n  %s", syncFolder)
@@ -113,6 +121,10 @@ type removedDevice struct {
 	Branches []branch `json:"branches,omitempty"` // of a device with two copies, if it was not removed: one is to be chosen
 
 	Problem *string `json:"problem,omitempty"` // of the exchange before the removal
+
+	// "elsewhere" if the device has the identity key, and this home has not the next one: the device
+	// that made it may be this one.
+	Recovery string `json:"recovery,omitempty"`
 
 	AdmittedDevices []admittedDevice `json:"admitted_devices,omitempty"` // by it, directly or through others, that were not removed
 
@@ -164,8 +176,8 @@ func (v *verbs) rmDevice(ctx context.Context, a deviceArgs) (*removedDevice, err
 		return nil, &failure{Code: "usage", Exit: exitUsage, Message: fmt.Sprintf("device %s is this one", name.Quote(a.Device)), Next: "remove it on another device of yours"}
 	}
 	if a.Ask && !finished && !(d.Forked && a.Keep == "") { // otherwise the branches are asked about
-		out := &removedDevice{device: asDevice(d), Holds: []string{}}
-		return out, removalQuestion(out.device)
+		out := &removedDevice{device: asDevice(d), Holds: []string{}, Recovery: v.nextKeyOf(d)}
+		return out, removalQuestion(out)
 	}
 	var problem *string
 	if !finished {
@@ -197,7 +209,7 @@ func (v *verbs) rmDevice(ctx context.Context, a deviceArgs) (*removedDevice, err
 	if d.IdentityKey {
 		out.Holds = append(out.Holds, "identity_key")
 	}
-	out.Uncounted = v.newUncounted(known)
+	out.Uncounted, out.Recovery = v.newUncounted(known), v.nextKeyOf(d)
 	admitted, err := v.agent.AdmittedBy(d.ID)
 	for _, x := range admitted {
 		out.AdmittedDevices = append(out.AdmittedDevices, admittedDevice{x.ID.String(), name.Clean(x.Name), "petname device rm " + x.ID.String()})
@@ -205,14 +217,26 @@ func (v *verbs) rmDevice(ctx context.Context, a deviceArgs) (*removedDevice, err
 	return out, err
 }
 
+// nextKeyOf returns "elsewhere" if a device has the identity key, and may have the next one, which
+// this home has not.
+func (v *verbs) nextKeyOf(d agent.Device) string {
+	if id, err := v.agent.Identity(); err == nil && d.IdentityKey && id.Recovery == "elsewhere" {
+		return id.Recovery
+	}
+	return ""
+}
+
 // removalQuestion returns the failure that describes a device before its removal.
-func removalQuestion(d device) *failure {
+func removalQuestion(d *removedDevice) *failure {
 	text := fmt.Sprintf("device %s\n  id %s", name.Quote(d.Name), d.ID)
 	if d.AdmittedAs != "" {
 		text += "\n  admitted as " + name.Quote(d.AdmittedAs)
 	}
 	if d.Seen != nil {
 		text += "\n  last entry " + d.Seen.Local().Format(time.DateTime)
+	}
+	if d.Recovery != "" {
+		text += "\nThis home does not have the next key: if that device made it, and you have neither it at hand, to rotate the key there first, nor a recovery file, its holder alone can rotate."
 	}
 	return &failure{Code: "remove_device", Exit: exitChoose, Message: text, Next: "petname device list"}
 }
