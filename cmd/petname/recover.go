@@ -29,10 +29,11 @@ nothing else. Your pointer is then that of the next key. A last record of the
 old key, valid for 20 years, leads your followers on to it. An existing home is
 never overwritten.
 
-If another device of yours has your book and works, make no home: rotate there,
-with petname key rotate --next FILE --recovery NEWFILE.
+If another device of yours with the identity key works, make no home: rotate
+there, with petname key rotate --next FILE --recovery NEWFILE. A device without
+the key has the book, and cannot take over the identity.
 
-Lost are the book, unless a backup or another device has it; the value that you
+Lost are the book, unless a backup or such a device has it; the value that you
 published; and the keys of the old home for messages: what was sent to it and
 not read yet cannot be read any more.
 
@@ -207,7 +208,7 @@ func printRecovered(w *bufio.Writer, out recovered, file string, now time.Time) 
 	default:
 		printField(w, "published", "nothing yet: after petname join, petname publish stores the records of both pointers")
 	}
-	printField(w, "lost", "the book, unless a backup or another device has it")
+	printField(w, "lost", "the book, unless a backup or another device with the identity key has it")
 	printField(w, "", "the value that was published")
 	printField(w, "", "the device key and the sealing keys: messages to the old home that were not read")
 	if slices.Contains(out.Lost, "nickname") {
@@ -216,7 +217,7 @@ func printRecovered(w *bufio.Writer, out recovered, file string, now time.Time) 
 	if slices.Contains(out.Lost, "former") {
 		printField(w, "", "the last records of pointers before that one: see petname id")
 	}
-	fmt.Fprintf(w, "if another device has the book, use the key there, and not this home:\n  petname key rotate --despite-copy --next %s --recovery NEWFILE --passphrase-file FILE\n", shellPath(file))
+	fmt.Fprintf(w, "if another device with the identity key has the book, use the key there, and not this home:\n  petname key rotate --despite-copy --next %s --recovery NEWFILE --passphrase-file FILE\n", shellPath(file))
 	if out.RecoveryFile != "" {
 		fmt.Fprintf(w, "your new recovery file is\n  %s\n", out.RecoveryFile)
 	}

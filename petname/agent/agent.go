@@ -322,7 +322,16 @@ func (a *Agent) unlocked(id home.Identity, passphrase string) {
 }
 
 func (a *Agent) passphrase(id home.Identity) (string, error) {
-	if !id.Locked || a.ask == nil {
+	if !id.Locked {
+		return "", nil
+	}
+	return a.askPassphrase()
+}
+
+// askPassphrase returns the passphrase that was given, also of an identity that is not locked;
+// empty: none was.
+func (a *Agent) askPassphrase() (string, error) {
+	if a.ask == nil {
 		return "", nil
 	}
 	p, err := a.ask()

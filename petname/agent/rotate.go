@@ -72,6 +72,9 @@ func (a *Agent) Rotate(ctx context.Context, o Rotation) (Rotated, error) {
 		return Rotated{}, err
 	}
 	passphrase, err := a.passphrase(id)
+	if err == nil && (o.Next != "" || o.Recovery != "") { // recovery files are always encrypted
+		passphrase, err = a.askPassphrase()
+	}
 	if err != nil {
 		return Rotated{}, err
 	}

@@ -153,3 +153,23 @@ func TestTheLastRecordIsAboveTheNetworks(t *testing.T) {
 		}
 	}
 }
+
+// A home without a passphrase writes a recovery file, which is encrypted, with the passphrase that is
+// given for it, and the next rotation reads that file. The home stays without one.
+func TestAHomeWithoutAPassphraseWritesARecoveryFile(t *testing.T) {
+	a := opened(t)
+	file := filepath.Join(t.TempDir(), "a.key")
+	_, err := a.Rotate(t.Context(), agent.Rotation{Recovery: file, WorkFactor: 10})
+	require.ErrorContains(t, err, "passphrase")
+	require.NoFileExists(t, file)
+	given := a.WithPassphrase(horse)
+	out, err := given.Rotate(t.Context(), agent.Rotation{Recovery: file, WorkFactor: 10})
+	require.NoError(t, err)
+	require.FileExists(t, file)
+	require.NoError(t, a.Unlock())
+	before := out.Pointer
+	out, err = given.Rotate(t.Context(), agent.Rotation{Next: file, Recovery: file + ".2", WorkFactor: 10})
+	require.NoError(t, err)
+	require.NotEqual(t, before, out.Pointer)
+	require.NoError(t, a.Unlock())
+}

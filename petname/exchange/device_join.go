@@ -97,7 +97,7 @@ func (e *Exchange) JoinBook(ctx context.Context, key crypto.Signer, text string,
 				return inviter, h, entries, nil
 			}
 		}
-		if errors.Is(err, ErrNewerHandover) || errors.Is(err, errHandover) || errors.Is(err, petname.ErrDeviceRemoved) {
+		if errors.As(err, new(*ownError)) || errors.Is(err, ErrNewerHandover) || errors.Is(err, errHandover) || errors.Is(err, petname.ErrDeviceRemoved) {
 			return fail(err)
 		}
 		if w.Bytes != before {
@@ -230,7 +230,13 @@ func (e *Exchange) pairAsDevice(ctx context.Context, key crypto.Signer, text str
 	return *event.Paired, nil
 }
 
-// receiveChunks does one step of the channel.
+// ownError is an error of this device, such as a full disk, which waiting for the other one does not
+// end.
+type ownError struct{ error }
+
+func (e *ownError) Unwrap() error { return e.error }
+
+// receiveChunks does one step of the channel. What it fails to store is an [*ownError].
 func (e *Exchange) receiveChunks(ctx context.Context, c *channel, w wireInviter) (wireInviter, error) {
 	result, pollErr := c.Poll(ctx, c.store, e.c.Now())
 	after := w
@@ -251,7 +257,7 @@ func (e *Exchange) receiveChunks(ctx context.Context, c *channel, w wireInviter)
 			return after.store(tx.local)
 		})
 		if err != nil {
-			return w, err
+			return w, &ownError{err}
 		}
 	}
 	if c.Due(e.c.Now()) {

@@ -3,7 +3,10 @@ package exchange
 import (
 	"context"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -115,4 +118,37 @@ func TestAFailedCommitLeavesTheChannelUnchanged(t *testing.T) {
 	require.Equal(t, Stored, sent)
 	require.Equal(t, 1, waiting)
 	require.Len(t, carol.fetch(t).Fresh, 1)
+}
+
+// A joining of a device whose disk fails ends with the error, and does not wait for the other one;
+// the same text continues it.
+func TestAJoiningEndsWhenTheDiskFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		alice, phone := two(t)
+		alice.handsOver()
+		alice.addContacts(t, 150)
+		text, _ := pairedDevice(t, alice, phone)
+		ctx, cancel := context.WithCancel(t.Context())
+		var steps sync.WaitGroup
+		steps.Go(func() {
+			for ctx.Err() == nil {
+				_, err := alice.StepInvitations(t.Context(), alice.key)
+				require.NoError(t, err)
+				<-time.After(300 * time.Millisecond)
+			}
+		})
+		began := time.Now()
+		_, _, _, err := phone.JoinBook(t.Context(), phone.key, text, func(JoinProgress) {
+			_ = phone.book.Close() // no write succeeds until the reopen
+		})
+		require.ErrorContains(t, err, "closed")
+		require.NotErrorIs(t, err, ErrHandoverTimeout)
+		require.Less(t, time.Since(began), time.Minute)
+		phone.reopen(t)
+		inviter, h, entries, err := phone.JoinBook(t.Context(), phone.key, text, nil)
+		cancel()
+		steps.Wait()
+		require.NoError(t, err)
+		phone.requireJoined(t, alice, inviter, h, entries)
+	})
 }
