@@ -94,7 +94,11 @@ reverted if the key had not changed. Rotating again finishes it, once.`,
 				a.warn("%s does not receive the new key: only a device that you removed had admitted it with the key. If it is yours:\n  %s\nif not:\n  petname device rm %s", name.Quote(d.Name), confirmCommand(d.ID), d.ID)
 			}
 			if err == nil {
-				a.hint("\npublish both records:\n  petname publish\nand send out your new link:\n  petname id")
+				publish := "petname publish"
+				if request.DespiteCopy { // the copy may have published under the new key
+					publish += " --despite-copy"
+				}
+				a.hint("\npublish both records:\n  %s\nand send out your new link:\n  petname id", publish)
 			}
 			return err
 		},
