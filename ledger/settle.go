@@ -206,7 +206,7 @@ func (w *writing) settling() (*settling, error) {
 		return nil, err
 	}
 	n := len(w.st.branches)
-	s := &settling{w: w, ends: map[DeviceID]verifiedRemoval{}, named: map[DeviceID]mark{}, path: make([]uint64, n), counted: make([]uint64, n)}
+	s := &settling{w: w, ends: map[DeviceID]verifiedRemoval{}, named: map[DeviceID]mark{}, states: map[DeviceID]bool{}, path: make([]uint64, n), counted: make([]uint64, n)}
 	for id := range w.st.devices {
 		if err := s.follow(id); err != nil {
 			return nil, err
@@ -215,6 +215,7 @@ func (w *writing) settling() (*settling, error) {
 	s.admit()
 	var removals []storedStatement
 	for _, r := range w.statements {
+		s.states[w.st.branches[r.at.branch].device] = true
 		if r.kind == KindRemove {
 			removals = append(removals, r)
 		}
@@ -231,7 +232,11 @@ func (w *writing) settling() (*settling, error) {
 		if err := s.follow(r.removed.device); err != nil {
 			return nil, err
 		}
-		s.admit()
+		if s.states[r.removed.device] {
+			s.admit()
+		} else {
+			s.count(r.removed.device) // its end changes which statements stand only if it made some
+		}
 	}
 	s.apply()
 	return s, nil
@@ -248,7 +253,8 @@ type settling struct {
 	ends     map[DeviceID]verifiedRemoval
 	named    map[DeviceID]mark // where the last entries are that removals name, if they are stored
 	admitted map[DeviceID]bool
-	path     []uint64 // by the index of the branch: what counts if its device is admitted
+	states   map[DeviceID]bool // the device made a statement
+	path     []uint64          // by the index of the branch: what counts if its device is admitted
 	counted  []uint64
 }
 
@@ -278,10 +284,16 @@ func (s *settling) admit() {
 			}
 		}
 	}
-	for i := range st.branches {
-		b := &st.branches[i]
-		if s.counted[i] = s.path[i]; !s.admitted[b.device] {
-			s.counted[i] = b.from - 1
+	for id := range st.devices {
+		s.count(id)
+	}
+}
+
+// count computes what counts of a device.
+func (s *settling) count(id DeviceID) {
+	for _, i := range s.w.st.devices[id] {
+		if s.counted[i] = s.path[i]; !s.admitted[id] {
+			s.counted[i] = s.w.st.branches[i].from - 1
 		}
 	}
 }
