@@ -18,12 +18,15 @@ import (
 func linksWithin(s string) (places []string) {
 	for _, rest := range paste.After(s, linkScheme) {
 		head := strings.TrimLeftFunc(paste.Unescape(paste.Unescape(rest)), func(r rune) bool { return unicode.IsSpace(r) || r == '/' })
-		if len(head) > 1 && (head[0] == 'k' || head[0] == 'K') && strings.Trim(head[1:2], "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") == "" { // as each canonical pointer
+		if likePointer().MatchString(head) {
 			places = append(places, rest)
 		}
 	}
 	return places
 }
+
+// likePointer matches what begins as a canonical pointer does, whole or cut off, and no name.
+var likePointer = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[kK](?:[0-9]|[A-Za-z][0-9]|[A-Za-z]{2}[0-9]|[0-9A-Za-z]{20})`) })
 
 // oneLink returns the link at all places of a text. They must not differ.
 func oneLink(places []string) (Link, error) {

@@ -30,12 +30,17 @@ func AfterAnyCase(s, scheme string) []string {
 	return afterForm(s, `(?i)`+regexp.QuoteMeta(strings.TrimSuffix(scheme, ":")))
 }
 
-// afterForm is After for a scheme of the form of a regular expression, without its colon.
+// afterForm is After for a scheme of the form of a regular expression, without its colon. A place
+// where the scheme is in other letters, or a space or another sign of a colon follows, counts if
+// there is one of that form.
 func afterForm(s, name string) []string {
 	s = clean(s)
-	form := regexp.MustCompile(`(?:` + name + `)(?::|%(?:25){0,2}3[aA])`)
-	places := form.FindAllStringIndex(s, maxPlaces+1)
-	if len(places) > maxPlaces || !slices.ContainsFunc(places, func(at []int) bool { return canBegin(s[:at[0]]) || endsApart(s[:at[0]]) }) {
+	const colon = `%(?:25){0,2}3[aA]`
+	form := regexp.MustCompile(`^(?:` + name + `)(?::|` + colon + `)`)
+	places := regexp.MustCompile(`(?i:`+name+`)(?:\s*[:∶꞉]|`+colon+`)`).FindAllStringIndex(s, maxPlaces+1)
+	if len(places) > maxPlaces || !slices.ContainsFunc(places, func(at []int) bool {
+		return form.MatchString(s[at[0]:at[1]]) && (canBegin(s[:at[0]]) || endsApart(s[:at[0]]))
+	}) {
 		return nil
 	}
 	all := make([]string, 0, len(places))
