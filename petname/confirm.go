@@ -64,11 +64,15 @@ func (b *Book) Confirm(p pointer.Pointer, what Confirmation) (Contact, error) {
 		if isNew, err = learnNewCard(tx, c, what); err != nil || isNew != nil {
 			return err
 		}
+		before := c
 		choice := choice{Confirmation: what, decided: make(map[pointer.Pointer]bool)}
 		for {
 			at, next, err := choice.next(tx.View(), c)
-			if err != nil || at.IsZero() {
+			if err != nil {
 				return err
+			}
+			if at.IsZero() {
+				return checkMoved(tx.View(), before)
 			}
 			choice.decided[at] = true
 			if err := b.checkAdvance(tx.View(), c, at, next); err != nil {

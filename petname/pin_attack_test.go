@@ -369,3 +369,27 @@ func TestASignedStepConfirmsTheNextOne(t *testing.T) {
 	require.Equal(t, pointerOf("next next a"), res.Last().Pointer)
 	require.Equal(t, pointerOf("next next a"), must(w.book.byName(mustName("alice"))).Pointer)
 }
+
+// Of a contact whose key signed steps to two successors, the owner has followed the one, and has
+// given the other one a name. A decision for the other one by its commitment moves no contact onto
+// that name: neither could be resolved.
+func TestADecisionAboutAnEarlierPointerMovesNoContactOntoAnother(t *testing.T) {
+	books := testDevices(t, 2)
+	b := books[0]
+	must(b.Add(mustName("bob"), link("b"), Source{}))
+	syncBooks(t, books...)
+	require.NoError(t, b.learnCard(pointerOf("b"), pointer.Card{Next: commitment("b")}))
+	require.NoError(t, b.applySuccession(pointerOf("b"), chain(step(t, "b")), "t"))
+	require.NoError(t, books[1].learnCard(pointerOf("b"), pointer.Card{Next: mustCommit("evil")}))
+	require.NoError(t, books[1].applySuccession(pointerOf("b"), chain(stepTo(t, "b", "evil", commitment("evil"))), "t"))
+	syncBooks(t, books...)
+	c := must(b.Confirm(pointerOf("b"), Confirmation{Next: commitment("b")}))
+	require.Equal(t, pointerOf("next b"), c.Pointer)
+	must(b.Add(mustName("mallory"), pointer.Link{Pointer: pointerOf("evil")}, Source{}))
+	n := entries(b)
+	_, err := b.Confirm(pointerOf("b"), Confirmation{Next: mustCommit("evil")})
+	require.ErrorAs(t, err, new(*ConflictError))
+	require.Equal(t, n, entries(b))
+	require.Equal(t, pointerOf("next b"), must(b.Find("bob")).Pointer)
+	require.Equal(t, pointerOf("evil"), must(b.Find("mallory")).Pointer)
+}
