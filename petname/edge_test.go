@@ -97,3 +97,28 @@ func TestEdgesInConflictAreNotPublished(t *testing.T) {
 		})
 	}
 }
+
+// A device undoes its addition of a contact that another device has shared meanwhile. When the
+// contact is added again, nobody has shared it.
+func TestAnUndoneAdditionBringsNoEdgeBack(t *testing.T) {
+	for again := range 2 {
+		books := testDevices(t, 2)
+		must(books[1].Add(mustName("carol"), link("c"), Source{}))
+		syncBooks(t, books...)
+		must(books[0].Add(mustName("bob"), link("b"), Source{}))
+		syncBooks(t, books...)
+		must(books[1].SharePublic(pointerOf("b"), mustName("lover")))
+		must(books[1].ShareWith(pointerOf("b"), pointerOf("c"), mustName("cc")))
+		must(books[1].ShareWith(pointerOf("c"), pointerOf("b"), mustName("other")))
+		syncBooks(t, books...)
+		must(books[0].Undo())
+		syncBooks(t, books...)
+		must(books[again].Add(mustName("robert"), link("b"), Source{}))
+		syncBooks(t, books...)
+		for _, b := range books {
+			require.Empty(t, must(PublishableEdges(b.Edges())))
+			require.Empty(t, must(PublishableEdges(b.EdgesWith(pointerOf("b")))))
+			require.Empty(t, must(PublishableEdges(b.EdgesWith(pointerOf("c")))))
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package petname
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -390,4 +391,27 @@ func TestASuccessionTravelsWithAnIntroduction(t *testing.T) {
 	s, err := b.Suggestion(id.String())
 	require.NoError(t, err)
 	require.Equal(t, c.Pointer, s.Pointer)
+}
+
+// A contact that rotates its key again and again has one share of the inbox.
+func TestAContactThatRotatesHasOneShareOfTheInbox(t *testing.T) {
+	b := newTestBook(t)
+	steps := successionOf(t, 4)
+	must(b.Add(mustName("alice"), pointer.Link{Pointer: pointerOf("trail 0"), Next: mustCommit("trail 1")}, Source{}))
+	mustAdd(t, b, "dave", "dave")
+	for i := range 3 {
+		for j := range MaxInboxFrom {
+			_, _, err := b.receiveBytes(introduced(t, fmt.Sprint("trail ", i), "me", fmt.Sprint("x", i, "-", j)), "drop")
+			if i > 0 {
+				require.ErrorIs(t, err, ErrInboxFull)
+				break
+			}
+			require.NoError(t, err)
+		}
+		require.NoError(t, b.applySuccession(steps[i].Old, steps[i:i+1], "test"))
+		require.Equal(t, pointerOf(fmt.Sprint("trail ", i+1)), must(b.Lookup(mustName("alice"))))
+	}
+	require.Len(t, inbox(t, b), MaxInboxFrom)
+	_, _, err := b.receiveBytes(introduced(t, "dave", "me", "erin"), "drop")
+	require.NoError(t, err)
 }

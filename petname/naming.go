@@ -181,14 +181,17 @@ func (b *Book) accept(tx *ledger.Tx, n name.Name, l pointer.Link, s Source, item
 		n = c.Name
 	}
 	a := act{Op: opName, Contact: id.Bytes(), Name: n.String(), Fact: fact, Lookalike: s.Lookalike, Of: otherPointer(id, l.Pointer), Item: item, Replaced: replaced}
+	var edges []wireShare
 	if found {
-		var edges []wireShare
-		if a.Previous, edges, err = previousState(v, c); err != nil {
-			return err
-		}
-		if c.Name.IsZero() && c.Conflict == nil {
-			a.setShares(edges) // otherwise they would stay
-		}
+		a.Previous, edges, err = previousState(v, c)
+	} else { // an undone addition leaves edges that another device stated meanwhile
+		edges, err = edgesEndingWith(v, id)
+	}
+	if err != nil {
+		return err
+	}
+	if c.Name.IsZero() && c.Conflict == nil {
+		a.setShares(edges) // otherwise they would stay
 	}
 	if c.Name.IsZero() && c.Conflict == nil {
 		if a.Keep, err = keepAfterNaming(v, id); err != nil {

@@ -1,7 +1,6 @@
 package petname
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -273,7 +272,7 @@ func firstError(err, otherwise error) error {
 }
 
 // checkRoom returns an error if too many suggestions are pending, in total or
-// of one sender. Pairings and finished mutual introductions are always
+// of one sender, under all keys that it has had. Pairings and finished mutual introductions are always
 // accepted. Contact requests are counted apart.
 func (b *Book) checkRoom(v *ledger.View, proposed wireSuggestion) error {
 	switch kind := SuggestionKind(proposed.Kind); {
@@ -281,6 +280,16 @@ func (b *Book) checkRoom(v *ledger.View, proposed wireSuggestion) error {
 		return nil
 	case kind == ContactRequest:
 		return b.checkRequestRoom(v, proposed)
+	}
+	senders := map[string]pointer.Pointer{} // bytes of a pointer → the id of its contact
+	sender := func(by []byte) (id pointer.Pointer, err error) {
+		id, found := senders[string(by)]
+		if !found {
+			if id, err = signerIDOf(v, optionalPointer(by)); err == nil {
+				senders[string(by)] = id
+			}
+		}
+		return id, err
 	}
 	all, same := 0, 0
 	for s, err := range b.pending(v) {
@@ -290,7 +299,16 @@ func (b *Book) checkRoom(v *ledger.View, proposed wireSuggestion) error {
 		if s.State != Pending || s.Kind == ContactRequest {
 			continue
 		}
-		if all++; proposed.By != nil && bytes.Equal(s.By.Bytes(), proposed.By) {
+		all++
+		if proposed.By == nil {
+			continue
+		}
+		from, err := sender(proposed.By)
+		of, oerr := sender(s.By.Bytes())
+		if err := firstError(err, oerr); err != nil {
+			return err
+		}
+		if of == from {
 			same++
 		}
 	}

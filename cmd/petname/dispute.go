@@ -98,6 +98,9 @@ func (v *verbs) dispute(ctx context.Context, a disputeArgs) (*disputed, error) {
 	if errors.Is(err, agent.ErrNothingToDispute) {
 		return nil, nothingToDispute(s.To.Pointer)
 	}
+	if errors.Is(err, agent.ErrFormerIntroduction) {
+		return nil, &failure{Code: "former_key", Exit: exitConflict, Message: err.Error(), Next: "ask the contact in another way. To replace a false key by the true one, see --instead in\npetname accept --help"}
+	}
 	if len(s.Signed) == 0 {
 		return nil, err
 	}

@@ -47,6 +47,10 @@ var (
 	// contact's.
 	ErrNothingToDispute = errors.New("no introduced key was replaced by this one")
 
+	// ErrFormerIntroduction is returned when each introduction to dispute was made to a former key
+	// of the owner, which alone could ask about it.
+	ErrFormerIntroduction = errors.New("the introduction was made to your former key, and only that could ask about it")
+
 	errRoutersOnly = errors.New("only routers have it, and whether they stored it can't be verified")
 )
 

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/petnames-go/petnames/dht"
@@ -215,8 +216,11 @@ func (a *Agent) retractMutual(ctx context.Context, ex *exchange.Exchange, key *p
 	if err != nil {
 		return Introduced{}, false, err
 	}
+	had := func(c petname.Contact, p pointer.Pointer) bool { // it may have rotated since
+		return slices.ContainsFunc(c.Chain, func(s petname.Step) bool { return s.Pointer == p })
+	}
 	for _, m := range all {
-		both := m.Parties == [2]pointer.Pointer{to.Pointer, about.Pointer} || m.Parties == [2]pointer.Pointer{about.Pointer, to.Pointer}
+		both := had(to, m.Parties[0]) && had(about, m.Parties[1]) || had(about, m.Parties[0]) && had(to, m.Parties[1])
 		if !both || m.Phase >= mutual.Active {
 			continue
 		}
@@ -256,6 +260,7 @@ func (a *Agent) Dispute(ctx context.Context, text string, signOnly bool) (Statem
 		return Statements{}, err
 	}
 	out := Statements{To: c}
+	former := false
 	for _, e := range all {
 		subject, introduced, err := e.Subject()
 		if err != nil {
@@ -264,11 +269,18 @@ func (a *Agent) Dispute(ctx context.Context, text string, signOnly bool) (Statem
 		if !introduced || !e.OfReplaced {
 			continue
 		}
+		if subject.Introduction().To != key.Pointer() { // a question is signed by the recipient
+			former = true
+			continue
+		}
 		signed, err := introduce.Question{To: c.Pointer, Subject: subject}.Sign(key, a.now())
 		if err != nil {
 			return Statements{}, err
 		}
 		out.Pointers, out.Signed = append(out.Pointers, e.Pointer), append(out.Signed, signed)
+	}
+	if len(out.Signed) == 0 && former {
+		return Statements{To: c}, ErrFormerIntroduction
 	}
 	if len(out.Signed) == 0 {
 		return Statements{To: c}, ErrNothingToDispute

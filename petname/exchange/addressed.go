@@ -15,9 +15,10 @@ import (
 // its parties. No other party accepts them, so what was made for a pointer that is none of the
 // contact's is not sent to it: see [Exchange.Held].
 
-// trail returns the pointers of the contact with a pointer, or the pointer alone.
-func (e *Exchange) trail(p pointer.Pointer) ([]pointer.Pointer, error) {
-	c, err := e.c.Book.ByPointer(p)
+// trailIn returns the pointers of the contact with a pointer, of which the first one is its id, or
+// the pointer alone.
+func trailIn(book *petname.Book, p pointer.Pointer) ([]pointer.Pointer, error) {
+	c, err := book.ByPointer(p)
 	if errors.Is(err, petname.ErrNotFound) {
 		return []pointer.Pointer{p}, nil
 	}

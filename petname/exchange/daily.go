@@ -12,8 +12,8 @@ import (
 // sender.
 const maxDailyMessages = 100
 
-// messagesToday returns the day, in days since 1970, and the number of messages of a
-// contact that were counted in it.
+// messagesToday returns the day, in days since 1970, and the number of messages that were counted
+// in it of the contact with an id.
 func (e *Exchange) messagesToday(local *ledger.View, by pointer.Pointer) (day, n uint64, err error) {
 	day = uint64(max(0, e.c.Now().Unix()) / (24 * 60 * 60))
 	row, err := local.Get(tableMessageCounts, by.Bytes())

@@ -93,9 +93,17 @@ func (e *Exchange) receiveOffer(tx tx, by pointer.Pointer, request []byte) (*inv
 	if err != nil {
 		return nil, err
 	}
-	all, err := scanInvitees(tx.local, by.Bytes())
+	trail, err := trailIn(tx.book, by)
 	if err != nil {
 		return nil, err
+	}
+	var all []inviteeSession
+	for _, p := range trail {
+		one, err := scanInvitees(tx.local, p.Bytes())
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, one...)
 	}
 	active, stored := 0, 0
 	for _, other := range all {

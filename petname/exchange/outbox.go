@@ -98,7 +98,7 @@ func countQueued(local *ledger.View, table string, to pointer.Pointer) (n int, e
 // them; those that are in the channel can be sent. With any other error nothing was moved. The
 // caller holds the lock of the channel.
 func (e *Exchange) moveToChannel(to pointer.Pointer, c *channel) (queueErr, err error) {
-	trail, err := e.trail(to)
+	trail, err := trailIn(e.c.Book, to)
 	if err != nil {
 		return nil, err
 	}

@@ -393,7 +393,11 @@ func (e *Exchange) handle(tx tx, by pointer.Pointer, m drop.Message, report *Rep
 	if msg.Kind != kindStatement && msg.Kind != kindMutual {
 		return false, fmt.Errorf("message of unknown kind %d", msg.Kind)
 	}
-	day, n, err := e.messagesToday(tx.local, by)
+	trail, err := trailIn(tx.book, by)
+	if err != nil {
+		return true, err
+	}
+	day, n, err := e.messagesToday(tx.local, trail[0])
 	if err != nil {
 		return true, err
 	}
@@ -410,7 +414,7 @@ func (e *Exchange) handle(tx tx, by pointer.Pointer, m drop.Message, report *Rep
 	if !counts || stop {
 		return stop, err
 	}
-	if err := countMessage(tx.local, by, day, n+1); err != nil {
+	if err := countMessage(tx.local, trail[0], day, n+1); err != nil {
 		return true, err
 	}
 	return stop, err

@@ -32,7 +32,7 @@ const (
 	tableDenials       = "denials"    // hash of a denial that the owner was not notified of yet → the statement
 	tableAdmissions    = "admissions" // id of an invitation that admits a device → wireAdmission
 	tableNewcomers     = "newcomers"  // device that waits for its book → wireNewcomer
-	tableMessageCounts = "heard"      // pointer → day since 1970 (8 bytes) ‖ messages of that day (8 bytes)
+	tableMessageCounts = "heard"      // id of a contact → day since 1970 (8 bytes) ‖ messages of that day (8 bytes)
 
 	// The channels of devices that join, of either side.
 	tableDeviceChannels = "device channels" // device, or the identity → head of the channel's state

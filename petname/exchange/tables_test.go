@@ -3,6 +3,7 @@ package exchange
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -194,4 +195,31 @@ func TestIntroductionsThatShowDuplicityAreCounted(t *testing.T) {
 		alice.clock.now = now.Add(2 * time.Second) // it has expired, and makes room
 	}
 	require.Equal(t, maxDailyMessages, accepted)
+}
+
+// The messages of a contact are counted together under all keys that it has had, and so are its
+// offers of mutual introductions.
+func TestARotationBeginsNoNewDayOfMessages(t *testing.T) {
+	alice, bob, carol := three(t)
+	bob.knows(t, carol)
+	from, to, _ := carol.rotates(t)
+	send := func(by pointer.Pointer, key ed25519.PrivateKey, n int) (accepted int) {
+		for i := range n {
+			signed, err := introduce.Retraction{To: pointerOf("bob"), ID: introduce.ID{byte(i), byte(n)}}.Sign(key, alice.clock.now)
+			require.NoError(t, err)
+			if stop, err := bob.handle(t.Context(), by, plaintext(t, signed), new(Report)); !stop {
+				require.NoError(t, err)
+				accepted++
+			}
+		}
+		return accepted
+	}
+	require.Equal(t, maxDailyMessages-10, send(from, testKey("carol"), maxDailyMessages-10))
+	bob.learnsRotation(t, carol)
+	require.Equal(t, 10, send(to, testKey("carol's next"), 50))
+	require.NoError(t, bob.update(func(tx tx) error {
+		trail, err := trailIn(tx.book, to)
+		require.Equal(t, []pointer.Pointer{from, to}, trail)
+		return err
+	}))
 }
