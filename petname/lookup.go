@@ -156,10 +156,12 @@ func (b *Book) ByID(id pointer.Pointer) (Contact, error) {
 // Find returns the contact for a text: a name, a pointer in any of its forms, or a
 // link. No name reads as a pointer or a link, so a text has one meaning. A text that no
 // contact has as its name can be one with a pointer in it: see [pointer.ParseLink]. The commitment
-// of a link is not compared with what the book has: see [Contact.Pinned].
+// of a link is not compared with what the book has: see [Contact.Pinned]. But another party's trail
+// can pass through a pointer: a link to one that a contact came to and left, with another
+// commitment than the contact continued by, means no contact.
 func (b *Book) Find(text string) (Contact, error) {
 	if link, ok := linkIn(text); ok {
-		return b.ByPointer(link.Pointer)
+		return b.findLink(link)
 	}
 	n, err := name.ParseKnown(name.Unisolated(text))
 	if err == nil {
@@ -169,9 +171,18 @@ func (b *Book) Find(text string) (Contact, error) {
 		}
 	}
 	if link, perr := pointer.ParseLink(text); perr == nil {
-		return b.ByPointer(link.Pointer)
+		return b.findLink(link)
 	}
 	return Contact{}, err
+}
+
+// findLink is ByPointer for the pointer of a link: see Find.
+func (b *Book) findLink(l pointer.Link) (Contact, error) {
+	c, err := b.ByPointer(l.Pointer)
+	if err == nil && c.ID != l.Pointer && c.Pointer != l.Pointer && !l.Next.IsZero() && c.step(l.Pointer).Next != l.Next {
+		return Contact{}, fmt.Errorf("%s: %w", l.Pointer, ErrNotFound)
+	}
+	return c, err
 }
 
 // linkIn parses a text that is a pointer, in any of its forms, has a link, or has a pointer

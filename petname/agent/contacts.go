@@ -37,16 +37,19 @@ func (a *Agent) Lookup(text string) (petname.Contact, error) {
 func (a *Agent) ByPointer(p pointer.Pointer) (petname.Contact, error) { return a.book.ByPointer(p) }
 
 // PointerOf returns the pointer that a text means: a petname, a link, or a pointer in
-// any form that [pointer.Parse] reads. A link or pointer need not be in the book.
+// any form that [pointer.Parse] reads. A link or pointer need not be in the book. A pointer without
+// a commitment that a contact came to and left means itself: the trail of another party can pass
+// through it.
 func (a *Agent) PointerOf(text string) (pointer.Pointer, error) {
 	c, err := a.Lookup(text)
-	if err == nil {
-		return c.Pointer, nil
-	}
-	if link, perr := pointer.ParseLink(text); perr == nil {
+	link, perr := pointer.ParseLink(text)
+	switch {
+	case perr == nil && (err != nil || link.Next.IsZero() && c.ID != link.Pointer && slices.ContainsFunc(c.Chain, func(s petname.Step) bool { return s.Pointer == link.Pointer })):
 		return link.Pointer, nil
+	case err != nil:
+		return pointer.Pointer{}, err
 	}
-	return pointer.Pointer{}, err
+	return c.Pointer, nil
 }
 
 // shortestPointer is about the length, in bytes, of the shortest form of a pointer.
@@ -58,7 +61,7 @@ func malformed(text string, err error) error {
 	if !errors.Is(err, petname.ErrNotFound) && !errors.As(err, new(*name.Error)) || len(text) < shortestPointer || strings.ContainsAny(text, " /") {
 		return err
 	}
-	if _, perr := pointer.Parse(text); perr != nil {
+	if _, perr := pointer.ParseLink(text); perr != nil {
 		return &ArgumentError{"pointer", perr.Error()}
 	}
 	return err
