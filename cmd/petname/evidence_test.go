@@ -11,8 +11,8 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// A proof is found beside other statements, in any order, and each once; what is no proof is counted,
-// and proves nothing alone.
+// A proof is found beside other statements, in any order, and each once; what is no proof is
+// counted, and proves nothing alone.
 func TestAProofIsFoundBesideOtherStatements(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	ana, dave, ben := newKey(t), newKey(t), newKey(t)

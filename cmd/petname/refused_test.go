@@ -12,8 +12,8 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Of files in which some statements are refused, inbox receives the others, and returns the inbox and
-// the error; accept and decline receive nothing.
+// Of files in which some statements are refused, inbox receives the others, and returns the inbox
+// and the error; accept and decline receive nothing.
 func TestARefusedStatementHidesNoOther(t *testing.T) {
 	ana, unknown := newKey(t), newKey(t)
 	v := opened(t, func(b *petname.Book) { addContact(t, b, "ana", ana.Pointer()) })

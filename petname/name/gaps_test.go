@@ -6,8 +6,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Names that differ by spaces alone look alike, and by what else looks alike as well. The space beside a
-// number is seen, and a number that is read as a word stands for one.
+// Names that differ by spaces alone look alike, and so do those that differ by what looks alike
+// besides. The space beside a number is seen; a number that is read as a word stands for one.
 func TestNamesThatDifferBySpacesLookAlike(t *testing.T) {
 	for _, c := range []struct {
 		known, typed string
