@@ -209,7 +209,7 @@ func TestLog(t *testing.T) {
 		"name":    {Op: "name", Contact: p, Name: "alice", Fact: &Fact{Kind: "typed", By: "me", Channel: "api"}},
 		"rename":  {Op: "name", Contact: p, Name: "al", Was: []string{"alice"}},
 		"share":   {Op: "share", Contact: p, Label: "friend"},
-		"remove":  {Op: "remove", Contact: p, Was: []string{"al"}},
+		"remove":  {Op: "remove", Contact: p, Was: []string{"al"}, Labels: 1},
 		"undo":    {Op: "undo", Contact: p, Was: []string{"al"}, Undoes: 6},
 		"publish": {Op: "publish", Value: "/ipfs/bafkqaaa", Sequence: 4},
 		"profile": {Op: "profile", Name: "Me"},

@@ -2,6 +2,7 @@ package petname
 
 import (
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/petnames-go/petnames/ledger"
@@ -27,9 +28,15 @@ type Event struct {
 	Contact pointer.Pointer // name, remove, learn, share, undo, advance, keep, unkeep
 	LedTo   pointer.Pointer // unshare, and its undo: the contact to which the label led
 	// the new name; the nickname of a profile; undo: the name of the undone change
-	Name  string
-	Was   []string // the names before the change; several if the contact was in conflict
-	Label string   // share, unshare
+	Name string
+	Was  []string // the names before the change; several if the contact was in conflict
+	// name: the contact had the name already, and no conflict: the change is that of its facts
+	Again bool
+	// name: the contact was removed before; with Was, devices differed on whether it was
+	WasRemoved bool
+	Labels     int    // remove: the labels that led to the contact or were for it, and ended
+	KeepEnded  bool   // remove: its records are not republished any more
+	Label      string // share, unshare
 	// share, unshare, undo: the only contact that the label is for; zero: the label is public
 	Audience  pointer.Pointer
 	Fact      *Fact // the fact that the entry records; nil: none
@@ -132,6 +139,18 @@ func event(e ledger.Entry, a act) Event {
 	for _, w := range a.Previous {
 		if w.Name != "" {
 			ev.Was = append(ev.Was, name.Recorded(w.Name).String())
+		}
+	}
+	if a.Op == opName {
+		ev.Again = len(a.Previous) == 1 && a.Previous[0].Name == a.Name && !a.Previous[0].Contested
+		ev.WasRemoved = slices.ContainsFunc(a.Previous, func(w wirePrevious) bool { return w.Removed })
+	}
+	if a.Op == opRemove {
+		ev.KeepEnded = a.Keep == keepOn
+		for _, edges := range byLabel(a.shares()) {
+			if slices.ContainsFunc(edges, func(s wireShare) bool { return s.Contact != nil }) {
+				ev.Labels++
+			}
 		}
 	}
 	copy(ev.Item[:], a.Item)

@@ -19,10 +19,11 @@ import (
 //   - "name": another contact's petname;
 //   - "nickname": another contact's nickname;
 //   - "reserved": a word such as "me";
-//   - "scripts": letters of different scripts.
+//   - "scripts": letters of different scripts;
+//   - "path": a sign that reads as the arrow of a path.
 type Likeness struct {
 	Kind    string
-	Text    string  // the other name; the nickname (hostile text); the word; the scripts
+	Text    string  // the other name; the nickname (hostile text); the word; the scripts; the sign
 	Contact Contact // the contact with that name or nickname; zero for the other kinds
 }
 
@@ -32,6 +33,7 @@ const (
 	likeNickname = "nickname"
 	likeReserved = "reserved"
 	likeScripts  = "scripts"
+	likePath     = "path"
 )
 
 func (l Likeness) String() string {
@@ -46,6 +48,8 @@ func (l Likeness) String() string {
 		return fmt.Sprintf("looks like what %s calls itself", subject)
 	case likeReserved:
 		return fmt.Sprintf("could be read as the word %q", l.Text)
+	case likePath:
+		return fmt.Sprintf("could be read as a path, because of %q between words", l.Text)
 	}
 	return "mixes the scripts " + l.Text
 }
@@ -196,6 +200,9 @@ func likenesses(v *ledger.View, n name.Name, own pointer.Pointer) ([]Likeness, e
 	}
 	if scripts := name.MixedScripts(n.String()); scripts != nil {
 		like = append(like, Likeness{Kind: likeScripts, Text: strings.Join(scripts, " and ")})
+	}
+	if sign := name.PathSign(n.String()); sign != "" {
+		like = append(like, Likeness{Kind: likePath, Text: sign})
 	}
 	return like[:min(len(like), maxLike)], nil
 }

@@ -204,3 +204,29 @@ func TestOneContactWithManyNicknamesCostsLittle(t *testing.T) {
 		}))
 	}
 }
+
+// The owner is asked about a name that differs from another by spaces or a check mark alone, and
+// about one that reads as a path.
+func TestNamesThatDifferInLittleAreAsked(t *testing.T) {
+	b := newTestBook(t)
+	for i, text := range []string{"李明", "山田 太郎", "mary ann", "ana"} {
+		must(b.Add(mustName(text), link(fmt.Sprint("known ", i)), Source{}))
+	}
+	for text, kind := range map[string]string{
+		"李 明": likeName, "山田太郎": likeName, "maryann": likeName, "ana✓": likeName, "ana ☑": likeName, "✅ ana": likeName, "ana ☑\ufe0f": likeName,
+		"ana » bob": likePath, "ana > bob": likePath, "ana ≫ bob": likePath, "ana ⟩ bob": likePath, "eve>bob": likePath,
+	} {
+		_, err := b.Add(mustName(text), link("new"), Source{})
+		var like *LookalikeError
+		require.ErrorAs(t, err, &like, text)
+		require.Equal(t, kind, like.Like[0].Kind, text)
+	}
+	_, err := b.Add(mustName("ana > bob"), link("new"), Source{})
+	require.EqualError(t, err, `the name "ana > bob" could mislead you: it could be read as a path, because of ">" between words`)
+	c, err := b.Add(mustName("ana > bob"), link("new"), Source{Lookalike: true})
+	require.NoError(t, err, "the owner confirmed it")
+	require.Equal(t, "ana > bob", c.Name.String())
+	for i, text := range []string{"ana 2", "ana2", "Ann «Mary» Lee"} {
+		must(b.Add(mustName(text), link(fmt.Sprint("more ", i)), Source{}))
+	}
+}

@@ -76,6 +76,24 @@ var arrowSigns = sync.OnceValue(func() (all []string) {
 	return append(all, "➡\ufe0f", "▶", "►", "->", "=>", "-->", "==>", "~>", "－＞", "—>", "─➤", "-›")
 })
 
+// pathSigns are signs that are no arrows and read as one between names.
+var pathSigns = []string{">", "»", "›", "≫", "⟩", "⟫", "〉", "》", "≻", "⋙", "⊳", "＞", "﹥", ">>", "˃"}
+
+// respaced are the texts with another space, or without one that has no number beside it.
+func respaced(n string) (out []string) {
+	digit := func(r rune) bool { return unicode.IsDigit(r) }
+	runes := []rune(n)
+	for i := 1; i < len(runes); i++ {
+		switch before, after := runes[:i], runes[i:]; {
+		case runes[i] == ' ' && !digit(runes[i-1]) && !digit(runes[i+1]):
+			out = append(out, string(before)+string(runes[i+1:]))
+		case runes[i] != ' ' && runes[i-1] != ' ' && !digit(runes[i]) && !digit(runes[i-1]) && !unicode.Is(unicode.M, runes[i]):
+			out = append(out, string(before)+" "+string(after))
+		}
+	}
+	return out
+}
+
 // latinLetters are the small letters with a name such as "LATIN LETTER SMALL
 // CAPITAL B" and "LATIN SMALL LETTER R WITH FISHHOOK", for each plain letter.
 func latinLetters(pattern string) map[rune]string {
@@ -171,6 +189,19 @@ func attacks() []attack {
 			for range 3 {
 				arrow := arrowSigns()[r.IntN(len(arrowSigns()))]
 				out = append(out, n+" "+arrow+" bob", n+arrow+"bob", "bob "+arrow+" "+n)
+			}
+			return out
+		}},
+		{"a sign between two names", func(n string, r *rand.Rand) (out []string) {
+			for _, sign := range pathSigns {
+				out = append(out, n+" "+sign+" bob", n+sign+"bob", "bob "+sign+" "+n)
+			}
+			return out
+		}},
+		{"spaces", func(n string, r *rand.Rand) []string { return respaced(n) }},
+		{"check marks", func(n string, r *rand.Rand) (out []string) {
+			for _, mark := range []string{"✓", "✔", "☑", "☑\ufe0f", "✅", "🗸", "√"} {
+				out = append(out, n+mark, n+" "+mark, mark+" "+n)
 			}
 			return out
 		}},

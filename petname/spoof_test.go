@@ -89,6 +89,8 @@ func caught(victim target, text string) string {
 		return "alike"
 	case name.MixedScripts(n.String()) != nil:
 		return "mixed"
+	case name.PathSign(n.String()) != "":
+		return "path"
 	}
 	return "PASSED"
 }
@@ -112,8 +114,8 @@ func TestSpoof(t *testing.T) {
 		total, detected = total+n, detected+n-how["PASSED"]
 		classes, rates = classes+1, rates+rate
 		require.Positive(t, n, class)
-		t.Logf("%-36s %6d attacks, %7.3f%% detected: %5d refused, %5d the same, %5d alike, %5d mixed, %4d passed %q", class, n,
-			rate, how["refused"], how["the same"], how["alike"], how["mixed"], how["PASSED"], passed[:min(len(passed), 6)])
+		t.Logf("%-36s %6d attacks, %7.3f%% detected: %5d refused, %5d the same, %5d alike, %5d mixed, %5d paths, %4d passed %q", class, n,
+			rate, how["refused"], how["the same"], how["alike"], how["mixed"], how["path"], how["PASSED"], passed[:min(len(passed), 6)])
 		require.GreaterOrEqual(t, rate, 99.5, class) // the overall rate does not show the failures of a class with few attacks
 	}
 	for _, a := range attacks() {
@@ -215,6 +217,9 @@ func TestSpoofFalseAlarms(t *testing.T) {
 			if name.MixedScripts(n.String()) != nil {
 				like = append(like, "mixed scripts")
 			}
+			if name.PathSign(text) != "" {
+				like = append(like, "a path")
+			}
 			if like != nil {
 				warned[text] = like
 			}
@@ -256,7 +261,7 @@ func TestSpoofInABook(t *testing.T) {
 				switch want {
 				case "the same":
 					require.True(t, errors.As(err, &taken), "%q for %q: %v", text, n.Name, err)
-				case "alike", "mixed":
+				case "alike", "mixed", "path":
 					require.True(t, errors.As(err, &like), "%q for %q: %v", text, n.Name, err)
 				default:
 					if err == nil {

@@ -26,7 +26,8 @@ func (a *app) acceptVerb() *cobra.Command {
 		Long: `Add the pointer of a suggestion to your book. N is the number that the inbox
 shows, or its first six digits or more. An introduction in a file is read from
 FILE, or with - from standard input. You choose the name; the suggested one is
-not binding.
+not binding. If a statement in the file is refused, nothing of the file is
+received; petname inbox FILE receives the others.
 
 An offer of a mutual introduction is accepted without --as: the other contact is
 in your inbox when both of you have agreed.
@@ -198,7 +199,8 @@ func (v *verbs) acceptAs(s petname.Suggestion, a acceptArgs) (*contact, error) {
 }
 
 // findSuggestion returns the suggestion with the given digits. If text is not nil, it
-// receives the messages in text and returns their only suggestion.
+// receives the messages in text, or none of them if one is refused, and returns their only
+// suggestion.
 func (v *verbs) findSuggestion(digits string, text []byte) (petname.Suggestion, error) {
 	if text == nil {
 		if len(digits) < leastDigits {
@@ -210,7 +212,7 @@ func (v *verbs) findSuggestion(digits string, text []byte) (petname.Suggestion, 
 		}
 		return s, err
 	}
-	ids, err := v.agent.Receive(text)
+	ids, err := v.agent.ReceiveAll(text)
 	if err != nil {
 		return petname.Suggestion{}, err
 	}

@@ -52,7 +52,8 @@ a key is a person's, and the holder of another key signed that it is not theirs.
 No home is needed. The proof does not show which person has the other key: you
 know that if you paired with its owner.
 
-The exit status is 6 if the proof does not verify.`,
+The exit status is 6 if the file has no proof that verifies. Other statements in
+it prove nothing, and are counted in a warning.`,
 		Example: `  petname evidence proof.txt`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -60,9 +61,12 @@ The exit status is 6 if the proof does not verify.`,
 			if err != nil {
 				return err
 			}
-			out, err := checkProof(text)
+			out, others, err := checkProof(text)
 			if err != nil {
 				return classify(err)
+			}
+			if others > 0 {
+				a.warn("statements of the file that are no part of a proof: %d", others)
 			}
 			return a.printResult(out, nil, true, func(w *bufio.Writer) {
 				fmt.Fprintln(w, "verified:")
@@ -86,6 +90,7 @@ type contradiction struct {
 // proof is the result of why -o, and of evidence.
 type proof struct {
 	Contradictions []contradiction `json:"contradictions"`
+	Others         int             `json:"others,omitempty"` // of evidence: statements that are no part of a proof
 	File           string          `json:"file,omitempty"`
 	Armored        []byte          `json:"armored,omitempty"`
 }
@@ -139,23 +144,44 @@ func asContradiction(c introduce.Contradiction) contradiction {
 		Suggested: name.Clean(i.Suggested), Made: i.Made, DeniedBy: d.By.String(), Denied: d.Made}
 }
 
-// checkProof verifies the contradictions in a text: pairs of an introduction and
-// its denial.
-func checkProof(text []byte) (*proof, error) {
+// checkProof verifies the contradictions in a text: each is an introduction and a denial of it. It
+// also returns the number of the statements that are no part of one. A text without a
+// contradiction is an error.
+func checkProof(text []byte) (out *proof, others int, err error) {
 	statements, err := introduce.Dearmor(text)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	if len(statements)%2 != 0 {
-		return nil, &failure{Code: "invalid", Exit: exitUnverified, Message: "an introduction without a denial, or the other way round, proves nothing"}
-	}
-	out := &proof{Contradictions: []contradiction{}}
-	for i := 0; i < len(statements); i += 2 {
-		one, err := introduce.OpenContradiction(statements[i], statements[i+1])
-		if err != nil {
-			return nil, err
+	out = &proof{Contradictions: []contradiction{}}
+	used := make([]bool, len(statements))
+	proven := map[[2][32]byte]bool{} // an answer to a mail repeats statements
+	for i, introduction := range statements {
+		for j, denial := range statements {
+			one, cerr := introduce.OpenContradiction(introduction, denial)
+			if cerr != nil {
+				if j == i+1 && err == nil {
+					err = cerr // of a pair, as why -o writes it
+				}
+				continue
+			}
+			used[i], used[j] = true, true
+			pair := [2][32]byte{introduce.Hash(introduction), introduce.Hash(denial)}
+			if !proven[pair] {
+				proven[pair] = true
+				out.Contradictions = append(out.Contradictions, asContradiction(one))
+			}
 		}
-		out.Contradictions = append(out.Contradictions, asContradiction(one))
 	}
-	return out, nil
+	for _, u := range used {
+		if !u {
+			others++
+		}
+	}
+	switch {
+	case len(proven) > 0:
+		return out, others, nil
+	case len(statements) == 1:
+		err = &failure{Code: "invalid", Exit: exitUnverified, Message: "an introduction without a denial, or the other way round, proves nothing"}
+	}
+	return nil, 0, err
 }

@@ -59,7 +59,7 @@ var mayImport = map[string][]string{
 	"examples/embed":     {"dht", "petname", "petname/agent", "petname/agent/libp2p", "pointer"},
 	"examples/embedhttp": {"dht", "dht/delegated", "petname", "petname/agent", "pointer"},
 
-	"petname/home":                {"petname", "petname/name", "petname/request", "ledger", "ledger/durable", "dht", "dht/delegated", "dht/frames", "dht/republish", "pointer"},
+	"petname/home":                {"petname", "petname/name", "petname/request", "ledger", "ledger/durable", "dht", "dht/delegated", "dht/frames", "dht/republish", "pointer", "pointer/paste"},
 	"cmd/petname/internal/socket": {"ledger/durable"},
 }
 

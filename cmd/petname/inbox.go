@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -43,7 +44,8 @@ With a locked identity, messages are read, and acknowledged when it is
 unlocked: by --passphrase-file, or by a node that has the passphrase.
 
 With FILEs, or - for standard input, messages from files are received instead,
-and nothing is fetched.
+and nothing is fetched. If some statements in them are refused, the others are
+received, the inbox is listed, and the error names those that were refused.
 
 Messages of yours to a contact that you removed are not sent, and neither are
 those that were made for a key which turned out not to be the contact's. They
@@ -235,12 +237,9 @@ type fetched struct {
 // pending suggestions.
 func (v *verbs) inbox(ctx context.Context, a inboxArgs) (*inbox, error) {
 	out := &inbox{Suggestions: []suggestion{}}
-	var denied []agent.Denial
-	for _, text := range a.Texts {
-		if _, err := v.agent.Receive(text); err != nil {
-			return nil, err
-		}
-		denied = append(denied, denials(text)...)
+	denied, some, refused := v.receiveTexts(a.Texts)
+	if refused != nil && !some {
+		return nil, refused
 	}
 	if a.Drop != "" {
 		n, err := v.dropHeld(a.Drop)
@@ -306,7 +305,33 @@ func (v *verbs) inbox(ctx context.Context, a inboxArgs) (*inbox, error) {
 		c.Message = "no message could be looked for: " + out.Fetched.Problem
 		return out, &c
 	}
-	return out, nil
+	return out, refused
+}
+
+// receiveTexts receives the statements in the contents of files. It returns the denials among
+// them, whether any statement was received, and the error of those that were refused, with the
+// number of the file if there are several.
+func (v *verbs) receiveTexts(texts [][]byte) (denied []agent.Denial, some bool, refused error) {
+	for i, text := range texts {
+		_, err := v.agent.Receive(text)
+		var partly *agent.StatementsError
+		some = some || err == nil || errors.As(err, &partly) && (partly.Received > 0 || partly.Refused[0].Waits)
+		if err == nil || partly != nil {
+			denied = append(denied, denials(text)...)
+		}
+		switch {
+		case err == nil:
+			continue
+		case len(texts) > 1:
+			err = fmt.Errorf("file %d of %d: %w", i+1, len(texts), err)
+		}
+		if refused == nil {
+			refused = err
+		} else {
+			refused = fmt.Errorf("%w; %w", refused, err)
+		}
+	}
+	return denied, some, refused
 }
 
 // equalLength makes the numbers of suggestions equally long: as long as the one that needs

@@ -81,14 +81,11 @@ func entryText(s name.Style, e entry) string {
 	}
 	switch e.Op {
 	case "name":
-		if e.Was != nil {
-			return fmt.Sprintf("renamed %s to %s (%s)", nameList(s, e.Was), shownName(s, e.Name), subject) + lookalikeRemark(e)
-		}
-		return fmt.Sprintf("named %s %s (%s)", subject, shownName(s, e.Name), s.Text(e.Kind)) + lookalikeRemark(e)
+		return namedText(s, e, subject) + lookalikeRemark(e)
 	case "remove":
-		return fmt.Sprintf("removed %s (%s)", nameList(s, e.Was), subject)
+		return fmt.Sprintf("removed %s (%s)", nameList(s, e.Was), subject) + endedText(e)
 	case "learn":
-		return fmt.Sprintf("recorded the next key of %s (%s)", subject, s.Text(e.Kind))
+		return learntText(s, e, subject)
 	case "pin":
 		return fmt.Sprintf("decided on the next key of %s (%s)", subject, s.Text(e.Kind))
 	case "advance":
@@ -116,8 +113,14 @@ func entryText(s name.Style, e entry) string {
 	case "hear":
 		return statedText(s, e)
 	case "profile":
+		if e.Name == "" {
+			return "removed your nickname"
+		}
 		return fmt.Sprintf("set your nickname to \"%s\"", s.Text(e.Name))
 	case "publish":
+		if e.Value == "" {
+			return fmt.Sprintf("signed sequence %d to publish, without a content path", e.Sequence)
+		}
 		return fmt.Sprintf("signed sequence %d to publish\n    %s", e.Sequence, contentPath(e.Value))
 	case "genesis":
 		return "created the book"
@@ -134,6 +137,56 @@ func entryText(s name.Style, e entry) string {
 		return "(its content was dropped)"
 	}
 	return "(of a kind that this version does not know)"
+}
+
+// namedText describes the naming of a contact, or what else the naming changed if the contact
+// has its name already.
+func namedText(s name.Style, e entry, subject string) string {
+	is := shownName(s, e.Name)
+	switch {
+	case e.Again && e.Next != "":
+		return fmt.Sprintf("added %s again, with its next key (%s, %s)", is, subject, s.Text(e.Kind))
+	case e.Again:
+		return fmt.Sprintf("added %s again (%s, %s)", is, subject, s.Text(e.Kind))
+	case e.Was != nil && e.WasRemoved:
+		return fmt.Sprintf("settled that %s is %s and not removed, after different changes on several devices", subject, is)
+	case len(e.Was) > 1 && slices.Contains(e.Was, e.Name):
+		return fmt.Sprintf("settled that %s is %s, of the names %s", subject, is, nameList(s, e.Was))
+	case e.Was != nil:
+		return fmt.Sprintf("renamed %s to %s (%s)", nameList(s, e.Was), is, subject)
+	}
+	return fmt.Sprintf("named %s %s (%s)", subject, is, s.Text(e.Kind))
+}
+
+// endedText describes what ends with the name of a contact that is removed.
+func endedText(e entry) (text string) {
+	switch {
+	case e.Labels == 1:
+		text = ", with 1 label to it or for it"
+	case e.Labels > 1:
+		text = fmt.Sprintf(", with %d labels to it or for it", e.Labels)
+	}
+	if e.KeepEnded {
+		text += ", and stopped republishing its records"
+	}
+	return text
+}
+
+// learntText describes a fact that was recorded about a contact that keeps its name. What the
+// owner entered, or accepted, can contradict what is on record.
+func learntText(s name.Style, e entry, subject string) string {
+	what := "recorded the next key of"
+	switch {
+	case e.Next == "":
+		what = "recorded one more source of"
+	case e.Kind != "card":
+		what = "recorded a statement about the next key of"
+	}
+	text := fmt.Sprintf("%s %s (%s)", what, subject, s.Text(e.Kind))
+	if e.Suggestion != "" {
+		text = fmt.Sprintf("accepted suggestion %s under the same name: %s", e.Suggestion, text)
+	}
+	return text
 }
 
 // suggestedText describes a suggestion that was received.
@@ -214,11 +267,17 @@ type entry struct {
 	To        string    `json:"to,omitempty"`      // pointer of the contact that the label is for; empty: it is public
 	ToName    string    `json:"to_name,omitempty"` // its petname
 	Kind      string    `json:"kind,omitempty"`    // of the fact in the entry, or of the suggestion
+	Next      string    `json:"next,omitempty"`    // commitment to the next key in that fact
 	Undoes    uint64    `json:"undoes,omitempty"`
 	Value     string    `json:"value,omitempty"`
 	Sequence  uint64    `json:"sequence,omitempty"`
 	Lookalike bool      `json:"lookalike,omitempty"` // named though it looks like another
 	Dropped   bool      `json:"dropped,omitempty"`
+
+	Again      bool `json:"again,omitempty"`       // named as before: the change is that of its facts
+	WasRemoved bool `json:"was_removed,omitempty"` // named after a removal; with was, after a conflict over one
+	Labels     int  `json:"labels,omitempty"`      // that ended with a removed contact
+	KeepEnded  bool `json:"keep_ended,omitempty"`  // the records of the removed contact were republished
 
 	Suggestion string `json:"suggestion,omitempty"` // number of the suggestion that was received or decided on
 	By         string `json:"by,omitempty"`         // pointer of the contact that signed what was received
@@ -241,7 +300,8 @@ type entries struct {
 func (v *verbs) asEntry(ev petname.Event) entry {
 	out := entry{ID: ev.ID.String(), At: ev.At, Op: ev.Op, Name: name.Clean(ev.Name), Label: name.Clean(ev.Label),
 		Undoes: ev.Undoes, Value: ev.Value, Sequence: ev.Sequence, Dropped: ev.Dropped, Lookalike: ev.Lookalike,
-		Kind: string(ev.Kind), Decision: string(ev.Decision), Statement: ev.Statement}
+		Kind: string(ev.Kind), Decision: string(ev.Decision), Statement: ev.Statement,
+		Again: ev.Again, WasRemoved: ev.WasRemoved, Labels: ev.Labels, KeepEnded: ev.KeepEnded}
 	for _, id := range []petname.SuggestionID{ev.Item, ev.Received} {
 		if id != (petname.SuggestionID{}) {
 			out.Suggestion = id.String()
@@ -263,7 +323,7 @@ func (v *verbs) asEntry(ev petname.Event) entry {
 		out.To, out.ToName = to.Pointer.String(), to.Name.String()
 	}
 	if ev.Fact != nil {
-		out.Kind = ev.Fact.Kind
+		out.Kind, out.Next = ev.Fact.Kind, ev.Fact.Next.String()
 	}
 	return out
 }

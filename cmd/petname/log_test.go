@@ -264,3 +264,70 @@ func TestTheLogOfAContactHasItsWithdrawals(t *testing.T) {
 	require.Equal(t, []string{"name", "share", "unshare"}, ops("ana"))
 	require.Equal(t, "set your nickname to \"👩\u200d💻\"", entryText(name.Plain, entry{Op: "profile", Name: "👩\u200d💻"}))
 }
+
+// The log, and undo, state what a change did: a second addition under the same name is no renaming,
+// and a removal states the labels and the republishing that it ended.
+func TestTheLogStatesWhatAChangeDid(t *testing.T) {
+	key, other := newKey(t), newKey(t)
+	next, err := pointer.Commit(newKey(t).Public())
+	require.NoError(t, err)
+	p := key.Pointer()
+	v := opened(t)
+	add := func(target string) {
+		t.Helper()
+		_, err := v.add(t.Context(), addArgs{Name: "x3", Target: target, Channel: "argument"})
+		require.NoError(t, err)
+	}
+	last := func() string {
+		t.Helper()
+		log, err := v.log(t.Context(), logArgs{})
+		require.NoError(t, err)
+		return entryText(name.Plain, log.Entries[len(log.Entries)-1])
+	}
+	add(p.String())
+	add(pointer.Link{Pointer: p, Next: next}.String())
+	again := "added x3 again, with its next key (" + p.Short() + ", link)"
+	require.Equal(t, again, last())
+
+	undone, err := v.undo(t.Context(), noArgs{})
+	require.NoError(t, err)
+	require.Equal(t, again, entryText(name.Plain, *undone.Undone))
+	require.Equal(t, []any{true, next.String()}, []any{undone.Undone.Again, undone.Undone.Next})
+	c, err := v.agent.ByPointer(p)
+	require.NoError(t, err)
+	require.True(t, c.Next.IsZero(), "the undo removed the pin")
+	require.Equal(t, "x3", c.Name.String())
+
+	_, err = v.agent.Rename("x3", "X3", petname.Source{})
+	require.NoError(t, err)
+	require.Equal(t, "renamed x3 to X3 ("+p.Short()+")", last())
+
+	v = opened(t, func(b *petname.Book) {
+		addContact(t, b, "x4", p)
+		addContact(t, b, "ana", other.Pointer())
+		label, err := name.Parse("pal")
+		require.NoError(t, err)
+		_, err = b.SharePublic(p, label)
+		require.NoError(t, err)
+		_, err = b.ShareWith(p, other.Pointer(), label)
+		require.NoError(t, err)
+		require.NoError(t, b.SetRepublished([]pointer.Pointer{p}, true))
+		_, err = b.Remove(p)
+		require.NoError(t, err)
+	})
+	require.Equal(t, "removed x4 ("+p.Short()+"), with 2 labels to it or for it, and stopped republishing its records", last())
+
+	for text, e := range map[string]entry{
+		"removed your nickname":                                {Op: "profile"},
+		"signed sequence 7 to publish, without a content path": {Op: "publish", Sequence: 7},
+		"removed ana (), with 1 label to it or for it":         {Op: "remove", Was: []string{"ana"}, Labels: 1},
+		"recorded one more source of  (introduced)":            {Op: "learn", Kind: "introduced"},
+		"accepted suggestion 7 under the same name: recorded a statement about the next key of  (introduced)": {Op: "learn", Kind: "introduced", Next: "k2", Suggestion: "7"},
+		"recorded the next key of  (card)":                                                 {Op: "learn", Kind: "card", Next: "k2"},
+		"settled that  is ana, of the names ana / bob":                                     {Op: "name", Name: "ana", Was: []string{"ana", "bob"}},
+		"settled that  is ana and not removed, after different changes on several devices": {Op: "name", Name: "ana", Was: []string{"ana"}, WasRemoved: true},
+		"renamed ana / bob to eve ()":                                                      {Op: "name", Name: "eve", Was: []string{"ana", "bob"}},
+	} {
+		require.Equal(t, text, entryText(name.Plain, e))
+	}
+}

@@ -27,7 +27,7 @@ func (a *app) recoverVerb() *cobra.Command {
 		Long: `Make a home from the recovery file that init or key rotate wrote, and from
 nothing else. Your pointer is then that of the next key. A last record of the
 old key, valid for 20 years, leads your followers on to it. An existing home is
-never overwritten.
+never overwritten. The recovery file may be within another text, such as a mail.
 
 If another device of yours with the identity key works, make no home: rotate
 there, with petname key rotate --next FILE --recovery NEWFILE. A device without

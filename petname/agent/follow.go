@@ -100,11 +100,9 @@ func ipnsPointer(value string) (p pointer.Pointer, rest, reason string) {
 // one of a URL. Empty: there is none.
 func DotPart(path string) string {
 	for part := range strings.SplitSeq(path, "/") {
-		if dots := dotEscape.Replace(part); dots == "." || dots == ".." {
+		if dots := strings.ReplaceAll(strings.ReplaceAll(part, "%2e", "."), "%2E", "."); dots == "." || dots == ".." {
 			return part
 		}
 	}
 	return ""
 }
-
-var dotEscape = strings.NewReplacer("%2e", ".", "%2E", ".")

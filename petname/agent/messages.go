@@ -360,32 +360,6 @@ func (s *state) syncSoon() {
 	}
 }
 
-// Receive processes the signed statements in a text, as [introduce.Armor] encodes
-// them. It returns the suggestions among them. A retraction, edges or a denial takes
-// effect and is no suggestion. It stops at the first error; the statements before it
-// have taken effect.
-func (a *Agent) Receive(text []byte) ([]petname.SuggestionID, error) {
-	statements, err := introduce.Dearmor(text)
-	if err != nil {
-		return nil, err
-	}
-	var ids []petname.SuggestionID
-	for _, b := range statements {
-		signed, err := introduce.Open(b)
-		if err != nil {
-			return nil, err
-		}
-		id, _, err := a.book.Receive(signed, "file")
-		if err != nil {
-			return nil, err
-		}
-		if id != (petname.SuggestionID{}) {
-			ids = append(ids, id)
-		}
-	}
-	return ids, nil
-}
-
 // nicknameOf returns the nickname in the newest record of a pointer that this
 // home holds; "" for none. It is hostile text.
 func (s *state) nicknameOf(p pointer.Pointer) string {

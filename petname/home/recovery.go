@@ -168,7 +168,25 @@ func readRecovery(name, passphrase string) (recovery, error) {
 	return r, nil
 }
 
+// parseRecovery parses the text of a recovery file: as it is, or else as [copiedRecovery] finds it
+// within another text.
 func parseRecovery(text, passphrase string) (recovery, error) {
+	r, err := parseRecoveryFile(text, passphrase)
+	if err == nil || errors.Is(err, ErrLocked) || errors.Is(err, ErrPassphrase) {
+		return r, err
+	}
+	copied, cerr := copiedRecovery(text)
+	switch {
+	case cerr != nil:
+		return recovery{}, cerr
+	case copied == "" || copied == text:
+		return recovery{}, err
+	}
+	return parseRecoveryFile(copied, passphrase)
+}
+
+// parseRecoveryFile parses a text that is a recovery file.
+func parseRecoveryFile(text, passphrase string) (recovery, error) {
 	at := strings.Index(text, armor.Header)
 	header := text[:max(at, 0)]
 	of1, version1 := strings.CutPrefix(header, recoveryMagic1)

@@ -39,3 +39,27 @@ func TestArmorOfEachPaddingIsReadInAMail(t *testing.T) {
 		}
 	}
 }
+
+// No block of a text is left out: one that was copied beside one that was not is read as well, and
+// a damaged one beside a whole one is an error.
+func TestNoBlockOfATextIsLeftOut(t *testing.T) {
+	one, two := bytes.Repeat([]byte{1, 2, 3}, 50), bytes.Repeat([]byte{4, 5}, 80)
+	first, second := string(Armor(one)), string(Armor(two))
+	quoted := func(s string) string { return "> " + strings.ReplaceAll(strings.TrimSpace(s), "\n", "\n> ") + "\n" }
+	for form, text := range map[string]string{
+		"both as they are": first + second, "the second copied": first + quoted(second), "the first copied": quoted(first) + second, "both copied": quoted(first) + "and\n" + quoted(second),
+	} {
+		got, err := Dearmor([]byte(text))
+		require.NoError(t, err, form)
+		require.Equal(t, [][]byte{one, two}, got, form)
+	}
+	for form, damaged := range map[string]string{
+		"cut off": second[:len(second)-30], "another character": strings.Replace(second, "BAUE", "BA*E", 1), "cut off in an answer": quoted(second[:len(second)-30]),
+	} {
+		for _, text := range []string{first + damaged, damaged + first} {
+			_, err := Dearmor([]byte(text))
+			require.ErrorIs(t, err, ErrInvalid, form)
+			require.Contains(t, err.Error(), "damaged", form)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package name
 
 import (
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -79,4 +80,61 @@ func drawnArrow(text string) int {
 		}
 	}
 	return 0
+}
+
+// pointRight are signs that are no arrows and point to the right: comparison signs, and
+// brackets and quotation marks that close. Those of closers have a sign that opens at the
+// same place of openers.
+const (
+	pointRight = ">\u226b\u22d9\u227b\u22b3\u2aa2\u2abc\u2a20\u2af8\u22d7\u29d0\u00bb\u203a\u27e9\u27eb\u3009\u300b\u2329\u232a\u2992\u29fd\ufe65\uff1e\u276d\u276f\u2771"
+	openers    = "<\u00ab\u2039\u27e8\u27ea\u3008\u300a\u2991\u29fc"
+	closers    = ">\u00bb\u203a\u27e9\u27eb\u3009\u300b\u2992\u29fd"
+)
+
+// PathSign returns the first sign of a text, with other text before and after it,
+// that readers can take for the arrow between the names of a path, as in "alice > bob"
+// and "alice » bob". Unlike an arrow it is allowed in a name: the owner is asked.
+// "" is returned for none. A sign of a pair around a word, as in "Ann «Mary» Lee", is none.
+func PathSign(text string) string {
+	runes := []rune(norm.NFC.String(text))
+	for i, r := range runes {
+		if !strings.ContainsRune(pointRight, r) || !hasText(runes[:i]) || !hasText(runes[i+1:]) || inPair(runes, i) {
+			continue
+		}
+		return string(r)
+	}
+	return ""
+}
+
+// hasText reports whether there is other text than such signs and spaces.
+func hasText(runes []rune) bool {
+	return slices.ContainsFunc(runes, func(r rune) bool {
+		return !unicode.IsSpace(r) && !strings.ContainsRune(pointRight+openers, r) && !isBlank(r)
+	})
+}
+
+// inPair reports whether a sign is one of a pair around text: it closes directly behind
+// a word, after its opening one, or, as in German, it opens directly before a word and
+// the other one closes later.
+func inPair(runes []rune, i int) bool {
+	kind := strings.IndexRune(closers, firstRune(norm.NFKC.String(string(runes[i]))))
+	if kind < 0 {
+		return false
+	}
+	closer := firstRune(closers[kind:])
+	opener := []rune(openers)[utf8.RuneCountInString(closers[:kind])]
+	open := 0
+	for _, r := range runes[:i] {
+		switch firstRune(norm.NFKC.String(string(r))) {
+		case opener:
+			open++
+		case closer:
+			open = max(0, open-1)
+		}
+	}
+	if open > 0 && !unicode.IsSpace(runes[i-1]) {
+		return true
+	}
+	quotes := closer == '\u00bb' || closer == '\u203a'
+	return quotes && (i == 0 || unicode.IsSpace(runes[i-1])) && !unicode.IsSpace(runes[i+1]) && slices.Contains(runes[i+1:], opener)
 }

@@ -40,3 +40,20 @@ func TestAnArrowBetweenWordsIsNoName(t *testing.T) {
 	}
 	require.Equal(t, "carol ⇒ alice > bob > dave", Plain.Show(mustName("carol").Edge("alice ➤ bob ==> dave")))
 }
+
+// A sign that points to the right between words reads as the arrow of a path, unless it is one of a
+// pair around a word. It is allowed in a name, and readable as one.
+func TestASignBetweenWordsReadsAsAPath(t *testing.T) {
+	for _, sign := range []string{">", "»", "›", "≫", "⟩", "⟫", "〉", "》", "≻", "⋙", "⊳", "＞", "﹥"} {
+		for _, text := range []string{"ana " + sign + " bob", "ana" + sign + "bob", "ana " + sign + sign + " bob", "李明 " + sign + " 山田", "🐙 " + sign + " 🐙", "ana <3 " + sign + " bob"} {
+			require.NotEmpty(t, PathSign(text), "%q", text)
+			_, err := Parse(text)
+			require.NoError(t, err, "%q", text)
+		}
+	}
+	for _, text := range []string{"ana", "ana <3", "> ana", "ana >", "ana >>", "Ann «Mary» Lee", "Ann »Mary« Lee", "Ann ‹Mary› Lee", "Ann <Mary> Lee", "小明《队长》王", "Ann ⟨M⟩ Lee", "»Mary« Lee", "ana ≪ bob", ""} {
+		require.Empty(t, PathSign(text), "%q", text)
+	}
+	require.Equal(t, "»", PathSign("Ann «Mary» Lee » bob"))
+	require.Equal(t, ">", PathSign("a > b » c"))
+}

@@ -22,8 +22,9 @@ func signLetters() map[rune]rune {
 }
 
 // endSigns are hardly noticed at the ends of a name, and sometimes stand for a
-// letter: a name with them is compared with them and without.
-const endSigns = "'\"!¡?¿*^~|@#°`´¨…❗❕❓❔ǃ\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u2032\u2033\u2034\u2035\u02b9\u02ba\u02bb\u02bc\u02bd\u02be\u02bf\u02c8\u02ca\u02cb\u02ee\u055a\ua78c\u203c\u2020\u2021"
+// letter: a name with them is compared with them and without. So are check marks,
+// which read as a confirmation of the name before them.
+const endSigns = "✓✔☑✅🗸🗹⍻√'\"!¡?¿*^~|@#°`´¨…❗❕❓❔ǃ\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u2032\u2033\u2034\u2035\u02b9\u02ba\u02bb\u02bc\u02bd\u02be\u02bf\u02c8\u02ca\u02cb\u02ee\u055a\ua78c\u203c\u2020\u2021"
 
 // confusableGroups has groups of characters with the same drawing, or that
 // differ in a stroke that is not visible at the size of a terminal's letters.

@@ -30,9 +30,10 @@ func (publishedData) Version() string         { return ConfusablesVersion }
 func (publishedData) Prototype(r rune) string { return confusable.GetReplacement(r) }
 
 // A Look is one way in which a text can be read: its skeleton (UTS #39, §4)
-// without marks, and the marks on each of its characters.
+// without marks and spaces, and the marks on each of its characters.
 type Look struct {
 	skeleton string
+	gaps     []gap    // the spaces, in order
 	marks    []string // the marks of each character, up to the last one with marks
 	pairs    string   // for each character the pair that it stands for: see lookBuilder.pair
 	capital  bool     // the name is typed with a capital at the start
@@ -41,11 +42,11 @@ type Look struct {
 
 // equal reports whether the looks have the same skeleton, marks and pairs.
 func (l Look) equal(o Look) bool {
-	return l.skeleton == o.skeleton && slices.Equal(l.marks, o.marks) && l.pairs == o.pairs && l.paired == o.paired
+	return l.skeleton == o.skeleton && slices.Equal(l.gaps, o.gaps) && slices.Equal(l.marks, o.marks) && l.pairs == o.pairs && l.paired == o.paired
 }
 
 // Row returns a digest of the skeleton: 12 bytes, equal for looks that differ
-// in marks only.
+// in marks and spaces only.
 func (l Look) Row() []byte {
 	sum := sha256.Sum256([]byte(l.skeleton))
 	return sum[:12]
@@ -54,12 +55,13 @@ func (l Look) Row() []byte {
 // matches reports whether the looks are equal, or one is the other with marks
 // added: "José" and "Jose" match, "Hà" and "Hạ" do not. "Anne" and "Arne" match
 // "Ame", but not each other, and not "ame": with another capital the difference
-// of the pair is seen.
+// of the pair is seen. Names that differ by spaces match, but for the space
+// before or after a number: see [gap].
 func (l Look) matches(o Look) bool {
 	if (l.paired || o.paired) && l.capital != o.capital {
 		return false
 	}
-	return l.skeleton == o.skeleton && agree(l.pairs, o.pairs) && (within(l.marks, o.marks) || within(o.marks, l.marks))
+	return l.skeleton == o.skeleton && agreeOnNumbers(l.gaps, o.gaps) && agree(l.pairs, o.pairs) && (within(l.marks, o.marks) || within(o.marks, l.marks))
 }
 
 // within reports whether each character has at least the marks in many that it has in few.
@@ -248,10 +250,11 @@ func digitLetter(r rune) (letter rune, ok bool) {
 // readDigits replaces digits by letters, in words with letters of a script that
 // has such shapes, or with all in all words. six is the letter for 6.
 func readDigits(s string, six rune, all bool) string {
-	if !strings.ContainsAny(s, "023456789") {
+	if !strings.ContainsFunc(s, unicode.IsDigit) {
 		return s
 	}
 	words := strings.Split(s, " ")
+	typed := slices.Clone(words)
 	for i, word := range words {
 		if !all && !strings.ContainsFunc(word, func(r rune) bool { return unicode.In(r, unicode.Latin, unicode.Cyrillic, unicode.Greek) }) {
 			continue
@@ -272,7 +275,7 @@ func readDigits(s string, six rune, all bool) string {
 		}
 		words[i] = b.String()
 	}
-	return strings.Join(words, " ")
+	return joinWords(words, typed)
 }
 
 // digitMark, followed by a digit, is the mark of a digit read as a letter. It
@@ -291,7 +294,7 @@ func cellsOf(s string) []cell {
 		switch {
 		case r < 0x80:
 			cells = append(cells, cell{base: r})
-		case isDigitMark(r), isPairMark(r):
+		case isDigitMark(r), isPairMark(r), r == numberMark:
 			if last >= 0 {
 				cells[last].marks += string(r)
 			}
@@ -382,6 +385,10 @@ func skeletal(data confusables, s string) string {
 func lookOf(data confusables, cells []cell) Look {
 	l := &lookBuilder{bases: make([]rune, 0, len(cells))}
 	for _, c := range cells {
+		if c.base == ' ' {
+			l.gap(c.marks != "")
+			continue
+		}
 		if r, plain := plainLetter(c); plain {
 			if last := len(l.bases) - 1; r == 'n' && last >= 0 && l.bases[last] == 'r' {
 				l.pair(last, 'r') // two letters, unlike m
@@ -417,7 +424,7 @@ func lookOf(data confusables, cells []cell) Look {
 		}
 	}
 	l.joinVV()
-	return Look{skeleton: string(l.bases), marks: l.marks, pairs: string(l.pairs)}
+	return Look{skeleton: string(l.bases), gaps: l.gaps, marks: l.marks, pairs: string(l.pairs)}
 }
 
 // alphabetic reports whether marks on the letter are separate from it in a look.
@@ -428,6 +435,7 @@ func alphabetic(r rune) bool {
 // lookBuilder builds a Look.
 type lookBuilder struct {
 	bases []rune
+	gaps  []gap
 	marks []string
 	pairs []byte
 }
@@ -455,6 +463,7 @@ func (l *lookBuilder) joinVV() {
 		}
 		l.bases[i] = 'w'
 		l.bases = slices.Delete(l.bases, i+1, i+2)
+		l.joinGaps(i + 1)
 		if len(l.marks) > i+1 {
 			l.marks[i] += l.marks[i+1]
 			l.marks = slices.Delete(l.marks, i+1, i+2)
