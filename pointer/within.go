@@ -26,7 +26,9 @@ func linksWithin(s string) (places []string) {
 }
 
 // likePointer matches what begins as a canonical pointer does, whole or cut off, and no name.
-var likePointer = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[kK](?:[0-9]|[A-Za-z][0-9]|[A-Za-z]{2}[0-9]|[0-9A-Za-z]{20})`) })
+var likePointer = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[kK](?:[0-9]|[A-Za-z][0-9]|[A-Za-z]{2}[0-9]|[0-9A-Za-z]{20})`)
+})
 
 // oneLink returns the link at all places of a text. They must not differ.
 func oneLink(places []string) (Link, error) {
