@@ -119,7 +119,8 @@ type syncedWith struct {
 	By       string  `json:"by"`   // stream, drop or folder
 	Received int     `json:"received"`
 	Sent     int     `json:"sent"`
-	Waiting  int     `json:"waiting"` // messages that the device has not received, or entries that wait for others
+	Waiting  int     `json:"waiting"`          // messages that the device has not received, or entries that wait for others
+	Unsent   int     `json:"unsent,omitempty"` // changes that the device does not receive before this one syncs again
 	Problem  *string `json:"problem"`
 
 	// After the removal of a device with the key: the device has not acknowledged what this one wrote.
@@ -159,7 +160,7 @@ func (v *verbs) sync(ctx context.Context, a syncArgs) (*synced, error) {
 		if errors.Is(one.Problem, ledger.ErrFork) {
 			err = cmp.Or(err, one.Problem) // through a folder as in messages
 		}
-		w := syncedWith{Name: name.Clean(one.Name), By: one.By, Received: one.Received, Sent: one.Sent, Waiting: one.Waiting, Problem: problemText(one.Problem), Unacknowledged: one.Unacknowledged}
+		w := syncedWith{Name: name.Clean(one.Name), By: one.By, Received: one.Received, Sent: one.Sent, Waiting: one.Waiting, Unsent: one.Unsent, Problem: problemText(one.Problem), Unacknowledged: one.Unacknowledged}
 		if one.Device != (ledger.DeviceID{}) {
 			w.ID = one.Device.String()
 		}
@@ -212,6 +213,9 @@ func (a *app) printSynced(w *bufio.Writer, out synced) {
 			printField(w, "waiting", countText(one.Waiting, "message")+" for the next sync of the device")
 		case one.Waiting > 0:
 			printField(w, "waiting", countText(one.Waiting, "change")+" for others that are not here yet")
+		}
+		if one.Unsent > 0 {
+			printField(w, "not stored", countText(one.Unsent, "change")+": sync again after the next sync of the device")
 		}
 		if one.Unacknowledged {
 			printField(w, "NOT ACKNOWLEDGED", "this device's changes, perhaps the removal of another one among them; if that stays so although it is online, it may regard this device as removed: rotate the key, unless you did since a device with it was removed, and exchange through a folder")

@@ -76,6 +76,7 @@ func (c *Channel) Acknowledges() bool { return c.processed.Counter > c.lastPut.A
 type selection struct {
 	messages [][]byte
 	last     position
+	left     int // bytes; negative: a message is not selected
 }
 
 // selectMessages returns as many messages as fit into a record, in order: at
@@ -83,15 +84,24 @@ type selection struct {
 func (c *Channel) selectMessages() selection {
 	// left is the capacity of a record without the sealed content of an empty batch.
 	left := seal.Capacity(c.remote.sealing.KEM().ID(), sizes[len(sizes)-1]) - overhead(c.self.Pointer, c.party)
-	selected := selection{last: c.base}
+	selected := selection{last: c.base, left: left}
 	for _, m := range c.queue {
-		if left -= headerSize(len(m)) + len(m); left < 0 {
+		if selected.left -= headerSize(len(m)) + len(m); selected.left < 0 {
 			break
 		}
 		selected.messages = append(selected.messages, m)
 		selected.last = selected.last.next(m)
 	}
 	return selected
+}
+
+// Room returns the number of bytes of a further message that the next record holds beside all
+// unacknowledged ones: at most [MaxMessage]; 0: none.
+func (c *Channel) Room() int {
+	if len(c.queue) >= MaxQueue {
+		return 0
+	}
+	return max(0, min(MaxMessage, c.selectMessages().left-headerSize(MaxMessage)))
 }
 
 // overhead returns the greatest length of the sealed content without messages,

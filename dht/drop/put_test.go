@@ -149,6 +149,30 @@ func TestLargestRecordFits(t *testing.T) {
 	}
 }
 
+// A message of as many bytes as there is room for is in the next record, and a longer one is not.
+func TestRoomIsWhatTheNextRecordHolds(t *testing.T) {
+	for _, size := range []int{1, 24, 255, 256, 3000, MaxMessage} {
+		for _, longer := range []int{0, 1} {
+			now := start
+			store := memory(&now)
+			alice, bob, _, _ := pair(t)
+			bob.sealing = bob.sealing[:1]
+			a := mustOpen(t, alice, bob, nil)
+			require.Equal(t, MaxMessage, a.Room())
+			for range 4 {
+				mustSend(t, a, string(make([]byte, size)))
+			}
+			room := a.Room()
+			require.Equal(t, size == MaxMessage || size == 3000, room == 0, "%d bytes of %d", room, size)
+			if n := room + longer; n > 0 && n <= MaxMessage {
+				mustSend(t, a, string(make([]byte, n)))
+				put(t, a, store, now)
+				require.Equal(t, longer == 1, a.NotPut() > 0, "%d bytes behind 4 of %d", n, size)
+			}
+		}
+	}
+}
+
 // What a record has no room for, or what is newer than it, is not put.
 func TestMessagesThatARecordDoesNotHoldAreNotPut(t *testing.T) {
 	alice, bob, a, b := pair(t)

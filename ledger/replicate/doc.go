@@ -25,10 +25,12 @@
 //		}
 //	}
 //	if nothingUnderWay {
-//		p.Acknowledged()            // after Incoming of what was received before
+//		p.Acknowledged()                  // after Incoming of what was received before
+//		messages, err = p.Outgoing(l)     // none if the other device has everything
+//	} else {
+//		message, err = p.Further(l, room) // what was written since; nil: nothing
 //	}
-//	messages, err := p.Outgoing(l)  // none if the other device has everything
-//	save(p, messages)               // in one transaction
+//	save(p, messages)                     // or the one message, in one transaction
 //
 // Two copies of one device, which have the same key, have no session and no messages with
 // each other ([ErrSelf]). They exchange entries through a third device, or a folder. What the
@@ -90,7 +92,8 @@
 //
 // The channel is the start of sha2-256("petnames/sync/messages/v1\0" ‖ book id ‖ sender's
 // device id ‖ recipient's), the round that of sha2-256 of the stream. A round with ask set
-// is answered by one of the other device, which states its heads. See [Peer].
+// is answered by one of the other device, which states its heads. The messages of a round follow
+// those of the round before, whether these are acknowledged or not. See [Peer].
 //
 // # Format of bundles
 //

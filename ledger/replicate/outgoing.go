@@ -24,7 +24,8 @@ var messageBounds = canonical.Bounds{Size: maxMessage, Elements: 16, Pairs: 16}
 
 // Outgoing returns the messages to send now, each of at most 8192 bytes and together at most
 // 768 KiB: none while earlier ones are not acknowledged, and none if the peer has
-// everything. Peer and messages are to be stored in one transaction.
+// everything. Peer and messages are to be stored in one transaction. See [Peer.Further] for what
+// is written while earlier messages are not acknowledged.
 func (p *Peer) Outgoing(l *ledger.Ledger) ([][]byte, error) {
 	if err := p.check(l); err != nil {
 		return nil, err
@@ -56,6 +57,49 @@ func (p *Peer) Outgoing(l *ledger.Ledger) ([][]byte, error) {
 	p.s.Owed = false
 	p.Result.Sent += r.count
 	return cut(channel(l.Book(), l.Device(), p.s.Device), p.s.Sending, stream), nil
+}
+
+// Further returns a message with the entries that were written since the messages that are not
+// acknowledged, which it follows. It has at most room bytes: what does not fit is for a later
+// call, and [Peer.Unsent] counts it. Further returns nil if all messages are acknowledged, if
+// there are no such entries, if none fits, and if it is not known what the peer has. Peer and
+// message are to be stored in one transaction.
+func (p *Peer) Further(l *ledger.Ledger, room int) ([]byte, error) {
+	if err := p.check(l); err != nil {
+		return nil, err
+	}
+	if len(p.s.Sending) == 0 || !p.known() {
+		return nil, nil
+	}
+	first := hello{Kind: kindHello, Version: version, Heads: toHeads(l.Heads()), Same: []byte{}, Side: p.s.Offer}
+	stream := appendItem(nil, first)
+	r, err := p.roundWithin(l, min(room, maxMessage)-(maxMessage-maxData)-len(stream))
+	if err != nil || r.count == 0 {
+		return nil, err
+	}
+	stream = append(stream, r.stream...)
+	p.s.Sending, p.s.SendingOffer = roundOf(stream), p.offerHash()
+	p.s.Owed = false // if the peer asked meanwhile: its hello is what this round follows on
+	p.addSending(r)
+	p.Result.Sent += r.count
+	return cut(channel(l.Book(), l.Device(), p.s.Device), p.s.Sending, stream)[0], nil
+}
+
+// Unsent returns the number of entries that the peer lacks, as far as is known, when it has
+// received all messages that Outgoing and Further returned, or, if delivered is false, only those
+// that it has acknowledged. While nothing is known of what the peer has, all entries count.
+func (p *Peer) Unsent(l *ledger.Ledger, delivered bool) (n int, err error) {
+	known := newChains(fromHeads(p.s.Known))
+	if delivered {
+		known = p.delivered()
+	}
+	for _, err := range l.Missing(known.heads()) {
+		if err != nil {
+			return 0, err
+		}
+		n++
+	}
+	return n, nil
 }
 
 // appendItem appends an item, which is of types that can be encoded, to a stream.
@@ -109,7 +153,7 @@ func (p *Peer) nextRound(l *ledger.Ledger) (r round, err error) {
 	known, last := newChains(fromHeads(p.s.Known)), chains{}
 	next, size, total := entries{Kind: kindEntries, State: stateMore, Entries: [][]byte{}}, 0, 0
 	state := uint64(stateLast)
-	if !p.s.Heard && !p.assumed() {
+	if !p.known() {
 		state = stateLimited
 	}
 	for e, err := range l.Missing(fromHeads(p.s.Known)) {
@@ -140,13 +184,57 @@ func (p *Peer) nextRound(l *ledger.Ledger) (r round, err error) {
 	return r, nil
 }
 
-// Acknowledged states that the peer has processed all messages that Outgoing returned.
-// Call it after Incoming of the messages that were received before or with the
-// acknowledgement; in another order some entries are sent twice.
-func (p *Peer) Acknowledged() {
-	if len(p.s.Sending) == 0 {
-		return
+// itemOverhead is the bound of the bytes of an item of at most maxMessage bytes beside its entries,
+// and entryOverhead that of the head of one entry.
+const (
+	itemOverhead  = 3 + 1 + 1 + 1 + 3
+	entryOverhead = 3
+)
+
+// roundWithin returns what the peer lacks when it has received all that was sent, in one item of at
+// most size bytes.
+func (p *Peer) roundWithin(l *ledger.Ledger, size int) (r round, err error) {
+	known, last := p.delivered(), chains{}
+	all := entries{Kind: kindEntries, State: stateLast, Entries: [][]byte{}}
+	size -= itemOverhead
+	for e, err := range l.Missing(known.heads()) {
+		if err != nil {
+			return r, err
+		}
+		if size -= entryOverhead + len(e); size < 0 {
+			all.State = stateLimited
+			break
+		}
+		h, prev, err := l.Identify(e)
+		if err != nil {
+			return r, err
+		}
+		if before, found := known[prev]; found {
+			r.after = append(r.after, before)
+		}
+		last.add(h, prev)
+		all.Entries = append(all.Entries, e)
+		r.count++
 	}
+	r.stream, r.last = appendItem(nil, all), last.heads()
+	return r, nil
+}
+
+// addSending adds a round to those that are not acknowledged.
+func (p *Peer) addSending(r round) {
+	heads, after := newChains(fromHeads(p.s.SendingHeads)), newChains(fromHeads(p.s.SendingAfter))
+	for _, h := range r.after {
+		delete(heads, h.Hash)
+		after[h.Hash] = h // the peer may state it before it has the round
+	}
+	for _, h := range r.last {
+		heads[h.Hash] = h
+	}
+	p.s.SendingHeads, p.s.SendingAfter = limit(heads.heads()), limit(after.heads())
+}
+
+// delivered returns what the peer has when it has received all that was sent to it.
+func (p *Peer) delivered() chains {
 	known := newChains(fromHeads(p.s.Known))
 	for _, h := range p.s.SendingAfter {
 		delete(known, h.Hash)
@@ -154,7 +242,17 @@ func (p *Peer) Acknowledged() {
 	for _, h := range fromHeads(p.s.SendingHeads) {
 		known[h.Hash] = h
 	}
-	p.s.Known, p.s.Offered = limit(known.heads()), p.s.SendingOffer
+	return known
+}
+
+// Acknowledged states that the peer has processed all messages that Outgoing and Further returned.
+// Call it after Incoming of the messages that were received before or with the
+// acknowledgement; in another order some entries are sent twice.
+func (p *Peer) Acknowledged() {
+	if len(p.s.Sending) == 0 {
+		return
+	}
+	p.s.Known, p.s.Offered = limit(p.delivered().heads()), p.s.SendingOffer
 	p.s.Sending, p.s.SendingHeads, p.s.SendingAfter, p.s.SendingOffer = []byte{}, []head{}, []head{}, []byte{}
 }
 

@@ -26,8 +26,9 @@ const (
 // Peer is what a device stores of the exchange of messages with another one. Each side
 // sends rounds: its heads, and the entries that the other one lacks as far as is known. A
 // round is sent when the peer lacks something, when the side data has changed, and when
-// either side does not know the other one's heads; and not while an earlier one is not
-// acknowledged. When both have everything, neither sends.
+// either side does not know the other one's heads. While an earlier one is not acknowledged, only
+// small ones follow, with the entries that were written since. When both have everything, neither
+// sends.
 //
 // Rounds may be lost or repeated, and either device may return to an earlier state, as from
 // a backup: the next round that arrives shows what is missing, and the devices converge. What
@@ -59,10 +60,10 @@ type peerState struct {
 	Asked   []byte // the hash of Stated and the own heads when it was asked for a round; empty: it was not
 	Owed    bool   // it asked for a round
 
-	Sending      []byte // the round that is not acknowledged; empty: none
-	SendingHeads []head // the last entries of that round; empty if a hello shows what the peer has of them
-	SendingAfter []head // of Known, those that they follow on
-	SendingOffer []byte // the hash of its side data
+	Sending      []byte // the last round that is not acknowledged; empty: none
+	SendingHeads []head // the last entries of all such rounds; empty if a hello shows what the peer has of them
+	SendingAfter []head // of Known and of earlier SendingHeads, those that they follow on
+	SendingOffer []byte // the hash of the side data of the last round
 
 	Round   []byte // that is partly received; empty: none
 	Next    uint64 // number of its next message
@@ -109,6 +110,9 @@ func (p *Peer) Assume(heads []ledger.Head) { p.s.Known = limit(heads) }
 
 // assumed reports whether what the peer has is known by Assume alone.
 func (p *Peer) assumed() bool { return !p.s.Heard && len(p.s.Stated) == 0 && len(p.s.Known) > 0 }
+
+// known reports whether anything is known of what the peer has.
+func (p *Peer) known() bool { return p.s.Heard || p.assumed() }
 
 // Ask makes the next round that Outgoing returns ask for the heads of the peer, which the peer
 // answers, whatever is known of them. It is not encoded.

@@ -21,10 +21,11 @@ type pair struct {
 	queue [2][][]byte // messages of each device that have not arrived
 	bytes int         // of all messages
 	count int
+	room  int // bytes that may wait, over which there is no Further
 }
 
 func newPair(t require.TestingT, a, b *device) *pair {
-	p := &pair{t: t, d: [2]*device{a, b}}
+	p := &pair{t: t, d: [2]*device{a, b}, room: 9000}
 	p.forget(0)
 	p.forget(1)
 	return p
@@ -49,13 +50,23 @@ func (p *pair) load(i int) *Peer {
 	return peer
 }
 
-// send queues a round of a device, and returns what it did.
+// send queues a round of a device, also behind messages that have not arrived, and returns what it
+// did.
 func (p *pair) send(i int) Result {
 	peer := p.load(i)
+	var out [][]byte
+	var err error
 	if len(p.queue[i]) == 0 {
 		peer.Acknowledged()
+		out, err = peer.Outgoing(p.d[i].Ledger)
+	} else {
+		var further []byte
+		room := p.room - sizeOf(p.queue[i])
+		if further, err = peer.Further(p.d[i].Ledger, room); further != nil {
+			require.LessOrEqual(p.t, len(further), room)
+			out = [][]byte{further}
+		}
 	}
-	out, err := peer.Outgoing(p.d[i].Ledger)
 	if !errors.Is(err, ErrNotAdmitted) {
 		require.NoError(p.t, err)
 	}
@@ -81,6 +92,13 @@ func (p *pair) deliver(i, n int) (r Result) {
 	}
 	p.store(1-i, peer)
 	return peer.Result
+}
+
+// unsent returns what a device states of entries that the other one does not receive.
+func (p *pair) unsent(i int) int {
+	n, err := p.load(i).Unsent(p.d[i].Ledger, true)
+	require.NoError(p.t, err)
+	return n
 }
 
 // settle exchanges messages until neither device has any, and returns the number of turns.
@@ -124,6 +142,134 @@ func TestTwoDevicesExchangeEntriesInMessages(t *testing.T) {
 	require.Equal(t, 1, p.deliver(0, 1).Received)
 	require.Equal(t, digest(t, b[0]), digest(t, b[1]))
 	p.requireSilence(10)
+}
+
+// What is written while messages wait follows them, each entry once, and arrives with them.
+func TestEntriesThatAreWrittenWhileMessagesWaitFollowThem(t *testing.T) {
+	b := book(t, "laptop", "phone")
+	p := newPair(t, b[0], b[1])
+	p.settle()
+	for _, body := range []string{"a", "b", "c"} {
+		write(t, b[0], body)
+		require.Equal(t, 1, p.send(0).Sent)
+		require.Zero(t, p.send(0).Sent, "it is on its way")
+		require.Zero(t, p.unsent(0))
+	}
+	require.Len(t, p.queue[0], 3)
+	r := p.deliver(0, 1000)
+	require.Equal(t, 3, r.Received)
+	require.Equal(t, digest(t, b[0]), digest(t, b[1]))
+	p.requireSilence(3)
+	write(t, b[0], "d")
+	require.Equal(t, 1, p.send(0).Sent, "no entry is sent again when all are acknowledged")
+}
+
+// The entries of several devices that are on their way are known until all are acknowledged.
+func TestEntriesOfOtherDevicesThatAreOnTheirWayAreNotRepeated(t *testing.T) {
+	b := book(t, "laptop", "phone", "server")
+	p := newPair(t, b[0], b[1])
+	p.settle()
+	write(t, b[2], "of the server")
+	syncBoth(t, b[0], b[2])
+	require.Equal(t, 1, p.send(0).Sent)
+	for _, body := range []string{"a", "b"} {
+		write(t, b[0], body)
+		require.Equal(t, 1, p.send(0).Sent)
+	}
+	p.deliver(0, 1000)
+	require.Equal(t, digest(t, b[0]), digest(t, b[1]))
+	p.requireSilence(3)
+	require.Zero(t, p.unsent(0))
+}
+
+// What has no room behind the messages that wait is counted, and sent when these are acknowledged.
+// However long the other device is away, the messages do not grow over the room.
+func TestEntriesWithoutRoomAreCountedAsUnsent(t *testing.T) {
+	b := book(t, "laptop", "phone")
+	p := newPair(t, b[0], b[1])
+	p.settle()
+	sent, n := 0, 100
+	for i := range n {
+		write(t, b[0], fmt.Sprintf("%0120d", i))
+		sent += p.send(0).Sent
+		require.Equal(t, i+1, sent+p.unsent(0))
+		require.LessOrEqual(t, sizeOf(p.queue[0]), p.room)
+	}
+	require.Greater(t, sent, 10)
+	require.Less(t, sent, n)
+	all, err := p.load(0).Unsent(b[0].Ledger, false)
+	require.NoError(t, err)
+	require.Equal(t, n, all, "of what was sent nothing is acknowledged")
+	require.Equal(t, sent, p.deliver(0, 1000).Received)
+	require.Equal(t, n-sent, p.send(0).Sent)
+	require.Zero(t, p.unsent(0))
+	p.settle()
+	require.Equal(t, digest(t, b[0]), digest(t, b[1]))
+}
+
+// While nothing is known of what the other device has, all entries are unsent.
+func TestAllIsUnsentToADeviceOfWhichNothingIsKnown(t *testing.T) {
+	b := book(t, "laptop", "phone")
+	p := newPair(t, b[0], b[1])
+	p.send(0)
+	write(t, b[0], "a")
+	require.Zero(t, p.send(0).Sent)
+	require.Equal(t, len(missing(t, b[0].Ledger, nil)), p.unsent(0))
+	p.settle()
+	require.Zero(t, p.unsent(0))
+}
+
+// A device that asks while messages are on their way to it may have lost what they build on: what
+// follows has all that it lacks by its own word, and the next round does not repeat that.
+func TestADeviceThatAsksMeanwhileReceivesAllItLacks(t *testing.T) {
+	b := book(t, "laptop", "phone")
+	p := newPair(t, b[0], b[1])
+	p.settle()
+	ledgerFile, state := snapshot(t, b[1]), p.state[1]
+	write(t, b[0], "a")
+	p.settle()
+	write(t, b[0], "b")
+	require.Equal(t, 1, p.send(0).Sent)
+	restore(t, b[1], ledgerFile)
+	p.state[1] = state
+	peer := p.load(1)
+	peer.Ask()
+	var err error
+	p.queue[1], err = peer.Outgoing(b[1].Ledger)
+	require.NoError(t, err)
+	p.store(1, peer)
+	p.deliver(1, 1000)
+	write(t, b[0], "c")
+	require.Equal(t, 3, p.send(0).Sent)
+	require.Zero(t, p.unsent(0))
+	p.deliver(0, 1000)
+	require.Equal(t, digest(t, b[0]), digest(t, b[1]))
+	require.Zero(t, p.send(0).Sent)
+}
+
+// The state of a peer with messages on their way has the form that earlier programs stored and
+// read, which sent one round at a time: what is written since follows that round.
+func TestAStateOfAnEarlierProgramContinues(t *testing.T) {
+	b := book(t, "laptop", "phone")
+	p := newPair(t, b[0], b[1])
+	p.settle()
+	write(t, b[0], "a")
+	p.send(0)
+	var before peerState
+	require.NoError(t, canonical.Unmarshal(p.state[0], &before, stateBounds))
+	require.EqualValues(t, 1, before.Format)
+	require.Len(t, before.SendingHeads, 1)
+	require.Len(t, before.SendingAfter, 1)
+	write(t, b[0], "b")
+	p.send(0)
+	var after peerState
+	require.NoError(t, canonical.Unmarshal(p.state[0], &after, stateBounds))
+	require.Len(t, after.SendingHeads, 1, "it replaces the head of the first round")
+	require.NotEqual(t, before.SendingHeads, after.SendingHeads)
+	require.NotEmpty(t, after.Sending, "an earlier program sends nothing before all is acknowledged")
+	require.Equal(t, before.Known, after.Known)
+	p.queue[0] = p.queue[0][1:]
+	p.settle()
 }
 
 // Rounds that cross are followed by no further ones, when nothing is new.

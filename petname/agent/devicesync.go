@@ -39,7 +39,8 @@ type DeviceSync struct {
 	Received int   // new entries that count
 	Sent     int   // entries
 	Waiting  int   // messages that the device has not received, or entries that wait for others
-	Problem  error // nil: none; what Waiting counts may be left
+	Unsent   int   // changes that the device does not receive before this one syncs again
+	Problem  error // nil: none; what Waiting and Unsent count may be left
 
 	// The device has not acknowledged what this one wrote, although another one was removed: if it
 	// acknowledges nothing later either, it may regard this device as removed. See devicebundle.go.
@@ -222,7 +223,7 @@ func (a *Agent) syncDevice(ctx context.Context, d Device, ask bool) DeviceSync {
 	s, err := ex.SyncDeviceUntilIdle(ctx, d.ID, ask, a.patience)
 	out.Received += s.Received
 	out.Sent += s.Sent
-	out.Waiting = s.Waiting
+	out.Waiting, out.Unsent = s.Waiting, s.Unsent
 	out.Problem = err
 	if err == nil {
 		out.Problem = s.Reported

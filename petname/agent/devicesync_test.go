@@ -1,6 +1,7 @@
 package agent_test
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -76,6 +77,45 @@ func TestDevicesExchangeWhatTheyWrote(t *testing.T) {
 	syncAll(t, agent.SyncOptions{Dir: dir}, a, b)
 	_, err = b.Lookup("frank")
 	require.NoError(t, err)
+}
+
+// A sync of one device brings all that the other one wrote before its last sync, also if that one
+// does no further sync; or else that one has counted what it could not store.
+func TestASyncBringsWhatWasWrittenBeforeTheLastSync(t *testing.T) {
+	hub := served(t, nil)
+	a := opened(t)
+	join(t, a, addrs(t, hub)...)
+	b, _ := joinedBy(t, a, true, false)
+	sync := func(one *agent.Agent) agent.DeviceSync {
+		agent.SetPatience(one, 0)
+		s, err := one.Sync(t.Context(), agent.SyncOptions{})
+		require.NoError(t, err)
+		require.Len(t, s.With, 1)
+		require.Equal(t, agent.ByDrop, s.With[0].By)
+		return s.With[0]
+	}
+	for range 3 {
+		sync(a)
+		sync(b)
+	}
+	require.Positive(t, sync(b).Waiting, "it asks")
+	add(t, b, "bob", newKey(t).Pointer())
+	require.Zero(t, sync(b).Unsent)
+	add(t, b, "carol", newKey(t).Pointer())
+	require.Zero(t, sync(b).Unsent)
+	require.NotEqual(t, digest(t, a), digest(t, b))
+	sync(a)
+	require.Equal(t, digest(t, a), digest(t, b))
+
+	sync(b)
+	for i := range 60 {
+		add(t, b, fmt.Sprint("contact", i), newKey(t).Pointer())
+	}
+	require.Positive(t, sync(b).Unsent, "a record does not hold these")
+	sync(a)
+	require.NotEqual(t, digest(t, a), digest(t, b))
+	syncAll(t, agent.SyncOptions{}, a, b)
+	require.Zero(t, sync(b).Unsent)
 }
 
 // A rotation on one device reaches the others: the key to those that hold it, and the

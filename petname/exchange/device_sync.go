@@ -25,6 +25,7 @@ const syncPurpose = "petnames/sync/1"
 type DeviceSync struct {
 	replicate.Result
 	Waiting int       // messages that the other device has not received
+	Unsent  int       // changes that the other device does not receive without another step
 	Moved   bool      // something was received, or acknowledged: another step may do more
 	Asked   bool      // a message that asks for what the other device has was put
 	Ahead   time.Time // of the other device's clock, by a message that is not received before this clock shows about that; zero: there is none
@@ -39,6 +40,11 @@ type DeviceSync struct {
 // may have been restored from a backup. With ask, or if a message that this device
 // acknowledged before is lost, the step asks for what the other device has; without, it sends
 // nothing if both have everything by that hint.
+//
+// The record holds about 9 KB. What is written while messages wait in it is put beside them, as
+// far as it fits, so that the other device receives it although this one does no further step. All
+// other changes are Unsent: those of a round that the record does not hold to its end, those for
+// which it has no room, and all of them while it is not known what the other device has.
 //
 // A copy of this device puts its records in the same place. A step with ask that finds one of the
 // copy there leaves it for the other device, every second time, and puts its own again later: so
@@ -125,6 +131,10 @@ func (e *Exchange) syncDevice(ctx context.Context, device ledger.DeviceID, ask, 
 		if messages, err = peer.Outgoing(l); err != nil {
 			return out, err
 		}
+	} else if further, err := peer.Further(l, c.Room()); err != nil {
+		return out, err
+	} else if further != nil {
+		messages = [][]byte{further}
 	}
 	state, err := peer.MarshalBinary()
 	if err != nil {
@@ -148,7 +158,9 @@ func (e *Exchange) syncDevice(ctx context.Context, device ledger.DeviceID, ask, 
 	}
 	out.Result, out.Waiting, out.Asked = peer.Result, c.Waiting(), ask && peer.Asked()
 	out.Peer = device
-	return out, errors.Join(refused, pollErr, err)
+	var countErr error
+	out.Unsent, countErr = peer.Unsent(l, c.NotPut() == 0 && !out.Left)
+	return out, errors.Join(refused, pollErr, err, countErr)
 }
 
 // lockDevice waits for exclusive use of the channel with a device.
@@ -301,7 +313,7 @@ func (e *Exchange) SyncDeviceUntilIdle(ctx context.Context, device ledger.Device
 	idle, total := time.Duration(0), time.Duration(0)
 	for look := ask; ; look = false {
 		step, err := e.syncDevice(ctx, device, ask && !sum.Asked, look, sum.Left)
-		sum.Peer, sum.Waiting, sum.Reported = device, step.Waiting, cmp.Or(sum.Reported, step.Reported)
+		sum.Peer, sum.Waiting, sum.Unsent, sum.Reported = device, step.Waiting, step.Unsent, cmp.Or(sum.Reported, step.Reported)
 		sum.Received += step.Received
 		sum.Sent += step.Sent
 		sum.Result.Waiting = step.Result.Waiting

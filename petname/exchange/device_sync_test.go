@@ -2,6 +2,9 @@ package exchange
 
 import (
 	"context"
+	"fmt"
+	"iter"
+	"math/rand/v2"
 	"os"
 	"testing"
 	"time"
@@ -11,6 +14,7 @@ import (
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/pointer"
 )
 
 // syncing lets a device exchange entries.
@@ -113,4 +117,133 @@ func TestAQuietSyncSendsNothing(t *testing.T) {
 	}
 	puts, _ := network.reset()
 	require.Zero(t, puts)
+}
+
+// unsent returns what a step of a device, of which the other one is offline, states.
+func (p *person) unsent(t *testing.T, other *person, ask bool) int {
+	t.Helper()
+	step, err := p.SyncDevice(context.Background(), other.book.Ledger().Device(), ask)
+	require.NoError(t, err)
+	p.clock.now = p.clock.now.Add(time.Second)
+	return step.Unsent
+}
+
+// has reports whether a device has what was at these heads.
+func (p *person) has(t *testing.T, heads []ledger.Head) bool {
+	t.Helper()
+	lacks, err := p.book.Ledger().Lacks(heads)
+	require.NoError(t, err)
+	return len(lacks) == 0
+}
+
+// What a device wrote before its last sync is in the network, also if the other one has received
+// nothing since the sync before: one step of the other one brings all of it, although the device is
+// lost meanwhile.
+func TestWhatIsWrittenBehindAWaitingMessageIsPut(t *testing.T) {
+	c := newClock()
+	laptop := newPerson(t, c, &dht.Memory{Now: c.Now}, "alice").syncing()
+	phone := laptop.addDevice(t, "phone", true).syncing()
+	for range 3 {
+		laptop.stepUntilIdle(t, phone, true)
+		phone.stepUntilIdle(t, laptop, true)
+	}
+	require.Zero(t, phone.unsent(t, laptop, true))
+	for _, name := range []string{"bob", "carol", "dave"} {
+		phone.knows(t, &person{name: name})
+		require.Zero(t, phone.unsent(t, laptop, true))
+	}
+	require.NotEqual(t, bookDigest(t, laptop), bookDigest(t, phone))
+	step, err := laptop.SyncDevice(context.Background(), phone.book.Ledger().Device(), false)
+	require.NoError(t, err)
+	require.Positive(t, step.Received)
+	require.Equal(t, bookDigest(t, laptop), bookDigest(t, phone))
+}
+
+// While the other device is away, what its record has no room for is counted as unsent, and so is
+// what no record could be put for. All of it follows when the device is there again.
+func TestASyncCountsWhatTheNetworkDoesNotHold(t *testing.T) {
+	c := newClock()
+	network := newLossy(c)
+	laptop := newPerson(t, c, network, "alice").syncing()
+	phone := laptop.addDevice(t, "phone", true).syncing()
+	for range 3 {
+		laptop.stepUntilIdle(t, phone, true)
+		phone.stepUntilIdle(t, laptop, true)
+	}
+	before := 0
+	for i := range 60 {
+		phone.knows(t, &person{name: fmt.Sprint("contact", i)})
+		unsent := phone.unsent(t, laptop, false)
+		require.GreaterOrEqual(t, unsent, before)
+		before = unsent
+	}
+	require.Greater(t, before, 20)
+	c2, err := phone.openSyncChannel(laptop.book.Ledger().Device())
+	require.NoError(t, err)
+	require.Zero(t, c2.NotPut(), "what the record does not hold is not queued")
+	lacking := len(phone.entriesFor(t, laptop))
+	laptop.stepUntilIdle(t, phone, false)
+	require.Len(t, phone.entriesFor(t, laptop), before, "of %d", lacking)
+	require.Positive(t, phone.unsent(t, laptop, false), "one record does not hold them")
+	for range 30 {
+		laptop.stepUntilIdle(t, phone, false)
+		phone.stepUntilIdle(t, laptop, false)
+	}
+	require.Equal(t, bookDigest(t, laptop), bookDigest(t, phone))
+	require.Zero(t, phone.unsent(t, laptop, false))
+
+	network.Store = unreachable{}
+	phone.knows(t, &person{name: "bob"})
+	step, err := phone.SyncDevice(context.Background(), laptop.book.Ledger().Device(), false)
+	require.ErrorIs(t, err, dht.ErrUnreachable)
+	require.Equal(t, 1, step.Unsent)
+}
+
+// unreachable is a store that no request reaches.
+type unreachable struct{}
+
+func (unreachable) Put(context.Context, pointer.Pointer, []byte) (dht.Receipt, error) {
+	return dht.Receipt{Asked: 1}, dht.ErrUnreachable
+}
+
+func (unreachable) Get(context.Context, pointer.Pointer) iter.Seq2[dht.Answer, error] {
+	return func(yield func(dht.Answer, error) bool) { yield(dht.Answer{}, dht.ErrUnreachable) }
+}
+
+// A law: whenever a step of a device reports nothing unsent, one step of the other one alone brings
+// all that the device has, whatever both wrote and in whatever order they stepped before.
+func TestLawWhatAStepDoesNotReportAsUnsentArrives(t *testing.T) {
+	arrived, unsent := 0, 0
+	for seed := range uint64(8) {
+		random := rand.New(rand.NewPCG(seed, 1))
+		c := newClock()
+		laptop := newPerson(t, c, &dht.Memory{Now: c.Now}, "alice").syncing()
+		phone := laptop.addDevice(t, "phone", true).syncing()
+		d := [2]*person{laptop, phone}
+		for i := range 60 {
+			one := random.IntN(2)
+			p, other := d[one], d[1-one]
+			switch random.IntN(4) {
+			case 0:
+				p.knows(t, &person{name: fmt.Sprint("contact", i)})
+			case 1:
+				for j := range random.IntN(30) {
+					p.knows(t, &person{name: fmt.Sprint("contact", i, " ", j)})
+				}
+			default:
+				heads := p.book.Ledger().Heads()
+				if p.unsent(t, other, random.IntN(3) == 0) > 0 {
+					unsent++
+					continue
+				}
+				if random.IntN(2) == 0 {
+					other.unsent(t, p, random.IntN(3) == 0)
+					require.True(t, other.has(t, heads), "seed %d, step %d", seed, i)
+					arrived++
+				}
+			}
+		}
+	}
+	require.Greater(t, arrived, 30)
+	require.Greater(t, unsent, 30)
 }
