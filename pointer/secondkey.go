@@ -2,8 +2,12 @@ package pointer
 
 import (
 	"errors"
+	"regexp"
 	"strings"
+	"sync"
 	"unicode"
+
+	"golang.org/x/text/unicode/norm"
 
 	"github.com/petnames-go/petnames/pointer/paste"
 )
@@ -41,5 +45,15 @@ func hasSecondKey(s string, p Pointer) bool {
 			return true
 		}
 	}
+	for _, key := range keyForm().FindAllString(norm.NFKC.String(s), -1) {
+		if other, err := parse(key); err == nil && other != p {
+			return true
+		}
+	}
 	return false
 }
+
+// keyForm matches a canonical pointer or a peer ID of an Ed25519 key, wherever it stands in a text.
+var keyForm = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`k51qzi5uqu5d[0-9a-z]{50}|K51QZI5UQU5D[0-9A-Z]{50}|12D3KooW[1-9A-HJ-NP-Za-km-z]{44}`)
+})

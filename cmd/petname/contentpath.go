@@ -6,12 +6,12 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
-	"sync"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/ipfs/boxo/path"
 	"github.com/ipfs/go-cid"
+	"golang.org/x/text/unicode/norm"
 
 	"github.com/petnames-go/petnames/petname/agent"
 	"github.com/petnames-go/petnames/pointer"
@@ -138,6 +138,11 @@ func joinedPath(text string) string {
 // a path of its own; "" if there is none, or several that differ, or one with an end that is
 // in doubt.
 func pathWithin(text string) (found string) {
+	defer func() {
+		if found != "" && hasOtherRoot(text, found) {
+			found = ""
+		}
+	}()
 	if link, err := pointer.FindLink(text); err == nil {
 		found = "/ipns/" + link.Pointer.String()
 		for _, field := range paste.Fields(text) {
@@ -218,10 +223,29 @@ func notUTF8(text string) *failure {
 }
 
 // contentForm matches what is meant as a content path or a URI of content, or has one within it.
-var contentForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?i)^https?:|` + contentRoot().String()) })
+func contentForm() *regexp.Regexp { return regexp.MustCompile(`(?i)^https?:|ip[fn]s[:/]`) }
 
 // contentRoot matches a text with the start of a content path or of a URI of content.
-var contentRoot = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?i)ip[fn]s[:/]`) })
+func contentRoot() *regexp.Regexp { return regexp.MustCompile(`(?i)ip[fn]s[:/]`) }
+
+// rootForm matches what can be the CID of content, or a pointer, wherever it stands in a text.
+func rootForm() *regexp.Regexp {
+	return regexp.MustCompile(`\bQm[1-9A-HJ-NP-Za-km-z]{44}|\bb[a-z2-7]{12,}|\bB[A-Z2-7]{12,}|\bz[1-9A-HJ-NP-Za-km-z]{40,}|(?i:k51qzi5uqu5d|k2k4r8)[0-9A-Za-z]{48,}|12D3KooW[1-9A-HJ-NP-Za-km-z]{44}`)
+}
+
+// hasOtherRoot reports whether a text has a CID of content or a pointer that is not the root of a
+// path: a second path in a form that is not read.
+func hasOtherRoot(text, path string) bool {
+	root := strings.Split(path, "/")[2]
+	own, err := pointer.Parse(root)
+	for _, token := range rootForm().FindAllString(norm.NFKC.String(text), -1) {
+		p, perr := pointer.Parse(token)
+		if (isContent(token) || perr == nil) && token != root && !(err == nil && perr == nil && p == own) {
+			return true
+		}
+	}
+	return false
+}
 
 // readPath returns the path in the form of the text.
 func readPath(text string) (string, error) {

@@ -137,7 +137,8 @@ func TestNoPathIsSignedThatIsNotTheText(t *testing.T) {
 	}
 	for _, text := range []string{
 		"ipfs:/" + c[5:] + "/Gr%FC", c + "/Grp\xfc", c[6:] + "/\xfc", "see " + c + "/\xfc", "https://ipfs.io" + c + "/%FC", "\"" + c + "/\xfc\"",
-		c + "/%2e%2e/x", c + "/.%2E/x", key + "/%2e/x", "new:" + c + " old: /ipfs/bafkqabtgn5wgizmm", "👉" + c + " not /ipfs/bafkqabtgn5wgizmm", "👉" + c + " " + link, "x/ipns/docs.example.org " + c,
+		c + "/%2e%2e/x", c + "/.%2E/x", key + "/%2e/x", "new:" + c + " old: /ipfs/bafkqabtgn5wgizmm", "👉" + c + " not /ipfs/bafkqabtgn5wgizmm", "👉" + c + " " + link, "new:bafkqablnn53gkza old " + c, "new=bafkqablnn53gkza old " + c, "👉bafkqablnn53gkza (old: " + c + ")", "链接bafkqablnn53gkza 旧 " + c, "bafkqablnn53gkza.ipfs.dweb.link old " + c,
+		"👉https://bafkqablnn53gkza.ipfs.dweb.link old " + c, "ipfs ://bafkqablnn53gkza not " + c, "⁄ipfs⁄bafkqablnn53gkza old " + c, "Petname:" + link[8:] + " not " + c, "x/ipns/docs.example.org " + c,
 		c + "/../bafkqabtgn5wgizls", "ipfs:/" + c[5:] + "/..%2Fbafkqabtgn5wgizls", key + "/../x", key + "/./x", c + "/..", c[6:] + "/../x", "https://ipfs.io" + c + "/../x", "https://ipfs.io" + c + "/%2e%2e/x", "see " + c + "/../x", "'" + c + "/..'", c + "/a/..\n",
 		"pk:" + pkarr + "/x", "see pk:" + pkarr + "/x", "did:dht:" + pkarr + "/x",
 		"petname publish " + key + "\n/x", "see " + c + "\n/x", "see " + c + " /x", "petname publish " + key + "/ x", link + " " + c, "petname publish " + link + " or " + c + "/x", link + " /x", link + "/x", "Petnames folder: " + key + "/x y",
