@@ -26,6 +26,9 @@ func (n *Node) newHost(c Config, key crypto.PrivKey) (host.Host, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen on %q: %w", c.Listen, err)
 	}
+	if n.server {
+		h.Network().Notify(newInbound(maxInbound).notifiee())
+	}
 	return h, nil
 }
 
