@@ -125,6 +125,9 @@ func (v *verbs) doctor(ctx context.Context, a doctorArgs) (*checks, error) {
 		return &checks{Checks: []check{}, NewKey: a.NewKey, Aside: aside}, nil
 	}
 	out := asChecks(opened.Check(ctx))
+	if err := ctx.Err(); err != nil { // what was not checked is not bad
+		return nil, err
+	}
 	for _, c := range out.Checks {
 		if c.OK {
 			continue

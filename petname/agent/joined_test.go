@@ -121,4 +121,11 @@ func TestPairingFailsAtOnceIfNoRouterIsJoined(t *testing.T) {
 	require.ErrorIs(t, err, delegated.ErrNoRouter)
 	_, err = a.Invite(ctx, agent.InvitationTerms{Uses: 1, Lifetime: time.Hour})
 	require.ErrorIs(t, err, delegated.ErrNoRouter)
+
+	files.Close() // now its port refuses connections
+	_, err = a.Pair(ctx, "742-tunnel-orbit-candy")
+	require.ErrorIs(t, err, dht.ErrUnreachable)
+	_, err = a.Invite(ctx, agent.InvitationTerms{Uses: 1, Lifetime: time.Hour})
+	require.ErrorIs(t, err, dht.ErrUnreachable)
+	require.NoError(t, ctx.Err())
 }

@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"net"
 	"slices"
 	"time"
 
 	"github.com/petnames-go/petnames/dht"
-	"github.com/petnames-go/petnames/dht/delegated"
 	"github.com/petnames-go/petnames/petname/home"
 	"github.com/petnames-go/petnames/pointer"
 )
@@ -53,7 +53,8 @@ func (u *unlinkableStore) stores(ctx context.Context) ([]dht.Store, error) {
 }
 
 // reachable fails at once when every network that was joined is without peers, and every
-// router that was joined is none. A router that does not answer may do so later.
+// router that was joined is none, or refuses connections. One that does not answer in time may do
+// so later.
 func (u *unlinkableStore) reachable(ctx context.Context) error {
 	stores, err := u.stores(ctx)
 	if err != nil {
@@ -71,7 +72,8 @@ func (u *unlinkableStore) reachable(ctx context.Context) error {
 			failed = append(failed, fmt.Errorf("%w: no peer is left in the joined network", dht.ErrUnreachable))
 		case router:
 			err := s.Check(ctx)
-			if !errors.Is(err, delegated.ErrNoRouter) {
+			var waiting net.Error
+			if err == nil || ctx.Err() != nil || errors.As(err, &waiting) && waiting.Timeout() {
 				return nil
 			}
 			failed = append(failed, err)

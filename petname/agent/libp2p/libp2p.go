@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
 
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/dht/kad"
@@ -105,10 +106,23 @@ func (t *transport) reach(c agent.NodeConfig) kad.Reach {
 		return kad.ReachHost
 	case len(c.Bootstrap) > 0:
 		return kad.ReachOf(c.Bootstrap)
-	case slices.ContainsFunc(t.listen, func(l string) bool { return kad.ReachOf([]string{l}) != kad.ReachHost }):
-		return kad.ReachLAN // peers may come from any network
 	}
-	return kad.ReachHost
+	reach := kad.ReachHost
+	for _, l := range t.listen {
+		switch of := kad.ReachOf([]string{l}); {
+		case of == kad.ReachLAN, of == kad.ReachPublic && isUnspecified(l):
+			return kad.ReachLAN // peers may come from any network
+		case of == kad.ReachPublic:
+			reach = of
+		}
+	}
+	return reach
+}
+
+// isUnspecified reports whether a multiaddr to listen on is that of all addresses.
+func isUnspecified(listen string) bool {
+	m, err := multiaddr.NewMultiaddr(listen)
+	return err == nil && manet.IsIPUnspecified(m)
 }
 
 func (t *transport) check(network string) error {

@@ -368,6 +368,9 @@ func TestTheReachIsThatOfTheNetwork(t *testing.T) {
 		{kad.ReachHost, agent.NodeConfig{Network: "lan", Discover: true}, nil},
 		{kad.ReachHost, agent.NodeConfig{Network: "off"}, []string{"/ip4/127.0.0.1/tcp/0", "/ip6/::1/tcp/0"}},
 		{kad.ReachLAN, agent.NodeConfig{Network: "off"}, []string{"/ip4/127.0.0.1/tcp/0", "/ip4/0.0.0.0/tcp/0"}},
+		{kad.ReachLAN, agent.NodeConfig{Network: "off"}, []string{"/ip4/8.8.8.8/tcp/0", "/ip6/::/tcp/0"}},
+		{kad.ReachLAN, agent.NodeConfig{Network: "off"}, []string{"/ip4/8.8.8.8/tcp/0", "/ip4/10.0.0.1/tcp/0"}},
+		{kad.ReachPublic, agent.NodeConfig{Network: "off"}, []string{"/ip4/127.0.0.1/tcp/0", "/ip4/8.8.8.8/tcp/4001", "/ip6/2a00:1450::1/tcp/4001"}},
 	} {
 		require.Equal(t, c.want, New(Options{Listen: c.listen}).(*transport).reach(c.c), c)
 	}
