@@ -415,3 +415,21 @@ func TestAContactThatRotatesHasOneShareOfTheInbox(t *testing.T) {
 	_, _, err := b.receiveBytes(introduced(t, "dave", "me", "erin"), "drop")
 	require.NoError(t, err)
 }
+
+// An introduction of a party with its own commitment, through whose retired key the trail of a
+// contact passes, is not about that contact, under its name neither.
+func TestAnIntroductionOfAnotherPartyIsNotAboutAContact(t *testing.T) {
+	w := edgeWorld(t, false)
+	i := introduce.Introduction{To: w.book.Identity(), About: pointerOf("a"), Next: commitment("a"), Suggested: "alice", Expires: w.book.now().Add(24 * time.Hour)}
+	s, err := i.Sign(testKey("c"), nil, w.book.now())
+	require.NoError(t, err)
+	id, isNew, err := w.book.Receive(s, "test")
+	require.NoError(t, err)
+	require.True(t, isNew)
+	_, err = w.book.ByLink(pointer.Link{Pointer: pointerOf("a"), Next: commitment("a")})
+	require.ErrorIs(t, err, ErrNotFound)
+	for _, name := range []string{"alice", "mallory"} {
+		_, err = w.book.Accept(id, mustName(name), Acceptance{})
+		require.ErrorAs(t, err, new(*ConflictError), name)
+	}
+}

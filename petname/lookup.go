@@ -161,7 +161,7 @@ func (b *Book) ByID(id pointer.Pointer) (Contact, error) {
 // commitment than the contact continued by, means no contact.
 func (b *Book) Find(text string) (Contact, error) {
 	if link, ok := linkIn(text); ok {
-		return b.findLink(link)
+		return b.ByLink(link)
 	}
 	n, err := name.ParseKnown(name.Unisolated(text))
 	if err == nil {
@@ -171,13 +171,13 @@ func (b *Book) Find(text string) (Contact, error) {
 		}
 	}
 	if link, perr := pointer.ParseLink(text); perr == nil {
-		return b.findLink(link)
+		return b.ByLink(link)
 	}
 	return Contact{}, err
 }
 
-// findLink is ByPointer for the pointer of a link: see Find.
-func (b *Book) findLink(l pointer.Link) (Contact, error) {
+// ByLink is ByPointer for the pointer of a link, or of another claim of a commitment: see Find.
+func (b *Book) ByLink(l pointer.Link) (Contact, error) {
 	c, err := b.ByPointer(l.Pointer)
 	if err == nil && c.ID != l.Pointer && c.Pointer != l.Pointer && !l.Next.IsZero() && c.step(l.Pointer).Next != l.Next {
 		return Contact{}, fmt.Errorf("%s: %w", l.Pointer, ErrNotFound)

@@ -125,7 +125,7 @@ func (b *Book) accept(tx *ledger.Tx, n name.Name, l pointer.Link, s Source, item
 	if err != nil {
 		return err
 	}
-	if !c.Name.IsZero() && c.Name.Key() != n.Key() {
+	if !c.Name.IsZero() && (c.Name.Key() != n.Key() || item != nil && !l.Next.IsZero()) {
 		if err := checkSameParty(v, c, l); err != nil {
 			return err
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/agent"
 	"github.com/petnames-go/petnames/petname/name"
+	"github.com/petnames-go/petnames/pointer"
 	"github.com/petnames-go/petnames/pointer/paste"
 )
 
@@ -164,7 +165,7 @@ func (v *verbs) consent(ctx context.Context, s petname.Suggestion, a acceptArgs)
 
 // acceptNext is acceptCommand for a suggestion of the book.
 func (v *verbs) acceptNext(s petname.Suggestion) string {
-	c, _ := v.agent.ByPointer(s.Pointer) // without a contact, it has no name
+	c, _ := v.agent.ByLink(pointer.Link{Pointer: s.Pointer, Next: s.Next}) // without a contact, it has no name
 	return acceptCommand(s.ID.String(), c.Name.String())
 }
 

@@ -171,7 +171,7 @@ func (v *verbs) asSuggestion(s petname.Suggestion) (*suggestion, error) {
 				nick = card.Nickname
 			}
 		}
-		c, err := v.agent.ByPointer(s.Pointer)
+		c, err := v.agent.ByLink(pointer.Link{Pointer: s.Pointer, Next: s.Next})
 		switch {
 		case errors.Is(err, petname.ErrNotFound):
 		case err != nil:

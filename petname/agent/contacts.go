@@ -36,6 +36,9 @@ func (a *Agent) Lookup(text string) (petname.Contact, error) {
 // ByPointer returns the contact that has, or had, a pointer.
 func (a *Agent) ByPointer(p pointer.Pointer) (petname.Contact, error) { return a.book.ByPointer(p) }
 
+// ByLink is ByPointer for a pointer with a commitment: see [petname.Book.ByLink].
+func (a *Agent) ByLink(l pointer.Link) (petname.Contact, error) { return a.book.ByLink(l) }
+
 // PointerOf returns the pointer that a text means: a petname, a link, or a pointer in
 // any form that [pointer.Parse] reads. A link or pointer need not be in the book. A pointer without
 // a commitment that a contact came to and left means itself: the trail of another party can pass
