@@ -184,7 +184,8 @@ func (w *writing) forkError(m mark) error {
 	return &ForkError{Since: e.Time(), Entries: m.number - from + 1}
 }
 
-// tableMerged is a device-local table: keyOwn → entries (8 bytes) ‖ clock of the last (8 bytes).
+// tableMerged is a device-local table: keyOwn → entries (8 bytes) ‖ clock of the last (8
+// bytes).
 const tableMerged = "merged as own"
 
 var keyOwn = []byte("own")

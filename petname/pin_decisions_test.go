@@ -181,9 +181,9 @@ func TestAnUnprovenSuccessorOnRecordIsShown(t *testing.T) {
 	require.Equal(t, pointerOf("next b"), res.Last().Unproven)
 }
 
-// The attack: a claim is on record at a pointer that the old key did not sign, of a third party or of
-// the owner's own link, and the thief's card is put beside it. The card is on record then, and is
-// still believed by its name alone.
+// The attack: a claim is on record at a pointer that the old key did not sign, of a third party or
+// of the owner's own link, and the thief's card is put beside it. The card is on record then, and
+// is still believed by its name alone.
 func TestACardBesideAClaimIsConfirmedByItsNameAlone(t *testing.T) {
 	for _, source := range []Source{{}, {Kind: string(Introduced), By: pointerOf("carol").String()}} {
 		w := newWorld(t)

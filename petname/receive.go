@@ -272,8 +272,8 @@ func firstError(err, otherwise error) error {
 }
 
 // checkRoom returns an error if too many suggestions are pending, in total or
-// of one sender, under all keys that it has had. Pairings and finished mutual introductions are always
-// accepted. Contact requests are counted apart.
+// of one sender, under all keys that it has had. Pairings and finished mutual introductions are
+// always accepted. Contact requests are counted apart.
 func (b *Book) checkRoom(v *ledger.View, proposed wireSuggestion) error {
 	switch kind := SuggestionKind(proposed.Kind); {
 	case kind.isDirect(), kind == Acquainted:

@@ -6,8 +6,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Of a copy that does not count there is another copy. The first one is repaired, the owner takes its
-// acts back on another device, and then the second one is repaired: that brings none of them back.
+// Of a copy that does not count there is another copy. The first one is repaired, the owner takes
+// its acts back on another device, and then the second one is repaired: that brings none of them
+// back.
 func TestASecondRepairBringsNothingBackThatTheOwnerTookBack(t *testing.T) {
 	forks := 0
 	for seed := range 6 {

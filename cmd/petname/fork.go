@@ -80,8 +80,8 @@ func (a *app) printUncounted(w *bufio.Writer, all []uncounted) {
 	}
 }
 
-// repairNext returns the way to make the changes of a branch count, in lines. A command to copy is a
-// line of its own; that of another device begins with two spaces.
+// repairNext returns the way to make the changes of a branch count, in lines. A command to copy is
+// a line of its own; that of another device begins with two spaces.
 func repairNext(b agent.UncountedBranch) []string {
 	remove := "petname device rm " + b.Device.ID.String() + " --keep " + b.Head.Hash.String()[:16]
 	in := []string{"if that copy is in use, in its home, with a code of petname device add:", "  petname device join --again CODE"}

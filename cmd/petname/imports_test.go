@@ -24,7 +24,7 @@ var mayImport = map[string][]string{
 	"dht/dhttest":    {"dht", "pointer"},
 	"dht/drop":       {"dht", "dht/seal", "pointer", "pointer/canonical"},
 	"dht/frames":     {},
-	"dht/kad":        {"dht", "dht/frames", "dht/republish", "ledger/durable", "pointer"},
+	"dht/kad":        {"dht", "dht/frames", "dht/republish", "dht/share", "ledger/durable", "pointer"},
 	"dht/kad/wansim": {"dht", "dht/kad", "pointer"},
 	"dht/republish":  {"dht", "ledger/durable", "pointer"},
 	"dht/seal":       {"pointer"},

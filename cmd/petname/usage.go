@@ -35,8 +35,8 @@ func checkUsage(c *cobra.Command) {
 	}
 }
 
-// emptyFlag returns the failure for a flag whose value is empty, as a variable of a shell can be: it
-// is not the same as none. Free texts can be empty.
+// emptyFlag returns the failure for a flag whose value is empty, as a variable of a shell can be:
+// it is not the same as none. Free texts can be empty.
 func emptyFlag(c *cobra.Command) (err error) {
 	c.Flags().Visit(func(f *pflag.Flag) {
 		if f.Value.String() == "" && !slices.Contains([]string{"nickname", "note", "purpose"}, f.Name) {

@@ -167,10 +167,10 @@ func Open(ctx context.Context, dir string, o Options) (*Agent, error) {
 // Notice returns the notices of an Open that found files of the home missing, that
 // could not read the identity key or all messages of an older version, that found a clock
 // that does not agree with the book, or that found an interrupted rotation, and the notice of
-// another copy of the home that writes as this device (see [Agent.Fork]), or of two copies that write
-// as another one, with an [*UncountedError]; nil if there are none. A
-// rotation that was finished or undone is among them until the owner publishes or rotates, and a
-// damaged key while it is. Notice waits for no network.
+// another copy of the home that writes as this device (see [Agent.Fork]), or of two copies that
+// write as another one, with an [*UncountedError]; nil if there are none. A rotation that was
+// finished or undone is among them until the owner publishes or rotates, and a damaged key while it
+// is. Notice waits for no network.
 func (a *Agent) Notice() error {
 	clock := a.clockNotice()
 	fork := errors.Join(a.forkNotice(), a.uncountedNotice())

@@ -99,8 +99,8 @@ func (s *state) checkBook(ctx context.Context, out *checks, others ...error) {
 	out.add("book", counted(names, "name")+", every entry verified", problems...)
 }
 
-// checkFormerRemovals returns an error for each removal that a device other than this one made with a
-// former key, if this home has the current one.
+// checkFormerRemovals returns an error for each removal that a device other than this one made with
+// a former key, if this home has the current one.
 func (s *state) checkFormerRemovals() (all []error) {
 	id, err := s.home.Identity()
 	if err != nil || id.KeyElsewhere {

@@ -23,8 +23,9 @@ func names(t *testing.T, a *agent.Agent) (all []string) {
 	return all
 }
 
-// Copies of a home, and copies of copies, that write and remove, are found and repaired in any order:
-// each name that a copy added is there in the end, each one that it removed is not, on all devices.
+// Copies of a home, and copies of copies, that write and remove, are found and repaired in any
+// order: each name that a copy added is there in the end, each one that it removed is not, on all
+// devices.
 func TestCopiesOfCopiesAreRepairedInAnyOrder(t *testing.T) {
 	for seed := range 3 {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {

@@ -95,8 +95,8 @@ func removalUnderALaterKey(t *testing.T, serving bool, lie string) {
 }
 
 // The attack: a removed thief removes the owner's device by the key that both have, and puts that
-// where the tablet looks. By one key the smaller hash decides in the ledger, and the thief could try
-// until it has one: the tablet merges nothing without a later key.
+// where the tablet looks. By one key the smaller hash decides in the ledger, and the thief could
+// try until it has one: the tablet merges nothing without a later key.
 func TestARemovedThiefChangesNothingWithoutALaterKey(t *testing.T) {
 	hub := served(t, nil)
 	a := opened(t)

@@ -407,9 +407,9 @@ func (n *answers) GetAt(ctx context.Context, p pointer.Pointer, l dht.Level) ite
 	}
 }
 
-// The attack: the thief signs two records with the owner's last sequence, one with a value or a next
-// key of its own and a later end, which the home holds, and a harmless one, which each later look-up
-// sees as well. The harmless one is not compared in the place of the other.
+// The attack: the thief signs two records with the owner's last sequence, one with a value or a
+// next key of its own and a later end, which the home holds, and a harmless one, which each later
+// look-up sees as well. The harmless one is not compared in the place of the other.
 func TestAHarmlessRecordIsNotComparedInThePlaceOfTheHeldOne(t *testing.T) {
 	for _, order := range [][]int{{0, 1}, {1, 0}, {0}} { // the last: one after the other
 		for _, next := range []bool{false, true} {
@@ -448,8 +448,8 @@ func TestAHarmlessRecordIsNotComparedInThePlaceOfTheHeldOne(t *testing.T) {
 	}
 }
 
-// The attack: a device states before its removal that it does not hold the key, which it has. That is
-// no reason to believe it afterwards.
+// The attack: a device states before its removal that it does not hold the key, which it has. That
+// is no reason to believe it afterwards.
 func TestADeviceThatDeniesItsKeyChoosesNoValueAfterItsRemoval(t *testing.T) {
 	hub := served(t, nil)
 	a := opened(t)

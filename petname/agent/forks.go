@@ -100,8 +100,8 @@ func (s *state) addStated(f *Fork) error {
 }
 
 // keyShown is the key of tableCopies of the entries of another copy that the owner was notified
-// of: their number (8 bytes) ‖ 1 if the fork was shown, else 0 ‖ the device that stated an entry of
-// another copy; empty: none did.
+// of: their number (8 bytes) ‖ 1 if the fork was shown, else 0 ‖ the device that stated an
+// entry of another copy; empty: none did.
 var keyShown = []byte("log")
 
 // forkNotice returns what the owner has to know of another copy: always if what this home writes

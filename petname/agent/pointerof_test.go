@@ -12,9 +12,9 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// A contact has stolen a retired key of another party, and leads its own trail through it. A link of
-// that party with its commitment means that party, and not the contact; its bare pointer does for
-// what is sent.
+// A contact has stolen a retired key of another party, and leads its own trail through it. A link
+// of that party with its commitment means that party, and not the contact; its bare pointer does
+// for what is sent.
 func TestALinkOfAnotherPartyMeansNoContact(t *testing.T) {
 	a := opened(t)
 	now := time.Now()

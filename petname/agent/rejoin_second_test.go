@@ -12,8 +12,8 @@ import (
 	"github.com/petnames-go/petnames/petname/agent"
 )
 
-// Two copies of a home whose device was removed join again. What the first one entered anew, and the
-// owner has changed or removed since, the second one brings back only by a decision.
+// Two copies of a home whose device was removed join again. What the first one entered anew, and
+// the owner has changed or removed since, the second one brings back only by a decision.
 func TestASecondCopyOfARemovedDeviceBringsNothingBack(t *testing.T) {
 	hub := served(t, nil)
 	a := opened(t)

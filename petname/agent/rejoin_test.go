@@ -349,8 +349,8 @@ func TestAHomeDoesNotJoinByItsOwnCode(t *testing.T) {
 	}
 }
 
-// A home that has rotated its key joins again by an invitation under a later key of its owner, which
-// the home does not know.
+// A home that has rotated its key joins again by an invitation under a later key of its owner,
+// which the home does not know.
 func TestAHomeThatHasRotatedJoinsAgainByALaterKey(t *testing.T) {
 	hub := served(t, nil)
 	a := opened(t)

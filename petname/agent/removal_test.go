@@ -73,9 +73,9 @@ func TestARotationSignsRemovalsAgain(t *testing.T) {
 	}
 }
 
-// A thief has the key that the owner has rotated since, and removes the device of the owner that has
-// the current one. Another device merges that removal, and publishes: it signs it not again, and
-// when the owner removes the thief's device, that one alone is out.
+// A thief has the key that the owner has rotated since, and removes the device of the owner that
+// has the current one. Another device merges that removal, and publishes: it signs it not again,
+// and when the owner removes the thief's device, that one alone is out.
 func TestNoPublicationSignsTheRemovalOfAThiefAgain(t *testing.T) {
 	hub := served(t, nil)
 	a := opened(t)

@@ -154,8 +154,8 @@ func TestTheLastRecordIsAboveTheNetworks(t *testing.T) {
 	}
 }
 
-// A home without a passphrase writes a recovery file, which is encrypted, with the passphrase that is
-// given for it, and the next rotation reads that file. The home stays without one.
+// A home without a passphrase writes a recovery file, which is encrypted, with the passphrase that
+// is given for it, and the next rotation reads that file. The home stays without one.
 func TestAHomeWithoutAPassphraseWritesARecoveryFile(t *testing.T) {
 	a := opened(t)
 	file := filepath.Join(t.TempDir(), "a.key")

@@ -11,7 +11,8 @@ import (
 )
 
 // A device whose clock was years ahead when it made its home and removed a device, and is right
-// later, has the keys for messages that its other devices have, and the dates of new ones are right.
+// later, has the keys for messages that its other devices have, and the dates of new ones are
+// right.
 func TestDevicesHaveTheSameSealingKeysAfterAClockYearsAhead(t *testing.T) {
 	var off atomic.Int64
 	ahead := int64(3 * 365 * 24 * time.Hour)

@@ -19,9 +19,9 @@ import (
 // restored, wrote that one. It is a plain value.
 //
 // The copy that wrote the branch enters its acts anew when it joins again: see [JoinBook]. If it
-// does not exist any more, as after a restored backup, RemoveDeviceAfter with Head, on another device
-// of the owner, makes them count, and the home that writes as the device joins again: what it wrote
-// is entered anew.
+// does not exist any more, as after a restored backup, RemoveDeviceAfter with Head, on another
+// device of the owner, makes them count, and the home that writes as the device joins again: what
+// it wrote is entered anew.
 type UncountedBranch struct {
 	Device  Device
 	Head    ledger.Head   // the last entry of the branch; number 0: there is none
@@ -77,14 +77,14 @@ func (e *UncountedError) Error() string {
 }
 
 // Uncounted returns the branches with acts that count on no device, for 30 days after this device
-// learned of them: those of devices that have forked and were not removed, those of devices of which
-// no admission counts, and those that removed a device which counts again. A branch that this home
-// wrote is left out: see [Agent.Fork], and [Rejoined].
+// learned of them: those of devices that have forked and were not removed, those of devices of
+// which no admission counts, and those that removed a device which counts again. A branch that this
+// home wrote is left out: see [Agent.Fork], and [Rejoined].
 func (a *Agent) Uncounted() ([]UncountedBranch, error) { return a.uncounted(false) }
 
-// TakenBack returns the other branches of devices that were removed: acts that a device wrote before
-// it knew of its removal. On a device that had received them they counted until it received the
-// removal. When the home of the removed device joins again, its acts are entered anew.
+// TakenBack returns the other branches of devices that were removed: acts that a device wrote
+// before it knew of its removal. On a device that had received them they counted until it received
+// the removal. When the home of the removed device joins again, its acts are entered anew.
 func (a *Agent) TakenBack() ([]UncountedBranch, error) { return a.uncounted(true) }
 
 // uncounted returns the branches of TakenBack, or those of Uncounted.
@@ -171,8 +171,8 @@ func restored(book *petname.Book, devices []Device, by ledger.DeviceID, after ui
 	return all, err
 }
 
-// tableUncounted is a device-local table about branches: prefix ‖ device ‖ hash of the last entry
-// → the time, in seconds (8 bytes, big endian).
+// tableUncounted is a device-local table about branches: prefix ‖ device ‖ hash of the last
+// entry → the time, in seconds (8 bytes, big endian).
 const tableUncounted = "uncounted"
 
 var (
@@ -190,8 +190,8 @@ func putEntered(local *ledger.View, h ledger.Head, now time.Time) error {
 	return local.Put(tableUncounted, branchKey(prefixEntered, h), binary.BigEndian.AppendUint64(nil, uint64(now.Unix())))
 }
 
-// isOver reports whether this device has entered the acts of a branch anew, or learned of the branch
-// over 30 days ago, by its own clock.
+// isOver reports whether this device has entered the acts of a branch anew, or learned of the
+// branch over 30 days ago, by its own clock.
 func (s *state) isOver(h ledger.Head) (over bool, err error) {
 	err = s.book.Ledger().ReadLocal(func(local *ledger.View) error {
 		entered, err := local.Get(tableUncounted, branchKey(prefixEntered, h))

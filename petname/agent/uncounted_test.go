@@ -148,8 +148,8 @@ func TestADevicePublishesAfterAForkWasNoted(t *testing.T) {
 	publishes(a)
 }
 
-// A backup is restored 40 days after the lost home wrote and synced "gone": the acts that its branch
-// undoes are named.
+// A backup is restored 40 days after the lost home wrote and synced "gone": the acts that its
+// branch undoes are named.
 func TestWhatAnOlderBackupUndoesIsNamed(t *testing.T) {
 	for { // until the branch of the backup is the one that counts
 		hub := served(t, nil)

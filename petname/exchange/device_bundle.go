@@ -53,8 +53,8 @@ func (e *Exchange) PutBundle(ctx context.Context, device ledger.DeviceID) (int, 
 }
 
 // PollBundle reads what a device that is removed here wrote, and merges it if a later identity key
-// than that of its removal signed a statement in it: the removal then does not stand. It returns the
-// number of new entries that count. It acknowledges and answers nothing.
+// than that of its removal signed a statement in it: the removal then does not stand. It returns
+// the number of new entries that count. It acknowledges and answers nothing.
 func (e *Exchange) PollBundle(ctx context.Context, device ledger.DeviceID) (received int, err error) {
 	return replicate.MergeBundle(e.c.Book.Ledger(), device, func(i int) ([]byte, error) {
 		c, err := e.deviceChannel(device, bundlePurpose+strconv.Itoa(i), nil)

@@ -230,8 +230,8 @@ func (e *Exchange) pairAsDevice(ctx context.Context, key crypto.Signer, text str
 	return *event.Paired, nil
 }
 
-// ownError is an error of this device, such as a full disk, which waiting for the other one does not
-// end.
+// ownError is an error of this device, such as a full disk, which waiting for the other one does
+// not end.
 type ownError struct{ error }
 
 func (e *ownError) Unwrap() error { return e.error }
