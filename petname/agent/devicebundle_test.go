@@ -75,9 +75,11 @@ func removalUnderALaterKey(t *testing.T, serving bool, lie string) {
 		require.NoError(t, tablet.Start(t.Context()))
 	}
 	s, err := a.Sync(t.Context(), agent.SyncOptions{})
-	require.NoError(t, err)
-	require.Len(t, s.With, 1)
-	require.True(t, s.With[0].Unacknowledged)
+	if !serving { // otherwise the two may have exchanged already, and an error names the thief's entries
+		require.NoError(t, err)
+		require.Len(t, s.With, 1)
+		require.True(t, s.With[0].Unacknowledged)
+	}
 	_, _ = tablet.Sync(t.Context(), agent.SyncOptions{})
 	require.False(t, removes(t, tablet, a))
 	require.True(t, removes(t, tablet, phone))
