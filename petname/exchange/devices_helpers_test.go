@@ -73,16 +73,20 @@ type lossy struct {
 	gets   int
 }
 
-func (l *lossy) lost(n *int) bool {
+// lost counts a call, and returns its number; 0: it is not lost.
+func (l *lossy) lost(n *int) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	*n++
-	return l.random != nil && l.random.IntN(4) == 0
+	if l.random == nil || l.random.IntN(4) != 0 {
+		return 0
+	}
+	return *n
 }
 
 func (l *lossy) Put(ctx context.Context, p pointer.Pointer, record []byte) (dht.Receipt, error) {
-	if l.lost(&l.puts) {
-		if l.puts%2 == 0 {
+	if n := l.lost(&l.puts); n > 0 {
+		if n%2 == 0 {
 			return dht.Receipt{Asked: 1, Stored: 1}, nil
 		}
 		return dht.Receipt{Asked: 1}, dht.ErrUnreachable
@@ -91,7 +95,7 @@ func (l *lossy) Put(ctx context.Context, p pointer.Pointer, record []byte) (dht.
 }
 
 func (l *lossy) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[dht.Answer, error] {
-	if l.lost(&l.gets) {
+	if l.lost(&l.gets) > 0 {
 		return func(yield func(dht.Answer, error) bool) { yield(dht.Answer{Source: dht.SourceNetwork}, nil) }
 	}
 	return l.Store.Get(ctx, p)
