@@ -148,6 +148,20 @@ type round struct {
 	after  []ledger.Head // the known heads that the entries follow on
 }
 
+// add counts an entry that follows on known heads. last has the last entries of the round.
+func (r *round) add(l *ledger.Ledger, known, last chains, entry []byte) error {
+	h, prev, err := l.Identify(entry)
+	if err != nil {
+		return err
+	}
+	if before, found := known[prev]; found {
+		r.after = append(r.after, before)
+	}
+	last.add(h, prev)
+	r.count++
+	return nil
+}
+
 // nextRound returns what the peer lacks, as far as it is known and one round has.
 func (p *Peer) nextRound(l *ledger.Ledger) (r round, err error) {
 	known, last := newChains(fromHeads(p.s.Known)), chains{}
@@ -164,16 +178,11 @@ func (p *Peer) nextRound(l *ledger.Ledger) (r round, err error) {
 			state = stateLimited
 			break
 		}
-		h, prev, err := l.Identify(e)
-		if err != nil {
+		if err := r.add(l, known, last, e); err != nil {
 			return r, err
 		}
-		if before, found := known[prev]; found {
-			r.after = append(r.after, before)
-		}
-		last.add(h, prev)
 		next.Entries = append(next.Entries, e)
-		r.count, total = r.count+1, total+len(e)
+		total += len(e)
 		if size += len(e); size >= groupSize {
 			r.stream = appendItem(r.stream, next)
 			next.Entries, size = [][]byte{}, 0
@@ -205,16 +214,10 @@ func (p *Peer) roundWithin(l *ledger.Ledger, size int) (r round, err error) {
 			all.State = stateLimited
 			break
 		}
-		h, prev, err := l.Identify(e)
-		if err != nil {
+		if err := r.add(l, known, last, e); err != nil {
 			return r, err
 		}
-		if before, found := known[prev]; found {
-			r.after = append(r.after, before)
-		}
-		last.add(h, prev)
 		all.Entries = append(all.Entries, e)
-		r.count++
 	}
 	r.stream, r.last = appendItem(nil, all), last.heads()
 	return r, nil
