@@ -13,6 +13,23 @@ import (
 	"github.com/petnames-go/petnames/petname"
 )
 
+// answersInvitations steps the invitations of a person until stop is called.
+func (p *person) answersInvitations(t *testing.T) (stop func()) {
+	ctx, cancel := context.WithCancel(t.Context())
+	var steps sync.WaitGroup
+	steps.Go(func() {
+		for ctx.Err() == nil {
+			_, err := p.StepInvitations(t.Context(), p.key)
+			require.NoError(t, err)
+			<-time.After(300 * time.Millisecond)
+		}
+	})
+	return func() {
+		cancel()
+		steps.Wait()
+	}
+}
+
 // pairedDevice lets a device pair, and interrupts its joining then. It returns the text of the
 // invitation, and its ID.
 func pairedDevice(t *testing.T, alice, phone *person) (text, id string) {
@@ -58,18 +75,9 @@ func TestADeviceThatIsRemovedWhileItJoinsIsAnswered(t *testing.T) {
 			alice.reopen(t)
 			alice.handsOver()
 
-			ctx, cancel := context.WithCancel(t.Context())
-			var steps sync.WaitGroup
-			steps.Go(func() {
-				for ctx.Err() == nil {
-					_, err := alice.StepInvitations(t.Context(), alice.key)
-					require.NoError(t, err)
-					<-time.After(300 * time.Millisecond)
-				}
-			})
+			stop := alice.answersInvitations(t)
 			_, _, _, err = phone.JoinBook(t.Context(), phone.key, text, nil)
-			cancel()
-			steps.Wait()
+			stop()
 			require.ErrorIs(t, err, petname.ErrDeviceRemoved)
 			_, err = alice.WaitDevice(t.Context(), alice.key, id)
 			require.Error(t, err)
@@ -95,18 +103,9 @@ func TestAJoiningWithoutAnAnswerEnds(t *testing.T) {
 		_, _, _, err := phone.JoinBook(t.Context(), phone.key, text, nil)
 		require.ErrorIs(t, err, ErrHandoverTimeout)
 		require.Less(t, time.Since(began), 2*handoverTime)
-		ctx, cancel := context.WithCancel(t.Context())
-		var steps sync.WaitGroup
-		steps.Go(func() {
-			for ctx.Err() == nil {
-				_, err := alice.StepInvitations(t.Context(), alice.key)
-				require.NoError(t, err)
-				<-time.After(300 * time.Millisecond)
-			}
-		})
+		stop := alice.answersInvitations(t)
 		inviter, h, entries, err := phone.JoinBook(t.Context(), phone.key, text, nil)
-		cancel()
-		steps.Wait()
+		stop()
 		require.NoError(t, err)
 		phone.requireJoined(t, alice, inviter, h, entries)
 		other, err := phone.JoinsByOther(text)

@@ -3,7 +3,6 @@ package exchange
 import (
 	"context"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -128,15 +127,7 @@ func TestAJoiningEndsWhenTheDiskFails(t *testing.T) {
 		alice.handsOver()
 		alice.addContacts(t, 150)
 		text, _ := pairedDevice(t, alice, phone)
-		ctx, cancel := context.WithCancel(t.Context())
-		var steps sync.WaitGroup
-		steps.Go(func() {
-			for ctx.Err() == nil {
-				_, err := alice.StepInvitations(t.Context(), alice.key)
-				require.NoError(t, err)
-				<-time.After(300 * time.Millisecond)
-			}
-		})
+		stop := alice.answersInvitations(t)
 		began := time.Now()
 		_, _, _, err := phone.JoinBook(t.Context(), phone.key, text, func(JoinProgress) {
 			_ = phone.book.Close() // no write succeeds until the reopen
@@ -146,8 +137,7 @@ func TestAJoiningEndsWhenTheDiskFails(t *testing.T) {
 		require.Less(t, time.Since(began), time.Minute)
 		phone.reopen(t)
 		inviter, h, entries, err := phone.JoinBook(t.Context(), phone.key, text, nil)
-		cancel()
-		steps.Wait()
+		stop()
 		require.NoError(t, err)
 		phone.requireJoined(t, alice, inviter, h, entries)
 	})
