@@ -98,7 +98,7 @@ count any more.`,
 			switch {
 			case err != nil:
 			case out.IdentityKey && out.Recovery != "":
-				a.warn("it can publish in your name until you rotate the key, which changes your pointer; this home does not have the next one. On the device of yours that made it:\n  petname key rotate\nor here, with the recovery file:\n  petname key rotate --next FILE --recovery NEWFILE --passphrase-file FILE\nthen:\n  petname publish")
+				a.warn("it can publish in your name until you rotate the key, which changes your pointer; this home does not have the next one. Rotate on the device of yours that made it, by key rotate, or here, with the recovery file:\n  petname key rotate --next FILE --recovery NEWFILE --passphrase-file FILE\nthen:\n  petname publish")
 				a.warn("if the removed device made the next key, and no recovery file has it, only its holder can rotate: make a new identity then, with petname init in another folder, and tell your contacts")
 			case out.IdentityKey:
 				a.warn("it can publish in your name until you rotate the key, which changes your pointer:\n  petname key rotate\n  petname publish")
