@@ -73,8 +73,9 @@ func linkSum(covered string) string {
 // ParseLink reads a link, without what other programs added to it: see package
 // paste. The link may be within another text, such as a mail or a page, and more than
 // once. A text with another link or another key, or with a link whose checksum is wrong,
-// is refused. ParseLink also reads a bare pointer, in any form that [Parse] accepts or
-// within a text, as a Link with the pointer alone.
+// is refused, and with a [*WordsError] one with the words of another key beside it. ParseLink also
+// reads a bare pointer, in any form that [Parse] accepts or within a text, as a Link with the
+// pointer alone.
 func ParseLink(s string) (Link, error) {
 	l, err := FindLink(s)
 	if !errors.Is(err, errNoLink) {
@@ -82,13 +83,31 @@ func ParseLink(s string) (Link, error) {
 	}
 	p, err := Parse(s)
 	if within, werr := parseWithin(s); err != nil && werr == nil {
-		return Link{Pointer: within}, nil
+		p, err = within, nil
 	}
-	return Link{Pointer: p}, err
+	if err == nil {
+		err = checkWordsBeside(s, p)
+	}
+	if err != nil {
+		return Link{}, err
+	}
+	return Link{Pointer: p}, nil
 }
 
 // FindLink is ParseLink without bare pointers: a text in which no link begins is refused.
 func FindLink(s string) (Link, error) {
+	l, err := findLink(s)
+	if err == nil {
+		err = checkWordsBeside(s, l.Pointer)
+	}
+	if err != nil {
+		return Link{}, err
+	}
+	return l, nil
+}
+
+// findLink is FindLink without the words beside the link.
+func findLink(s string) (Link, error) {
 	trimmed := strings.TrimSpace(s)
 	if isSecret(s) {
 		return Link{}, fmt.Errorf("link: %w", errSecret)

@@ -76,7 +76,7 @@ func ParseKnown(s string) (Name, error) {
 func checkNew(n Name) *refusal {
 	_, noKey := pointer.ParseLink(n.text)
 	switch {
-	case noKey == nil && hasPetname(n.text): // it would be read as a link, or as the command before a pointer
+	case (noKey == nil || errors.As(noKey, new(*pointer.WordsError))) && hasPetname(n.text): // it would be read as a link, or as the command before a pointer
 		return &refusal{reason: "has a link"}
 	case Clean(n.text) != n.text:
 		return &refusal{reason: "has an enclosing mark, or more marks on one character than can be shown"}
