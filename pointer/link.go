@@ -77,6 +77,18 @@ func linkSum(covered string) string {
 // reads a bare pointer, in any form that [Parse] accepts or within a text, as a Link with the
 // pointer alone.
 func ParseLink(s string) (Link, error) {
+	if text, found := unscanned(s); found {
+		l, err := parseLinkIn(text)
+		if err != nil && !errors.As(err, new(*WordsError)) && !errors.Is(err, errSecondKey) {
+			err = scanError(s)
+		}
+		return l, err
+	}
+	return parseLinkIn(s)
+}
+
+// parseLinkIn is ParseLink for a text without addresses of mail scanners.
+func parseLinkIn(s string) (Link, error) {
 	l, err := FindLink(s)
 	if !errors.Is(err, errNoLink) {
 		return l, err
@@ -108,6 +120,7 @@ func FindLink(s string) (Link, error) {
 
 // findLink is FindLink without the words beside the link.
 func findLink(s string) (Link, error) {
+	s, _ = unscanned(s)
 	trimmed := strings.TrimSpace(s)
 	if isSecret(s) {
 		return Link{}, fmt.Errorf("link: %w", errSecret)
@@ -133,10 +146,8 @@ func findLink(s string) (Link, error) {
 	if err == nil {
 		return l, nil
 	}
-	if n := len(linkScheme); hasPrefixFold(trimmed, linkScheme) {
-		if _, lerr := parseLink(linkScheme + trimmed[n:]); lerr == nil {
-			err = fmt.Errorf("begins with %q: the scheme is petname:, in small letters", trimmed[:n])
-		}
+	if errors.Is(err, errLinkSum) && token == strings.ToUpper(token) && strings.Contains(token, "&N=") {
+		err = errors.New("is in capital letters, and its nickname was not in all of them: ask for it as it was")
 	}
 	if foreign := paste.Foreign(token); foreign != "" && errors.Is(err, errLinkSum) {
 		err = fmt.Errorf("has the character %s, which no link has: it was mistyped, or is a forgery; ask for it again", foreign)

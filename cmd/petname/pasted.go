@@ -110,6 +110,9 @@ func withPasted(err error, verb string, raw json.RawMessage) error {
 		if errors.As(lerr, new(*pointer.WordsError)) {
 			return &failure{Code: f.Code, Exit: f.Exit, Message: lerr.Error(), Next: "compare the words of each with the owner over another channel, such as a call"}
 		}
+		if errors.Is(lerr, pointer.ErrScanned) {
+			return &failure{Code: f.Code, Exit: f.Exit, Message: lerr.Error(), Next: "ask the owner for the link, which petname id prints"}
+		}
 		if lerr == nil && strings.Contains(f.Message, "is a link, not a bare pointer") {
 			return f.With("with the pointer in it alone:\npetname whois " + link.Pointer.String())
 		}

@@ -37,6 +37,9 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
+	if e.Text == "" {
+		return "the name " + e.Reason
+	}
 	return fmt.Sprintf("name %s %s", Quote(e.Text), e.Reason)
 }
 
