@@ -368,6 +368,10 @@ func (w *writing) dropBody(id ID) (EntryBody, error) {
 	}
 	dropped := EntryBody{Entry: e, Body: slices.Clone(r.body)}
 	r.raw, r.body, r.state = slices.Clone(r.raw), nil, bodyDropped
+	// bbolt merges pages that are almost empty after a deletion alone.
+	if err := w.log.b.Delete(logKey(i, id.Number)); err != nil {
+		return EntryBody{}, err
+	}
 	return dropped, w.log.put(i, id.Number, r)
 }
 

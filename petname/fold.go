@@ -55,7 +55,7 @@ type fold struct {
 // Version names the rules and the Unicode tables of the comparison keys. The
 // ledger rebuilds the view when either changes.
 func (fold) Version() string {
-	return "petname/20 unicode/" + name.UnicodeVersion + " categories/" + unicode.Version + " confusables/" + name.ConfusablesVersion + " emoji/" + name.EmojiVersion
+	return "petname/21 unicode/" + name.UnicodeVersion + " categories/" + unicode.Version + " confusables/" + name.ConfusablesVersion + " emoji/" + name.EmojiVersion
 }
 
 func (f fold) Apply(v *ledger.View, e ledger.Entry, body []byte) error {

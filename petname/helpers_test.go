@@ -198,7 +198,8 @@ func syncBooks(t tb, books ...*Book) {
 }
 
 var allTables = []string{tableContacts, tableSuccessors, tableKept, tableNames, tableRivals, tableEdges, tableUndo, tableProfile, tablePublished, tableLooks,
-	tableInbox, tablePending, tableEnds, tableAbout, tableMuted, tableRetracted, tablePrivateEdges, tableReplaced, tableRelayed, tableRelayedEnds}
+	tableInbox, tablePending, tableEnds, tableAbout, tableMuted, tableRetracted, tablePrivateEdges, tableReplaced, tableRelayed, tableRelayedEnds,
+	tableListEntries, tableOldLists}
 
 // dump is the whole view.
 func dump(t tb, b *Book) string {

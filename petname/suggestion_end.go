@@ -80,13 +80,16 @@ func indexEnds(v *ledger.View, row []byte, before, after suggestionState) error 
 }
 
 // DropExpired drops the bodies of entries with suggestions that ended before a time
-// without an acceptance, and those of messages that were relayed long before it, some at a
-// time, and returns how many bodies it dropped. Such a suggestion is then not found any more, as if
-// it had not been received. Its statement has expired, so it is refused if it is received again. An
-// expired suggestion is not pending before that either.
+// without an acceptance, those of messages that were relayed long before it, and those of lists of
+// edges that a newer list of the same contact replaces, some at a time, and returns how many bodies
+// it dropped. Such a suggestion is then not found any more, as if it had not been received. Its
+// statement has expired, so it is refused if it is received again. An expired suggestion is not
+// pending before that either. If only other devices of the owner have entered the newest list of
+// a contact, this one enters it as well before it drops older ones.
 //
 // Callers should allow for a clock that is wrong: what is dropped is lost.
 func (b *Book) DropExpired(before time.Time) (dropped int, err error) {
+	var lists [][]byte // the pointers whose newest list is to be entered
 	choose := func(v *ledger.View) (ids []ledger.ID, err error) {
 		for kv, err := range v.Scan(tableEnds, nil) {
 			if err != nil {
@@ -104,7 +107,13 @@ func (b *Book) DropExpired(before time.Time) (dropped int, err error) {
 			}
 		}
 		relayed, err := expiredRelayed(v, before, maxDropped-len(ids))
-		return append(ids, relayed...), err
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, relayed...)
+		old, toEnter, err := oldLists(v, b.ledger.Device(), maxDropped-len(ids))
+		lists = toEnter
+		return append(ids, old...), err
 	}
 	if b.tx != nil {
 		return 0, errors.New("petname: DropExpired in an Update")
@@ -114,7 +123,10 @@ func (b *Book) DropExpired(before time.Time) (dropped int, err error) {
 		dropped = len(ids)
 		return err
 	})
-	if err != nil || dropped == 0 {
+	if err == nil && len(lists) > 0 {
+		err = b.enterLists(lists)
+	}
+	if err != nil || dropped+len(lists) == 0 {
 		return 0, err
 	}
 	err = b.ledger.DropBodies(func(v *ledger.View) ([]ledger.ID, error) {
@@ -154,7 +166,7 @@ func appendEntries(ids []ledger.ID, keys [][]byte) ([]ledger.ID, error) {
 }
 
 // Drop implements [ledger.Dropper] for suggestions and relayed messages of which all entries
-// are dropped.
+// are dropped, and for older lists of edges.
 func (f fold) Drop(v *ledger.View, dropped []ledger.EntryBody) (done bool, err error) {
 	left := map[SuggestionID]suggestionState{}
 	relayed := map[string][][]byte{}
@@ -163,6 +175,12 @@ func (f fold) Drop(v *ledger.View, dropped []ledger.EntryBody) (done bool, err e
 		if err == nil && a.Op == opRelay {
 			row := string(a.Relay.row())
 			relayed[row] = append(relayed[row], undoKey(d.ID()))
+			continue
+		}
+		if err == nil && a.Op == opStatement {
+			if done, err := f.dropOldList(v, d.ID(), a.Statement); !done || err != nil {
+				return false, err
+			}
 			continue
 		}
 		if err != nil || a.Op != opSuggest {

@@ -133,7 +133,7 @@ func (f fold) storeReceived(v *ledger.View, e ledger.Entry, a act, s introduce.S
 		return v.Put(tableRetracted, append(slices.Clone(r.ID[:]), r.By.Bytes()...), []byte{})
 	}
 	if edges, is := s.Edges(); is {
-		return f.storeStatement(v, tablePrivateEdges, edges.By.Bytes(), received, edges.Version)
+		return f.storeList(v, e, edges, received)
 	}
 	d, _ := s.Denial()
 	hash := introduce.Hash(a.Statement)

@@ -73,22 +73,54 @@ func linkSum(covered string) string {
 // ParseLink reads a link, without what other programs added to it: see package
 // paste. The link may be within another text, such as a mail or a page, and more than
 // once. A text with another link or another key, or with a link whose checksum is wrong,
-// is refused. ParseLink also reads a bare pointer, in any form that [Parse] accepts or
-// within a text, as a Link with the pointer alone.
+// is refused, and with a [*WordsError] one with the words of another key beside it. ParseLink also
+// reads a bare pointer, in any form that [Parse] accepts or within a text, as a Link with the
+// pointer alone.
 func ParseLink(s string) (Link, error) {
+	if text, found := unscanned(s); found {
+		l, err := parseLinkIn(text)
+		if err != nil && !errors.As(err, new(*WordsError)) && !errors.Is(err, errSecondKey) {
+			err = scanError(s)
+		}
+		return l, err
+	}
+	return parseLinkIn(s)
+}
+
+// parseLinkIn is ParseLink for a text without addresses of mail scanners.
+func parseLinkIn(s string) (Link, error) {
 	l, err := FindLink(s)
 	if !errors.Is(err, errNoLink) {
 		return l, err
 	}
 	p, err := Parse(s)
 	if within, werr := parseWithin(s); err != nil && werr == nil {
-		return Link{Pointer: within}, nil
+		p, err = within, nil
 	}
-	return Link{Pointer: p}, err
+	if err == nil {
+		err = checkWordsBeside(s, p)
+	}
+	if err != nil {
+		return Link{}, err
+	}
+	return Link{Pointer: p}, nil
 }
 
 // FindLink is ParseLink without bare pointers: a text in which no link begins is refused.
 func FindLink(s string) (Link, error) {
+	l, err := findLink(s)
+	if err == nil {
+		err = checkWordsBeside(s, l.Pointer)
+	}
+	if err != nil {
+		return Link{}, err
+	}
+	return l, nil
+}
+
+// findLink is FindLink without the words beside the link.
+func findLink(s string) (Link, error) {
+	s, _ = unscanned(s)
 	trimmed := strings.TrimSpace(s)
 	if isSecret(s) {
 		return Link{}, fmt.Errorf("link: %w", errSecret)
@@ -114,10 +146,8 @@ func FindLink(s string) (Link, error) {
 	if err == nil {
 		return l, nil
 	}
-	if n := len(linkScheme); hasPrefixFold(trimmed, linkScheme) {
-		if _, lerr := parseLink(linkScheme + trimmed[n:]); lerr == nil {
-			err = fmt.Errorf("begins with %q: the scheme is petname:, in small letters", trimmed[:n])
-		}
+	if errors.Is(err, errLinkSum) && token == strings.ToUpper(token) && strings.Contains(token, "&N=") {
+		err = errors.New("is in capital letters, and its nickname was not in all of them: ask for it as it was")
 	}
 	if foreign := paste.Foreign(token); foreign != "" && errors.Is(err, errLinkSum) {
 		err = fmt.Errorf("has the character %s, which no link has: it was mistyped, or is a forgery; ask for it again", foreign)

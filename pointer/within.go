@@ -16,7 +16,7 @@ import (
 // linksWithin returns the parts of a text that begin with a link, whether or not it is
 // damaged, without its scheme.
 func linksWithin(s string) (places []string) {
-	for _, rest := range paste.After(s, linkScheme) {
+	for _, rest := range paste.AfterAnyCase(s, linkScheme) {
 		head := strings.TrimLeftFunc(paste.Unescape(paste.Unescape(rest)), func(r rune) bool { return unicode.IsSpace(r) || r == '/' })
 		if likePointer().MatchString(head) {
 			places = append(places, rest)

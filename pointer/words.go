@@ -96,14 +96,19 @@ func ParseWords(s string) (Words, error) {
 		}
 		w[i] = uint16(index)
 	}
+	if !w.isValid() {
+		return Words{}, fmt.Errorf("words %s: the checksum is wrong, so at least one word is: have them read again", quote(s))
+	}
+	return w, nil
+}
+
+// isValid reports whether the checksum of the words is right.
+func (w Words) isValid() bool {
 	var entropy [wordsEntropy]byte
 	for bit := range wordsEntropy * 8 { // 11 bits a word, the highest first; the last 4 are the checksum
 		entropy[bit/8] |= byte(w[bit/11]>>(10-bit%11)&1) << (7 - bit%8)
 	}
-	if wordsOf(entropy) != w {
-		return Words{}, fmt.Errorf("words %s: the checksum is wrong, so at least one word is: have them read again", quote(s))
-	}
-	return w, nil
+	return wordsOf(entropy) == w
 }
 
 // splitWords returns the words of a text, without the numbers of a list.

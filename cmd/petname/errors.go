@@ -430,6 +430,9 @@ func shellWord(s string) string {
 	if plain {
 		return s
 	}
+	if strings.ContainsAny(s, "\r\n") { // a suggested command is one line
+		return dollarWord(s)
+	}
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
@@ -443,6 +446,11 @@ func shellPath(path string) string {
 	if name.Scrub(path, false) == path {
 		return shellWord(path)
 	}
+	return dollarWord(path)
+}
+
+// dollarWord returns a text between dollar-single-quotes, on one line.
+func dollarWord(path string) string {
 	var b strings.Builder
 	b.WriteString("$'")
 	for i := range len(path) {

@@ -39,6 +39,9 @@ file learns the introducer, the recipient and the introduced contact.`,
 		ValidArgsFunction: a.completeNames,
 		RunE: func(_ *cobra.Command, args []string) (err error) {
 			if request.To == "" {
+				if f := secretFor(args[0], "contact", ""); f != nil {
+					return f
+				}
 				return usage("--to is missing: the contact to introduce %q to", args[0]).With("petname introduce " + shellWord(args[0]) + " --to NAME")
 			}
 			request.Name, request.File = args[0], file != ""
@@ -127,6 +130,9 @@ recipient that you withdrew it.`,
 		ValidArgsFunction: a.completeNames,
 		RunE: func(_ *cobra.Command, args []string) (err error) {
 			if request.To == "" {
+				if f := secretFor(args[0], "contact", ""); f != nil {
+					return f
+				}
 				return usage("--to is missing: the contact that you introduced %q to", args[0]).With("petname retract " + shellWord(args[0]) + " --to NAME")
 			}
 			request.Name = args[0]

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/petnames-go/petnames/dht/delegated"
@@ -26,6 +27,7 @@ leaves this machine.
   URL…        HTTP routers, used beside a DHT or instead of one: a URL that
               petname node --http prints
   off         no network
+  -           those on standard input
 
 Several can be combined. They replace the networks of before. A router learns
 which client asks for which record; it cannot forge one. The choice is saved
@@ -39,6 +41,17 @@ that of another web server (exit status 7, too).`,
 		Args:              cobra.MinimumNArgs(1),
 		ValidArgsFunction: cobra.FixedCompletions([]string{"ipfs", "lan", "off"}, cobra.ShellCompDirectiveNoFileComp),
 		RunE: func(_ *cobra.Command, args []string) error {
+			if at := slices.Index(args, "-"); at >= 0 {
+				text, err := a.readStdinText("addresses")
+				if err != nil {
+					return err
+				}
+				targets := strings.Fields(text)
+				if len(targets) == 0 {
+					return usage("standard input has no network")
+				}
+				args = slices.Replace(slices.Clone(args), at, at+1, targets...)
+			}
 			var out joined
 			err := a.call("join", joinArgs{Targets: args}, &out)
 			return a.printResult(out, err, err == nil, func(w *bufio.Writer) {

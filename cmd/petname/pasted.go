@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"strings"
 	"time"
 
@@ -105,7 +106,14 @@ func withPasted(err error, verb string, raw json.RawMessage) error {
 		if is := secretFor(text, "contact", ""); is != nil {
 			return &failure{Code: f.Code, Exit: f.Exit, Message: is.Message, Next: is.Next}
 		}
-		if link, lerr := pointer.ParseLink(text); lerr == nil && strings.Contains(f.Message, "is a link, not a bare pointer") {
+		link, lerr := pointer.ParseLink(text)
+		if errors.As(lerr, new(*pointer.WordsError)) {
+			return &failure{Code: f.Code, Exit: f.Exit, Message: lerr.Error(), Next: "compare the words of each with the owner over another channel, such as a call"}
+		}
+		if errors.Is(lerr, pointer.ErrScanned) {
+			return &failure{Code: f.Code, Exit: f.Exit, Message: lerr.Error(), Next: "ask the owner for the link, which petname id prints"}
+		}
+		if lerr == nil && strings.Contains(f.Message, "is a link, not a bare pointer") {
 			return f.With("with the pointer in it alone:\npetname whois " + link.Pointer.String())
 		}
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/petnames-go/petnames/petname/agent"
 	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
+	"github.com/petnames-go/petnames/pointer/paste"
 )
 
 func (a *app) resolveVerb() *cobra.Command {
@@ -252,6 +253,16 @@ func (v *verbs) resolve(ctx context.Context, a resolveArgs) (*resolved, error) {
 		}
 	case a.Offline:
 		level = dht.LevelOffline
+	}
+	if _, scanned := paste.Unscan(a.Path, func(string) bool { return false }); scanned {
+		link, err := pointer.ParseLink(a.Path)
+		if err != nil {
+			return nil, usage("%v", err)
+		}
+		a.Path = link.String()
+		if link.Next.IsZero() {
+			a.Path = link.Pointer.String()
+		}
 	}
 	rest, err := remainderOf(a.Path)
 	if err != nil {

@@ -84,7 +84,8 @@ func (s *state) sealing() ([]hpke.PrivateKey, error) {
 }
 
 // dropExpired drops suggestions that expired at least a day ago from the book. They also
-// have to have expired before the last entry: a clock that is ahead drops nothing.
+// have to have expired before the last entry: a clock that is ahead drops none. Lists of edges
+// that newer ones replace are dropped at any time.
 func (s *state) dropExpired() error {
 	before, entry := s.now().Add(-dropGrace), s.comparedEntry()
 	if entry.Before(before) {

@@ -2,6 +2,7 @@ package exchange
 
 import (
 	"crypto/rand"
+	"fmt"
 	"os"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/petnames-go/petnames/petname/introduce"
 	"github.com/petnames-go/petnames/petname/mutual"
+	"github.com/petnames-go/petnames/pointer"
 )
 
 // offerUntil makes p process an offer of a mutual introduction by alice that ends at a
@@ -96,4 +98,37 @@ func TestOffersThatEndSoonDoNotGrowTheBook(t *testing.T) {
 	t.Logf("after 5 more days: %d KiB", (size()-before)>>10)
 	require.NoError(t, bob.expireSessions(&Report{}))
 	require.Empty(t, Check(bob.book))
+}
+
+// A contact that sends as many full lists of what it shares as it can, 1,000 of 6 KB each, grows
+// the book by what the entries take without the lists: a list leaves when another one replaces
+// it. Otherwise the file has 8 MiB.
+func TestListsThatReplaceEachOtherDoNotGrowTheBook(t *testing.T) {
+	alice, bob, _ := three(t)
+	const lists = 1000
+	edges := map[string]pointer.Edge{}
+	for i := range 64 {
+		edges[fmt.Sprintf("label-%02d", i)] = pointer.Edge{Pointer: pointerOf(fmt.Sprint("person", i))}
+	}
+	for version := uint64(1); version <= lists; version++ {
+		if version%(maxDailyMessages/2) == 1 {
+			bob.clock.now = bob.clock.now.Add(25 * time.Hour)
+		}
+		bob.clock.now = bob.clock.now.Add(time.Second)
+		signed, err := introduce.Edges{To: pointerOf("bob"), Version: version, Edges: edges}.Sign(alice.key, bob.clock.now)
+		require.NoError(t, err)
+		_, err = bob.handle(t.Context(), pointerOf("alice"), plaintext(t, signed), new(Report))
+		require.NoError(t, err)
+		if version%5 == 0 {
+			_, err := bob.book.DropExpired(bob.clock.now.Add(-24 * time.Hour))
+			require.NoError(t, err)
+		}
+	}
+	from, err := bob.book.EdgesFrom(pointerOf("alice"))
+	require.NoError(t, err)
+	require.Equal(t, uint64(lists), from.Version)
+	info, err := os.Stat(bob.ledger)
+	require.NoError(t, err)
+	t.Logf("ledger.db after %d lists: %d KiB", lists, info.Size()>>10)
+	require.LessOrEqual(t, info.Size(), int64(2<<20))
 }

@@ -37,6 +37,9 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
+	if e.Text == "" {
+		return "the name " + e.Reason
+	}
 	return fmt.Sprintf("name %s %s", Quote(e.Text), e.Reason)
 }
 
@@ -76,7 +79,7 @@ func ParseKnown(s string) (Name, error) {
 func checkNew(n Name) *refusal {
 	_, noKey := pointer.ParseLink(n.text)
 	switch {
-	case noKey == nil && hasPetname(n.text): // it would be read as a link, or as the command before a pointer
+	case (noKey == nil || errors.As(noKey, new(*pointer.WordsError))) && hasPetname(n.text): // it would be read as a link, or as the command before a pointer
 		return &refusal{reason: "has a link"}
 	case Clean(n.text) != n.text:
 		return &refusal{reason: "has an enclosing mark, or more marks on one character than can be shown"}

@@ -108,6 +108,9 @@ func TestInvitationWithinATextIsParsed(t *testing.T) {
 			"petname pair " + l, "'petname pair " + l + "'", "petname pair '" + l + "' --as ana",
 			l + "\n-- \nAna", l + "\n--\nAna (chess)", "Here:\n" + l[:70] + "\n" + l[70:] + "\n\n-- \nAna", "> " + l[:70] + "\n> " + l[70:] + "\n> -- \n> Ana",
 			url.QueryEscape(l),
+			"https://urldefense.com/v3/__" + l + "__;!!abc!def$",
+			"https://urldefense.proofpoint.com/v2/url?u=" + strings.NewReplacer("-", "-2D", "_", "-5F", ":", "-3A").Replace(l) + "&d=a&c=b&e=",
+			"https://eur01.safelinks.protection.outlook.com/?url=" + url.QueryEscape(l) + "&data=05&reserved=0",
 		} {
 			ticket, err := ParseTicket(text, start)
 			require.NoError(t, err, "%q", text)

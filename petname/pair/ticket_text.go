@@ -36,6 +36,7 @@ func parseTicket(s string) (Ticket, error) {
 	if len(s) > maxTicketText {
 		return Ticket{}, fmt.Errorf("is %d bytes long", len(s))
 	}
+	s, _ = paste.Unscan(s, hasInvitation)
 	if token := paste.Token(s); !hasInvitation(s) && hasInvitation(token) { // folded before the colon
 		s = token
 	}
