@@ -165,14 +165,15 @@ func (b *Book) accept(tx *ledger.Tx, n name.Name, l pointer.Link, s Source, item
 		}
 	}
 	if c.Name.Key() == n.Key() {
-		if s.ReplacePin && item == nil {
+		// Only a naming records a replaced contact, so it is stated again.
+		if s.ReplacePin && item == nil && replaced == nil {
 			return b.replacePin(tx, c, l, fact, false)
 		}
-		if l.Next.IsZero() || pinned == l.Next {
+		if replaced == nil && (l.Next.IsZero() || pinned == l.Next) {
 			if item == nil {
 				return nil // already known
 			}
-			a := act{Op: opLearn, Contact: id.Bytes(), Fact: fact, Of: otherPointer(id, l.Pointer), Item: item, Joined: replaced != nil}
+			a := act{Op: opLearn, Contact: id.Bytes(), Fact: fact, Of: otherPointer(id, l.Pointer), Item: item}
 			if err := appendAct(tx, a); err != nil || !s.ReplacePin {
 				return err
 			}
