@@ -422,6 +422,9 @@ func (v *verbs) pair(ctx context.Context, a pairArgs) (*paired, error) {
 		failed := *classify(err)
 		failed.Message = "paired, and in the inbox, but " + failed.Message
 		failed.Next = v.acceptNext(s, acceptArgs{})
+		if errors.As(err, new(*petname.TakenError)) {
+			failed.Next = classify(v.withAcceptNext(err, s, acceptArgs{})).Next
+		}
 		return out, &failed
 	}
 	named, err := v.withLookalikes(c)
