@@ -91,7 +91,8 @@ func (b *Book) addClaim(tx *ledger.Tx, n name.Name, l pointer.Link, s Source, re
 	if _, r := pl.pin(); err != nil || r == confirmed || slices.ContainsFunc(pl.claims, func(known placeClaim) bool { return known.Next == l.Next }) || len(pl.claims) >= maxDiffering/2 {
 		return firstError(err, refused)
 	}
-	return appendAct(tx, act{Op: opLearn, Contact: c.ID.Bytes(), Fact: s.fact(l), Of: otherPointer(c.ID, l.Pointer)})
+	err = appendAct(tx, act{Op: opLearn, Contact: c.ID.Bytes(), Fact: s.fact(l), Of: otherPointer(c.ID, l.Pointer)})
+	return firstError(err, checkMoved(tx.View(), c))
 }
 
 func (b *Book) add(tx *ledger.Tx, n name.Name, l pointer.Link, s Source) error {
@@ -175,7 +176,7 @@ func (b *Book) accept(tx *ledger.Tx, n name.Name, l pointer.Link, s Source, item
 			}
 			a := act{Op: opLearn, Contact: id.Bytes(), Fact: fact, Of: otherPointer(id, l.Pointer), Item: item}
 			if err := appendAct(tx, a); err != nil || !s.ReplacePin {
-				return err
+				return firstError(err, checkMoved(tx.View(), c))
 			}
 			return b.replacePin(tx, c, l, fact, true)
 		}
@@ -205,7 +206,7 @@ func (b *Book) accept(tx *ledger.Tx, n name.Name, l pointer.Link, s Source, item
 			return err
 		}
 	}
-	if err := appendAct(tx, a); err != nil || !s.ReplacePin && !again {
+	if err := firstError(appendAct(tx, a), checkMoved(tx.View(), c)); err != nil || !s.ReplacePin && !again {
 		return err
 	}
 	if c, _, err = readContact(tx.View(), id); err != nil {

@@ -193,15 +193,17 @@ func (r *reentry) hasFact(a act) (bool, error) {
 
 // about enters an act about a contact that the book has to know.
 func (r *reentry) about(a, entered act) error {
-	_, found, _, err := r.contact(a.Contact)
+	c, found, _, err := r.contact(a.Contact)
 	if err != nil {
 		return err
 	}
+	what := ReentryConflict{Op: a.Op.String(), Contact: optionalPointer(a.Contact), Reason: ReentryRemoved, final: true}
 	if !found {
-		_, err := r.conflict("facts "+string(a.Contact), ReentryConflict{Op: a.Op.String(), Contact: optionalPointer(a.Contact), Reason: ReentryRemoved, final: true})
+		_, err := r.conflict("facts "+string(a.Contact), what)
 		return err
 	}
-	return appendAct(r.book.tx, entered)
+	err = appendAct(r.book.tx, entered)
+	return r.refused("facts "+string(a.Contact), what, firstError(err, checkMoved(r.book.tx.View(), c)))
 }
 
 func (r *reentry) share(a act) error {

@@ -89,3 +89,21 @@ func TestAReplacementIsEnteredAnew(t *testing.T) {
 	}
 	require.Fail(t, "the second copy counts each time")
 }
+
+// The acceptance of a pairing moves no contact to the pointer of another one, by a step that waited
+// for a proof: it is refused, and changes nothing.
+func TestAnAcceptanceMovesNoContactOntoAnother(t *testing.T) {
+	b := newTestBook(t)
+	introducedBob(t, b, commitment("b"))
+	require.NoError(t, b.applySuccession(pointerOf("b"), chain(step(t, "b")), "test"))
+	must(b.Add(mustName("carol"), link("next b"), Source{}))
+	id, _, err := b.Suggest(Suggestion{Kind: Paired, Pointer: pointerOf("b"), Next: commitment("b"), Channel: "link", Evidence: []byte("transcript")})
+	require.NoError(t, err)
+	n := entries(b)
+	_, err = b.Accept(id, mustName("bob"), Acceptance{})
+	require.ErrorAs(t, err, new(*ConflictError))
+	require.ErrorContains(t, err, `your contact "carol"`)
+	require.Equal(t, n, entries(b))
+	must(b.Remove(pointerOf("next b")))
+	require.Equal(t, pointerOf("next b"), must(b.Accept(id, mustName("bob"), Acceptance{})).Pointer)
+}
