@@ -158,7 +158,7 @@ func (what *choice) next(v *ledger.View, c Contact) (pointer.Pointer, pointer.Co
 		return pointer.Pointer{}, none, nil // it is there already
 	}
 	next, err := pl.believed(steps, c, what.Confirmation)
-	if err != nil && len(what.decided) > 0 && what.Next.IsZero() {
+	if err != nil && len(what.decided) > 0 && what.Next.IsZero() && (what.Successor.IsZero() || c.hasPointer(what.Successor)) {
 		return pointer.Pointer{}, none, nil // an earlier pointer was all there was to settle
 	}
 	if have, r := pl.pin(); err != nil || have == next && r == confirmed {

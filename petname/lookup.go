@@ -153,6 +153,17 @@ func (b *Book) ByID(id pointer.Pointer) (Contact, error) {
 	return c, err
 }
 
+// SenderID returns the id of the contact whose statements a pointer signed, by any key of its
+// trail, also of a contact that was removed: see [Book.ByPointer], which finds a removed contact by
+// its first pointer alone. It is the pointer itself if there is no such contact.
+func (b *Book) SenderID(p pointer.Pointer) (id pointer.Pointer, err error) {
+	err = b.read(func(v *ledger.View) error {
+		id, err = signerIDOf(v, p)
+		return err
+	})
+	return id, err
+}
+
 // Find returns the contact for a text: a name, a pointer in any of its forms, or a
 // link. No name reads as a pointer or a link, so a text has one meaning. A text that no
 // contact has as its name can be one with a pointer in it: see [pointer.ParseLink]. The commitment

@@ -91,7 +91,8 @@ func (b *Book) addClaim(tx *ledger.Tx, n name.Name, l pointer.Link, s Source, re
 	if _, r := pl.pin(); err != nil || r == confirmed || slices.ContainsFunc(pl.claims, func(known placeClaim) bool { return known.Next == l.Next }) || len(pl.claims) >= maxDiffering/2 {
 		return firstError(err, refused)
 	}
-	return appendAct(tx, act{Op: opLearn, Contact: c.ID.Bytes(), Fact: s.fact(l), Of: otherPointer(c.ID, l.Pointer)})
+	err = appendAct(tx, act{Op: opLearn, Contact: c.ID.Bytes(), Fact: s.fact(l), Of: otherPointer(c.ID, l.Pointer)})
+	return firstError(err, checkMoved(tx.View(), c))
 }
 
 func (b *Book) add(tx *ledger.Tx, n name.Name, l pointer.Link, s Source) error {
@@ -165,16 +166,17 @@ func (b *Book) accept(tx *ledger.Tx, n name.Name, l pointer.Link, s Source, item
 		}
 	}
 	if c.Name.Key() == n.Key() {
-		if s.ReplacePin && item == nil {
+		// Only a naming records a replaced contact, so it is stated again.
+		if s.ReplacePin && item == nil && replaced == nil {
 			return b.replacePin(tx, c, l, fact, false)
 		}
-		if l.Next.IsZero() || pinned == l.Next {
+		if replaced == nil && (l.Next.IsZero() || pinned == l.Next) {
 			if item == nil {
 				return nil // already known
 			}
-			a := act{Op: opLearn, Contact: id.Bytes(), Fact: fact, Of: otherPointer(id, l.Pointer), Item: item, Joined: replaced != nil}
+			a := act{Op: opLearn, Contact: id.Bytes(), Fact: fact, Of: otherPointer(id, l.Pointer), Item: item}
 			if err := appendAct(tx, a); err != nil || !s.ReplacePin {
-				return err
+				return firstError(err, checkMoved(tx.View(), c))
 			}
 			return b.replacePin(tx, c, l, fact, true)
 		}
@@ -204,7 +206,7 @@ func (b *Book) accept(tx *ledger.Tx, n name.Name, l pointer.Link, s Source, item
 			return err
 		}
 	}
-	if err := appendAct(tx, a); err != nil || !s.ReplacePin && !again {
+	if err := firstError(appendAct(tx, a), checkMoved(tx.View(), c)); err != nil || !s.ReplacePin && !again {
 		return err
 	}
 	if c, _, err = readContact(tx.View(), id); err != nil {

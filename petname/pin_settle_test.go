@@ -96,6 +96,27 @@ func TestAConfirmationOfSeveralPointersIsOneStep(t *testing.T) {
 	require.Equal(t, before, must(books[0].Find("bob")))
 }
 
+// A confirmation that names a successor without a step on record changes nothing, also if an
+// earlier key of the contact is in doubt.
+func TestAConfirmationDropsNoSuccessor(t *testing.T) {
+	books := testDevices(t, 2)
+	addedBob(pointer.Commitment{})(books[0])
+	syncBooks(t, books...)
+	require.NoError(t, books[0].learnCard(pointerOf("b"), pointer.Card{Next: commitment("b")}))
+	require.NoError(t, books[0].applySuccession(pointerOf("b"), chain(step(t, "b")), "t"))
+	addedBob(mustCommit("false"))(books[1])
+	syncBooks(t, books...)
+	c := must(books[0].Find("bob"))
+	require.Equal(t, pointerOf("next b"), c.Pointer)
+	require.Len(t, c.Contradictions, 1)
+	n := entries(books[0])
+	_, err := books[0].Confirm(pointerOf("b"), Confirmation{Successor: pointerOf("elsewhere")})
+	require.ErrorIs(t, err, ErrNothingToConfirm)
+	require.Equal(t, n, entries(books[0]))
+	c = must(books[0].Confirm(pointerOf("b"), Confirmation{Successor: pointerOf("next b")}))
+	require.Empty(t, c.Contradictions)
+}
+
 // The attack: the holder of the key signs cards in turn, so that the newest is not
 // the one that the owner was shown. A confirmation that names the commitment
 // believes no other, in any order.

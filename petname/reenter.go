@@ -160,11 +160,19 @@ func (r *reentry) conflict(thing string, c ReentryConflict) (mine bool, err erro
 }
 
 // refused records that the book refuses the present act, for a reason of the book. Any other
-// error is returned.
+// error is returned. Of a contact that would move to the pointer of another one, the conflict
+// states that other contact.
 func (r *reentry) refused(thing string, c ReentryConflict, err error) error {
+	var moved *ConflictError
+	if errors.As(err, &moved) && !moved.Pointer.IsZero() && len(moved.Contacts) == 2 {
+		c.Theirs, c.Other = moved.Contacts[1].recordedName().String(), moved.Contacts[1].Pointer
+	}
+	part := (*refusedAct)(nil) // of the act
 	switch {
 	case err == nil:
 		return nil
+	case errors.As(err, &part):
+		c.Reason = part.conflict.Reason
 	case errors.As(err, new(*ContradictionError)), errors.As(err, new(*DuplicityError)), errors.As(err, new(*SuccessionError)):
 		c.Reason = ReentryContradiction
 	case errors.As(err, new(*TakenError)):

@@ -38,18 +38,28 @@ func (r *reentry) name(a act) error {
 	what := ReentryConflict{Op: opName.String(), Contact: id, Mine: n.String(), Theirs: c.Name.String(), Reason: ReentryChanged}
 	thing := "name " + string(a.Contact)
 	named := !c.Name.IsZero() || c.Conflict != nil
-	if c.Conflict == nil && c.Name == n {
+	replaced, err := r.replaced(a)
+	if err != nil {
+		return err
+	}
+	learn := func() error {
 		if a.Fact == nil {
 			return nil
 		}
 		return r.learn(act{Op: opLearn, Contact: a.Contact, Fact: a.Fact, Of: a.Of, Item: a.Item})
 	}
+	has := c.Conflict == nil && c.Name == n
+	if has && replaced == nil {
+		return learn()
+	}
 	if changed {
 		if !named {
 			what.Reason = ReentryRemoved
 		}
-		if mine, err := r.conflict(thing, what); !mine {
+		if mine, err := r.conflict(thing, what); err != nil || !mine && !has {
 			return err
+		} else if !mine {
+			return learn()
 		}
 	}
 	var taken *TakenError
@@ -66,10 +76,12 @@ func (r *reentry) name(a act) error {
 	}
 	if found && named {
 		_, err = r.book.Rename(id, n, Source{Lookalike: true})
-		if err == nil && a.Fact != nil {
-			err = r.learn(act{Op: opLearn, Contact: a.Contact, Fact: a.Fact, Of: a.Of, Item: a.Item})
+		if err == nil && replaced == nil {
+			err = learn()
 		}
-		return r.refused(thing, what, err)
+		if err != nil || replaced == nil {
+			return r.refused(thing, what, err)
+		}
 	}
 	s := Source{Lookalike: true}
 	l := pointer.Link{Pointer: id}
@@ -83,8 +95,27 @@ func (r *reentry) name(a act) error {
 			l.Pointer = optionalPointer(a.Of)
 		}
 	}
-	err = r.book.update(func(tx *ledger.Tx) error { return r.book.accept(tx, n, l, s, a.Item, a.Replaced) })
+	err = r.book.update(func(tx *ledger.Tx) error { return r.book.accept(tx, n, l, s, a.Item, replaced) })
 	return r.refused(thing, what, err)
+}
+
+// replaced returns the contact that a naming replaces; nil: none, or the book has that already,
+// or that contact has a name, because its removal is in conflict.
+func (r *reentry) replaced(a act) ([]byte, error) {
+	if a.Replaced == nil {
+		return nil, nil
+	}
+	v := r.book.tx.View()
+	for kv, err := range v.Scan(tableReplaced, a.Contact) {
+		if err != nil || bytes.Equal(kv.Value, a.Replaced) {
+			return nil, err
+		}
+	}
+	state, err := getState[contactState](v, tableContacts, a.Replaced)
+	if err != nil || len(state.names()) > 0 {
+		return nil, err
+	}
+	return a.Replaced, nil
 }
 
 func (r *reentry) remove(a act) error {
@@ -162,15 +193,17 @@ func (r *reentry) hasFact(a act) (bool, error) {
 
 // about enters an act about a contact that the book has to know.
 func (r *reentry) about(a, entered act) error {
-	_, found, _, err := r.contact(a.Contact)
+	c, found, _, err := r.contact(a.Contact)
 	if err != nil {
 		return err
 	}
+	what := ReentryConflict{Op: a.Op.String(), Contact: optionalPointer(a.Contact), Reason: ReentryRemoved, final: true}
 	if !found {
-		_, err := r.conflict("facts "+string(a.Contact), ReentryConflict{Op: a.Op.String(), Contact: optionalPointer(a.Contact), Reason: ReentryRemoved, final: true})
+		_, err := r.conflict("facts "+string(a.Contact), what)
 		return err
 	}
-	return appendAct(r.book.tx, entered)
+	err = appendAct(r.book.tx, entered)
+	return r.refused("facts "+string(a.Contact), what, firstError(err, checkMoved(r.book.tx.View(), c)))
 }
 
 func (r *reentry) share(a act) error {

@@ -57,7 +57,8 @@ func (r *reentry) pin(a act) error {
 		}
 	}
 	entered := act{Op: opPin, Contact: c.ID.Bytes(), Of: otherPointer(c.ID, at), Fact: a.Fact}
-	return r.refused(thing, what, appendDecision(r.book.tx, entered, rejected, replaced))
+	err = appendDecision(r.book.tx, entered, rejected, replaced)
+	return r.refused(thing, what, firstError(err, checkMoved(r.book.tx.View(), c)))
 }
 
 // advance enters the steps of a contact, which are verified against the book as any others.

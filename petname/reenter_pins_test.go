@@ -95,6 +95,49 @@ func TestADecisionEnteredAnewReplacesNoneThatItDidNotSee(t *testing.T) {
 	}
 }
 
+// What a lost branch decided or learned about a next key moves no contact to the pointer that
+// another device gave another contact: it is left out, and listed with that contact.
+func TestNothingEnteredAnewMovesAContactOntoAnother(t *testing.T) {
+	paired := func(b *Book) {
+		id, _, err := b.Suggest(Suggestion{Kind: Paired, Pointer: pointerOf("b"), Next: commitment("b"), Channel: "link", Evidence: []byte("transcript")})
+		require.NoError(t, err)
+		must(b.Accept(id, mustName("bob"), Acceptance{}))
+	}
+	for name, mine := range map[string]func(*Book){
+		"a replacement":  replacesPin(commitment("b")),
+		"a confirmation": func(b *Book) { confirmBob(t, b) },
+		"a card":         func(b *Book) { require.NoError(t, b.learnCard(pointerOf("b"), pointer.Card{Next: commitment("b")})) },
+		"a pairing":      paired,
+		"a pairing under another name": func(b *Book) {
+			must(b.Rename(pointerOf("b"), mustName("robert"), Source{}))
+			must(b.Add(mustName("robert"), bobWith(commitment("b")), Source{Kind: string(Paired), Channel: "test", ReplacePin: true}))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, out := repairedBob(t, func(b *Book) { introducedBob(t, b, commitment("b")) }, mine, func(b *Book) {
+				require.NoError(t, b.applySuccession(pointerOf("b"), chain(step(t, "b")), "test"))
+				must(b.Add(mustName("carol"), link("next b"), Source{}))
+			}, func(ReentryConflict) (bool, error) { return true, nil })
+			require.Equal(t, pointerOf("b"), c.Pointer)
+			require.Nil(t, c.Conflict)
+			require.NotEmpty(t, out.Conflicts)
+			for _, left := range out.Conflicts {
+				require.Equal(t, ReentryChanged, left.Reason)
+				require.Equal(t, pointerOf("b"), left.Contact)
+				require.Equal(t, pointerOf("next b"), left.Other)
+				require.Equal(t, "carol", left.Theirs)
+			}
+		})
+	}
+}
+
+// confirmBob confirms the next key of bob by his card.
+func confirmBob(t *testing.T, b *Book) {
+	t.Helper()
+	card := newWorld(t).sign("b", &pointer.Card{Next: commitment("b")})
+	must(b.Confirm(pointerOf("b"), Confirmation{Card: &card}))
+}
+
 // Of the decisions of a lost branch the last one counts, also if it repeats an earlier one.
 func TestDecisionsAreEnteredAnewInTheirOrder(t *testing.T) {
 	c, out := repairedBob(t, addedBob(pointer.Commitment{}), func(b *Book) {

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -215,9 +216,18 @@ func checkFree(v *ledger.View, c Contact, from, to pointer.Pointer) error {
 			return err
 		}
 		return fmt.Errorf("%s has moved to %s, which is also your contact %q; remove one of the two: %w",
-			from, to, other.Name, &ConflictError{Contacts: []Contact{c, other}, Pointer: to})
+			from, to, other.recordedName(), &ConflictError{Contacts: []Contact{c, other}, Pointer: to})
 	}
 	return nil
+}
+
+// recordedName returns the name of a contact, or the first of its names if it is in conflict, as
+// two contacts at one pointer are.
+func (c Contact) recordedName() name.Name {
+	if c.Name.IsZero() && c.Conflict != nil && len(c.Conflict.Names) > 0 {
+		return c.Conflict.Names[0]
+	}
+	return c.Name
 }
 
 // checkMoved returns an error if a change of the facts moved a contact to the pointer

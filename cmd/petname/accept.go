@@ -49,6 +49,9 @@ person's. petname why still shows the source of the replaced key.`,
 				}
 			}
 			if never {
+				if request.Replaces != "" || request.ReplacePin {
+					return usage("--never declines the suggestion, and --instead and --replace-pin accept it: choose one")
+				}
 				return a.decline(declineArgs{ID: request.ID, Text: request.Text, Never: true})
 			}
 			var c accepted
@@ -156,6 +159,9 @@ func (v *verbs) consent(ctx context.Context, s petname.Suggestion, a acceptArgs)
 	if a.As != "" {
 		return nil, usage("--as %q: an offer has no pointer before both of you have agreed; name the contact then", a.As).With("petname accept " + s.ID.String())
 	}
+	if a.Replaces != "" || a.ReplacePin {
+		return nil, usage("--instead and --replace-pin: an offer has no pointer before both of you have agreed; decide then").With("petname accept " + s.ID.String())
+	}
 	sent, err := v.agentWith(a.Passphrase).AcceptMutual(ctx, s.ID)
 	if sent == "" {
 		return nil, err
@@ -163,15 +169,23 @@ func (v *verbs) consent(ctx context.Context, s petname.Suggestion, a acceptArgs)
 	return &accepted{contact: contact{Provenance: []fact{{Kind: string(s.Kind), By: s.By.String(), Channel: s.Channel, At: s.At}}}, Sent: string(sent)}, delivery(sent, err)
 }
 
-// acceptNext is acceptCommand for a suggestion of the book.
-func (v *verbs) acceptNext(s petname.Suggestion) string {
+// acceptNext is acceptCommand for a suggestion of the book, with the other decisions of the
+// arguments.
+func (v *verbs) acceptNext(s petname.Suggestion, a acceptArgs) string {
 	c, _ := v.agent.ByLink(pointer.Link{Pointer: s.Pointer, Next: s.Next}) // without a contact, it has no name
-	return acceptCommand(s.ID.String(), c.Name.String())
+	next := acceptCommand(s.ID.String(), c.Name.String())
+	if a.Replaces != "" {
+		next += " --instead " + shellWord(a.Replaces)
+	}
+	if a.ReplacePin {
+		next += " --replace-pin"
+	}
+	return next
 }
 
 func (v *verbs) acceptAs(s petname.Suggestion, a acceptArgs) (*contact, error) {
 	if a.As == "" {
-		return nil, usage("--as is missing: your name for %s", s.Pointer.Short()).With(v.acceptNext(s))
+		return nil, usage("--as is missing: your name for %s", s.Pointer.Short()).With(v.acceptNext(s, a))
 	}
 	if _, err := name.Parse(a.As); err != nil {
 		return nil, err
@@ -185,18 +199,34 @@ func (v *verbs) acceptAs(s petname.Suggestion, a acceptArgs) (*contact, error) {
 		how.Replaces = replaced.ID
 	}
 	c, err := v.agent.Accept(s.ID, a.As, how)
-	var taken *petname.TakenError
-	if errors.As(err, &taken) && how.Replaces.IsZero() {
-		return v.conflictingContact(err, s.Pointer), classify(err).With("choose another name, or replace the key that was never this person's:\npetname accept " +
-			s.ID.String() + " --as " + shellWord(a.As) + " --instead " + shellWord(taken.Name.String()))
-	}
-	if errors.As(err, new(*petname.NamedError)) {
-		err = classify(err).With("to accept it under that name, or else to rename the contact first:\n" + v.acceptNext(s) + "\n" + classify(err).Next)
-	}
-	if err != nil {
+	if err = v.withAcceptNext(err, s, a); err != nil {
 		return v.conflictingContact(err, s.Pointer), err
 	}
 	return v.withLookalikes(c)
+}
+
+// withAcceptNext returns an error of an acceptance with its next step. A name in use can be that of
+// the same person at an earlier key: what moves the contact comes before its replacement.
+func (v *verbs) withAcceptNext(err error, s petname.Suggestion, a acceptArgs) error {
+	var taken *petname.TakenError
+	switch {
+	case errors.As(err, &taken) && a.Replaces == "":
+		word, again := shellWord(taken.Name.String()), acceptCommand(s.ID.String(), taken.Name.String())
+		if a.ReplacePin {
+			again += " --replace-pin"
+		}
+		confirm := "petname confirm " + word + " --successor " + s.Pointer.String()
+		moves := "if its owner says that this is the newer key of the contact, the first or else the second moves it there, before the third:\npetname resolve " +
+			s.Pointer.String() + "\n" + confirm
+		if c, cerr := v.agent.ByPointer(taken.Contact); cerr == nil && v.contactDetails(c).Unproven == s.Pointer.String() {
+			moves = "if its owner says that this is the newer key of the contact, one after the other:\n" + confirm
+		}
+		return classify(err).With("choose another name for another person; " + moves + "\n" + again +
+			"\n# only if the key that the contact has was never this person's:\n" + again + " --instead " + word)
+	case errors.As(err, new(*petname.NamedError)):
+		return classify(err).With("to accept it under that name, or else to rename the contact first:\n" + v.acceptNext(s, a) + "\n" + classify(err).Next)
+	}
+	return err
 }
 
 // findSuggestion returns the suggestion with the given digits. If text is not nil, it

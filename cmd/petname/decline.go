@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -141,10 +140,10 @@ func (v *verbs) declineAll(ctx context.Context, a declineArgs) (*inbox, error) {
 }
 
 // waitingFrom returns the pending suggestions whose sender has or had a pointer, or is the
-// same contact.
+// same contact, also one that was removed, under any of its keys.
 func (v *verbs) waitingFrom(from pointer.Pointer) (waiting []petname.Suggestion, err error) {
-	c, err := v.agent.ByPointer(from)
-	if err != nil && !errors.Is(err, petname.ErrNotFound) {
+	contact, err := v.agent.SenderID(from)
+	if err != nil {
 		return nil, err
 	}
 	for s, err := range v.agent.Inbox() {
@@ -155,7 +154,11 @@ func (v *verbs) waitingFrom(from pointer.Pointer) (waiting []petname.Suggestion,
 		if sender.IsZero() {
 			sender = s.Pointer
 		}
-		if sender == from || !c.ID.IsZero() && v.isOf(sender, c.ID) {
+		id, err := v.agent.SenderID(sender)
+		if err != nil {
+			return nil, err
+		}
+		if sender == from || id == contact {
 			waiting = append(waiting, s)
 		}
 	}

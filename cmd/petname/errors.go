@@ -78,6 +78,7 @@ func classify(err error) *failure {
 		unnamed   *petname.UnnamedError
 		successor *petname.SuccessionError
 		moved     *agent.MovedError
+		unmerged  *agent.UnmergedError
 		rollback  *dht.RollbackError
 		expired   *pointer.ExpiredError
 		short     *dht.ShortError
@@ -127,7 +128,9 @@ func classify(err error) *failure {
 		return set("copied", exitConflict, "to receive the key from the other device:\npetname sync\n# if no device has it any more:\npetname key rotate --despite-copy")
 	case errors.As(err, &copied):
 		return set("copied", exitConflict, "use the home of "+copied.Successor.String()+"; if no copy has that key any more:\n"+despiteCopy(copied))
-	case errors.As(err, new(*agent.UnmergedError)):
+	case errors.As(err, &unmerged) && unmerged.RemovedHolder:
+		return set("unmerged", exitConflict, "to receive its changes, while it runs or after petname sync there:\npetname sync\n# if that device is lost:\npetname publish --despite-copy\n# if a device that you removed may have the key, as another one handed it over:\npetname key rotate\npetname publish")
+	case errors.As(err, &unmerged):
 		return set("unmerged", exitConflict, "to receive its changes, while it runs or after petname sync there:\npetname sync\n# if that device is lost:\npetname publish --despite-copy")
 	case errors.As(err, &forked):
 		e.Message = forked.Error()

@@ -183,6 +183,7 @@ func TestClassify(t *testing.T) {
 		{agent.ErrNoNetworks, "usage", 2, "name the network, as petname device add prints it:\npetname device join CODE --join NETWORK"},
 		{agent.ErrNewerDevice, "newer", 1, "install the newest version here"},
 		{agent.ErrNoDevices, "no_devices", 3, "petname device add"},
+		{&agent.UnmergedError{Sequence: 7, RemovedHolder: true}, "unmerged", 8, "to receive its changes, while it runs or after petname sync there:\npetname sync\n# if that device is lost:\npetname publish --despite-copy\n# if a device that you removed may have the key, as another one handed it over:\npetname key rotate\npetname publish"},
 		{&agent.UnmergedError{Sequence: 7}, "unmerged", 8, "to receive its changes, while it runs or after petname sync there:\npetname sync\n# if that device is lost:\npetname publish --despite-copy"},
 		{petname.ErrDeviceRemoved, "removed", 8, "petname device list"},
 		{home.ErrKeyElsewhere, "locked", 4, "use a device of yours that has the identity key:\npetname device list"},

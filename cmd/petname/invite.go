@@ -421,7 +421,10 @@ func (v *verbs) pair(ctx context.Context, a pairArgs) (*paired, error) {
 		// The pairing succeeded, although the naming failed.
 		failed := *classify(err)
 		failed.Message = "paired, and in the inbox, but " + failed.Message
-		failed.Next = v.acceptNext(s)
+		failed.Next = v.acceptNext(s, acceptArgs{})
+		if errors.As(err, new(*petname.TakenError)) {
+			failed.Next = classify(v.withAcceptNext(err, s, acceptArgs{})).Next
+		}
 		return out, &failed
 	}
 	named, err := v.withLookalikes(c)

@@ -39,6 +39,9 @@ func (a *Agent) ByPointer(p pointer.Pointer) (petname.Contact, error) { return a
 // ByLink is ByPointer for a pointer with a commitment: see [petname.Book.ByLink].
 func (a *Agent) ByLink(l pointer.Link) (petname.Contact, error) { return a.book.ByLink(l) }
 
+// SenderID is [petname.Book.SenderID].
+func (a *Agent) SenderID(p pointer.Pointer) (pointer.Pointer, error) { return a.book.SenderID(p) }
+
 // PointerOf returns the pointer that a text means: a petname, a link, or a pointer in
 // any form that [pointer.Parse] reads. A link or pointer need not be in the book. A pointer without
 // a commitment that a contact came to and left means itself: the trail of another party can pass

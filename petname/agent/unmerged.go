@@ -17,6 +17,10 @@ import (
 // published, such as the end of a public edge or the keys for messages after a removal.
 type UnmergedError struct {
 	Sequence uint64 // of the record of the other device
+
+	// A removed device had the identity key. It has the current one too if another device, which did
+	// not know of the removal, handed it over, and can sign such records until the next rotation.
+	RemovedHolder bool
 }
 
 func (e *UnmergedError) Error() string {
@@ -62,7 +66,7 @@ func (s *state) checkUnmerged(own pointer.Card) error {
 		return err
 	}
 	if card, ok := r.Card(); ok && !sameCard(card, own) {
-		return &UnmergedError{r.Sequence()}
+		return &UnmergedError{r.Sequence(), s.removedHolder()}
 	}
 	return nil
 }

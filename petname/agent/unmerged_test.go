@@ -1,6 +1,7 @@
 package agent_test
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -109,4 +110,43 @@ func TestARemovedDeviceWithAFormerKeyEndsNoCheck(t *testing.T) {
 	require.NoError(t, err)
 	_, err = tablet.PublishDraft(t.Context(), draft(agent.WaitAll))
 	require.ErrorAs(t, err, new(*agent.UnmergedError))
+}
+
+// After a rotation a removed device has the key only if another device handed it over, which no
+// device is told: the error of a record that nothing explains states that, and the next rotation
+// ends it.
+func TestAnUnmergedRecordCanBeOfARemovedDevice(t *testing.T) {
+	hub := served(t, nil)
+	a := opened(t)
+	join(t, a, addrs(t, hub)...)
+	tablet, _ := joinedBy(t, a, true, false)
+	_, joined := joinedBy(t, a, true, false)
+	syncAll(t, agent.SyncOptions{}, a, tablet)
+	for _, removes := range []bool{false, true} {
+		if removes {
+			_, err := a.RemoveDevice(joined.Device)
+			require.NoError(t, err)
+			_, err = a.Rotate(t.Context(), agent.Rotation{})
+			require.NoError(t, err)
+			syncAll(t, agent.SyncOptions{}, a, tablet)
+		}
+		agent.SetPatience(a, 0)
+		_, err := tablet.PublishDraft(t.Context(), draft(agent.WaitAll, value("/ipfs/bafkqaaa")))
+		require.NoError(t, err)
+		contact := fmt.Sprint("bob ", removes)
+		add(t, tablet, contact, newKey(t).Pointer())
+		_, err = tablet.Share([]string{contact}, fmt.Sprint("bob", removes))
+		require.NoError(t, err)
+		_, err = tablet.PublishDraft(t.Context(), draft(agent.WaitAll))
+		require.NoError(t, err)
+		_, err = a.PublishDraft(t.Context(), draft(agent.WaitAll))
+		var unmerged *agent.UnmergedError
+		require.ErrorAs(t, err, &unmerged)
+		require.Equal(t, removes, unmerged.RemovedHolder)
+		syncAll(t, agent.SyncOptions{}, a, tablet)
+	}
+	_, err := a.Rotate(t.Context(), agent.Rotation{})
+	require.NoError(t, err)
+	_, err = a.PublishDraft(t.Context(), draft(agent.WaitAll, value("/ipfs/bafkqaaa")))
+	require.NoError(t, err)
 }
