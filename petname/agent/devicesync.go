@@ -206,6 +206,7 @@ func (a *Agent) syncDevice(ctx context.Context, d Device, ask bool) DeviceSync {
 	for more := true; more && err == nil; {
 		var r replicate.Result
 		r, err = a.dialDevice(ctx, d.ID)
+		a.exchanged(r)
 		out.Received += r.Received
 		out.Sent += r.Sent
 		out.Waiting, out.Problem = r.Waiting, cmp.Or(out.Problem, r.Reported)
