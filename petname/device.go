@@ -27,6 +27,10 @@ type Device struct {
 	// statement is needed.
 	Unconfirmed bool
 
+	// SameName reports that another device of the book has the name, or one that looks alike, and
+	// that neither was removed: the id tells them apart.
+	SameName bool
+
 	// AdmittedBy is the devices that admitted it; empty for the first one.
 	AdmittedBy []ledger.DeviceID
 
@@ -129,6 +133,7 @@ func (b *Book) Devices() (all []Device, err error) {
 		}
 		err = cmp.Or(err, nerr)
 	}
+	markSameNames(all)
 	return all, err
 }
 

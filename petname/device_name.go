@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/petname/name"
@@ -100,8 +101,89 @@ func (b *Book) lastName(all []nameStatement) (string, error) {
 	return last[len(last)-1].Name, nil
 }
 
+// DeviceNameError is returned for a name that does not tell a device from another one of the book,
+// which was not removed.
+type DeviceNameError struct {
+	Name  string
+	Other Device // which has the name, one that looks alike, or an id that starts so
+}
+
+func (e *DeviceNameError) Error() string {
+	part := e.Other.ID.String()[:devicePart]
+	switch {
+	case e.Taken():
+		return fmt.Sprintf("another device of yours, %s, has the name %s", part, name.Quote(e.Other.Name))
+	case startsID(e.Name, e.Other.ID):
+		return fmt.Sprintf("the name %s is the beginning of the id of another device of yours, %s", name.Quote(e.Name), name.Quote(e.Other.Name))
+	}
+	return fmt.Sprintf("the name %s looks like %s, which is another device of yours, %s", name.Quote(e.Name), name.Quote(e.Other.Name), part)
+}
+
+// Taken reports whether the other device has the same name, but for upper and lower case.
+func (e *DeviceNameError) Taken() bool { return strings.EqualFold(name.Clean(e.Other.Name), e.Name) }
+
+const (
+	devicePart  = 8 // letters of an id that texts show
+	deviceShort = 4 // letters of an id that can stand for it, at least
+)
+
+// startsID reports whether a text can stand for a device as the first letters of its id.
+func startsID(text string, id ledger.DeviceID) bool {
+	return len(text) >= deviceShort && strings.HasPrefix(id.String(), strings.ToLower(text))
+}
+
+// DeviceNamesAlike reports whether two names of devices are the same, but for upper and lower case,
+// or could be mistaken for each other.
+func DeviceNamesAlike(one, other string) bool {
+	one, other = name.Clean(one), name.Clean(other)
+	return strings.EqualFold(one, other) || name.Alike(name.LooksOf(one), name.LooksOf(other))
+}
+
+// markSameNames sets SameName.
+func markSameNames(all []Device) {
+	looks := make([][]name.Look, len(all))
+	for i := range all {
+		if all[i].Removed {
+			continue
+		}
+		text := name.Clean(all[i].Name)
+		looks[i] = name.LooksOf(text)
+		for j := range all[:i] {
+			if !all[j].Removed && (strings.EqualFold(name.Clean(all[j].Name), text) || name.Alike(looks[i], looks[j])) {
+				all[i].SameName, all[j].SameName = true, true
+			}
+		}
+	}
+}
+
+// CheckDeviceName checks a name for a device, which is zero for a new one: it must be one that
+// RenameDevice accepts. It fails with a [*DeviceNameError] if it does not tell the device from the
+// others.
+func (b *Book) CheckDeviceName(id ledger.DeviceID, text string) error {
+	text, err := deviceName(text)
+	if err != nil {
+		return err
+	}
+	all, err := b.Devices()
+	if err != nil {
+		return err
+	}
+	return checkDeviceName(all, id, text)
+}
+
+func checkDeviceName(all []Device, id ledger.DeviceID, text string) error {
+	for _, d := range all {
+		if d.ID != id && !d.Removed && (startsID(text, d.ID) || DeviceNamesAlike(d.Name, text)) {
+			return &DeviceNameError{text, d}
+		}
+	}
+	return nil
+}
+
 // RenameDevice changes the name of a device. A device renames itself without the identity key;
-// another one only if it holds the key, and otherwise the error is [ErrNotHolder].
+// another one only if it holds the key, and otherwise the error is [ErrNotHolder]. It fails with a
+// [*DeviceNameError] if the name does not tell the device from the others: after a merge two can
+// have one name nevertheless (Device.SameName).
 func (b *Book) RenameDevice(id ledger.DeviceID, text string) error {
 	text, err := deviceName(text)
 	if err != nil {
@@ -119,6 +201,9 @@ func (b *Book) RenameDevice(id ledger.DeviceID, text string) error {
 		return fmt.Errorf("device %s: %w", id, ErrNotHolder)
 	case all[i].Name == text:
 		return nil
+	}
+	if err := checkDeviceName(all, id, text); err != nil {
+		return err
 	}
 	return b.update(func(tx *ledger.Tx) error {
 		return appendAct(tx, act{Op: opDevice, Device: &wireDevice{Device: id[:], Name: text}})

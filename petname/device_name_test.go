@@ -54,13 +54,13 @@ func TestADeviceWithoutTheKeyRenamesNoOther(t *testing.T) {
 	require.Equal(t, []string{"one", "tab", "three"}, deviceNames(t, books...), "its own name is its own")
 
 	require.NoError(t, laptop.RenameDevice(id(phone), "phone"))
-	require.NoError(t, tablet.RenameDevice(id(tablet), "tab"))
+	stateName(t, tablet, id(tablet), "tab")
 	syncBooks(t, books...)
 	require.Equal(t, []string{"one", "phone", "tab"}, deviceNames(t, books...))
 	stateName(t, phone, id(tablet), "phone") // it saw the honest one
 	syncBooks(t, books...)
 	require.Equal(t, []string{"one", "phone", "tab"}, deviceNames(t, books...))
-	require.NoError(t, phone.RenameDevice(id(phone), "tab"))
+	stateName(t, phone, id(phone), "tab") // RenameDevice refuses it
 	syncBooks(t, books...)
 	require.Equal(t, []string{"one", "tab", "tab"}, deviceNames(t, books...))
 	all, err := laptop.Devices()
@@ -100,4 +100,49 @@ func TestNamesOfDevicesDependOnTheEntriesAlone(t *testing.T) {
 	require.NoError(t, tablet.RenameDevice(three, "d"))
 	syncBooks(t, books...)
 	require.Equal(t, "d", deviceNames(t, books...)[2])
+}
+
+// No device gets the name of another one, or one that looks alike or stands for the other one's id,
+// by the owner's act; the name of a removed device is free. Two that got one name on two devices are
+// shown as such on both.
+func TestADeviceGetsNoNameOfAnotherOne(t *testing.T) {
+	books := testDevices(t, 3)
+	laptop, phone, tablet := books[0], books[1], books[2]
+	id := func(b *Book) ledger.DeviceID { return b.Ledger().Device() }
+	same := func(b *Book) (all []bool) {
+		devices, err := b.Devices()
+		require.NoError(t, err)
+		for _, d := range devices {
+			all = append(all, d.SameName)
+		}
+		return all
+	}
+	require.NoError(t, laptop.RenameDevice(id(laptop), "laptop 1"))
+	for text, taken := range map[string]bool{"three": true, " THREE ": true, "thr\u0435e": false, id(tablet).String()[:8]: false, id(tablet).String(): false} {
+		for _, device := range []ledger.DeviceID{id(phone), {}} {
+			var refused *DeviceNameError
+			require.ErrorAs(t, laptop.CheckDeviceName(device, text), &refused, "%q", text)
+			require.Equal(t, id(tablet), refused.Other.ID)
+			require.Equal(t, taken, refused.Taken(), "%q", text)
+			require.Contains(t, refused.Error(), "another device of yours")
+		}
+		require.ErrorAs(t, laptop.RenameDevice(id(phone), text), new(*DeviceNameError), "%q", text)
+	}
+	require.ErrorAs(t, laptop.RenameDevice(id(phone), "laptop l"), new(*DeviceNameError))
+	require.NoError(t, laptop.RenameDevice(id(phone), "laptop 2"))
+	require.NoError(t, laptop.RenameDevice(id(laptop), "Laptop 1"), "its own name")
+	require.Equal(t, []bool{false, false, false}, same(laptop))
+	syncBooks(t, books...)
+
+	require.NoError(t, phone.RenameDevice(id(phone), "desk"))
+	require.NoError(t, tablet.RenameDevice(id(tablet), "d\u0435sk"))
+	require.Equal(t, []bool{false, false, false}, same(tablet))
+	syncBooks(t, books...)
+	for _, b := range books {
+		require.Equal(t, []bool{false, true, true}, same(b))
+	}
+	require.NoError(t, laptop.RemoveDevice(testKey("me"), id(tablet)))
+	require.Equal(t, []bool{false, false, false}, same(laptop))
+	require.NoError(t, laptop.RenameDevice(id(laptop), "d\u0435sk top"))
+	require.NoError(t, laptop.CheckDeviceName(ledger.DeviceID{}, "three"))
 }

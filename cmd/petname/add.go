@@ -98,8 +98,17 @@ func (a *app) confirm(err error, code, question string) bool {
 		return false
 	}
 	_ = writeRows(a.stderr, cleanLines(e.Message)+question, terminalWidth(a.stderr))
-	if readYes(a.stdin) {
+	if a.answered(func() string {
+		if readYes(a.stdin) {
+			return "yes"
+		}
+		return ""
+	}) == "yes" {
 		return true
+	}
+	if err := a.ctx.Err(); err != nil {
+		*e = *classify(err)
+		return false
 	}
 	e.Message = "not confirmed"
 	return false

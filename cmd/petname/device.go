@@ -50,11 +50,13 @@ type device struct {
 
 	// Only removed devices stated that it has the identity key: it does not receive the next one.
 	Unconfirmed bool `json:"unconfirmed,omitempty"`
+
+	SameName bool `json:"same_name,omitempty"` // another device has the name, or one that looks alike
 }
 
 func asDevice(d agent.Device) device {
 	out := device{ID: d.ID.String(), Name: name.Clean(d.Name), This: d.This, IdentityKey: d.IdentityKey,
-		Admitted: timeOrNull(d.Admitted), Removed: timeOrNull(d.RemovedAt), Seen: timeOrNull(d.At), Forked: d.Forked, Unconfirmed: d.Unconfirmed && !d.Removed}
+		Admitted: timeOrNull(d.Admitted), Removed: timeOrNull(d.RemovedAt), Seen: timeOrNull(d.At), Forked: d.Forked, Unconfirmed: d.Unconfirmed && !d.Removed, SameName: d.SameName}
 	if admitted := name.Clean(d.AdmittedAs); admitted != out.Name {
 		out.AdmittedAs = admitted
 	}
@@ -62,7 +64,7 @@ func asDevice(d agent.Device) device {
 }
 
 func printDevice(w *bufio.Writer, s name.Style, d device) {
-	title := s.Text(d.Name)
+	title := deviceTitle(s, d.Name, d.ID, d.SameName)
 	switch {
 	case d.This:
 		title += " (this device)"
@@ -71,6 +73,10 @@ func printDevice(w *bufio.Writer, s name.Style, d device) {
 	}
 	fmt.Fprintln(w, title)
 	printCopied(w, "id", d.ID)
+	if d.SameName {
+		printField(w, "SAME NAME", "another device has it, or one that looks alike: use the id")
+		printCopied(w, "to change it", "petname device rename "+d.ID+" NEW")
+	}
 	if d.AdmittedAs != "" {
 		printField(w, "admitted as", s.Text(d.AdmittedAs))
 	}
@@ -97,6 +103,15 @@ func printDevice(w *bufio.Writer, s name.Style, d device) {
 	if d.Removed != nil && d.IdentityKey {
 		printCopied(w, "if you did not remove it, on both devices", syncFolder)
 	}
+}
+
+// deviceTitle returns the name of a device, with the first letters of its id if another one has the
+// name, or one that looks alike.
+func deviceTitle(s name.Style, text, id string, same bool) string {
+	if same {
+		return s.Text(text) + " (" + id[:min(len(id), 8)] + ")"
+	}
+	return s.Text(text)
 }
 
 // confirmCommand returns the command that confirms a device.
@@ -149,7 +164,9 @@ func (a *app) deviceRenameVerb() *cobra.Command {
 		Short: "Change the name of a device",
 		Long: `Change the name of a device, on all devices. DEVICE is its name, or the first
 letters of its id. Each device can rename itself, and one with your identity key
-can rename the others. It needs no passphrase.`,
+can rename the others. It needs no passphrase. A name that another device has,
+or that looks like its name, is refused. If two devices got one name while they
+were apart, the id tells them apart.`,
 		Example: `  petname device rename phone 'old phone'`,
 		Args:    cobra.ExactArgs(2),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -202,10 +219,16 @@ func (v *verbs) deviceBy(text string) (agent.Device, error) {
 	case len(found) == 0:
 		return agent.Device{}, &failure{Code: "not_found", Exit: exitNotFound, Message: fmt.Sprintf("no device of yours is %s", name.Quote(text)), Next: "petname device list"}
 	}
-	next := "one of these:"
+	next := "name it by its id, or its first letters; one of these:"
 	for _, d := range found {
 		next += "\n" + d.ID.String()
+		if d.This {
+			next += "  # this device"
+		} else if !d.Admitted.IsZero() {
+			next += "  # admitted " + d.Admitted.Local().Format(time.DateTime)
+		}
 	}
+	next += "\n# so that each has a name of its own, there or on a device with your identity key:\npetname device rename " + found[0].ID.String() + " NEW"
 	return agent.Device{}, &failure{Code: "ambiguous", Exit: exitChoose, Message: fmt.Sprintf("%d devices of yours are %s", len(found), name.Quote(text)), Next: next}
 }
 
@@ -240,6 +263,10 @@ func (a *app) deviceNames(args []string, offered func(device) bool) ([]string, c
 	var names []string
 	for _, d := range out.Devices {
 		if d.Removed == nil && name.Scrub(d.Name, false) == d.Name && offered(d) {
+			if d.SameName {
+				names = append(names, d.ID)
+				continue
+			}
 			names = append(names, d.Name)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/agent"
 	"github.com/petnames-go/petnames/petname/agent/libp2p"
@@ -284,6 +285,7 @@ type joinedBook struct {
 	Pointer     string `json:"pointer"`
 	IdentityKey bool   `json:"identity_key"`
 	Contacts    int    `json:"contacts"`
+	Name        string `json:"name,omitempty"` // of this device, cleaned: with a number if another one had it
 	*rejoined
 }
 
@@ -303,8 +305,9 @@ func (a *app) joinBook(dir string, j agent.DeviceJoin) (out joinedBook, err erro
 	defer silent.Stop()
 	o := agent.Options{Transport: libp2p.New(libp2p.Options{Timeout: a.timeout}), Now: a.now}
 	ag, joined, err := agent.JoinBook(a.ctx, dir, j, o)
-	remove := ""
+	remove, called := "", ""
 	if ag != nil {
+		called = nameOf(ag, joined.Device)
 		remove = a.removeOld(ag, joined.Again)
 		err = errors.Join(err, ag.Close())
 	}
@@ -334,11 +337,22 @@ func (a *app) joinBook(dir string, j agent.DeviceJoin) (out joinedBook, err erro
 		f.Next = strings.ReplaceAll(f.Next, "petname invite", "make a new code on the device that has your book, with petname device add")
 		return out, &f
 	}
-	out = joinedBook{joined.Device.String(), joined.Pointer.String(), joined.WithKey, joined.Names, asRejoined(joined.Again)}
+	out = joinedBook{joined.Device.String(), joined.Pointer.String(), joined.WithKey, joined.Names, called, asRejoined(joined.Again)}
 	if out.rejoined != nil {
 		out.remove = remove
 	}
 	return out, nil
+}
+
+// nameOf returns the name of a device, cleaned; empty: it is not known.
+func nameOf(ag *agent.Agent, id ledger.DeviceID) string {
+	devices, _ := ag.Devices() // of a damaged book other verbs report it
+	for _, d := range devices {
+		if d.ID == id {
+			return name.Clean(d.Name)
+		}
+	}
+	return ""
 }
 
 // removeOld returns the command that removes the old device of a home that has joined again; empty:
@@ -360,6 +374,9 @@ func (a *app) removeOld(ag *agent.Agent, r *agent.Rejoined) string {
 func printJoined(w *bufio.Writer, s name.Style, out joinedBook) {
 	fmt.Fprintf(w, "this device has joined the book of\n  %s\n", out.Pointer)
 	printCopied(w, "device", out.Device)
+	if out.Name != "" {
+		printField(w, "name", s.Text(out.Name))
+	}
 	printField(w, "contacts", fmt.Sprint(out.Contacts))
 	if out.IdentityKey {
 		printField(w, "identity key", "yes: this device can publish")

@@ -70,6 +70,7 @@ func classify(err error) *failure {
 		name      *name.Error
 		taken     *petname.TakenError
 		alike     *petname.LookalikeError
+		device    *petname.DeviceNameError
 		named     *petname.NamedError
 		conflict  *petname.ConflictError
 		duplicity *petname.DuplicityError
@@ -242,6 +243,10 @@ func classify(err error) *failure {
 		return set("name_taken", exitConflict, "petname show "+shellWord(taken.Name.String()))
 	case errors.As(err, &alike):
 		return set("lookalike", exitChoose, "choose another name, or use this one with --allow-lookalike")
+	case errors.As(err, &device) && device.Taken():
+		return set("name_taken", exitConflict, "choose another name:\npetname device list")
+	case errors.As(err, &device):
+		return set("lookalike", exitChoose, "choose another name:\npetname device list")
 	case errors.As(err, &named):
 		return set("already_named", exitConflict, "petname rename "+shellWord(named.Name.String())+" NEW")
 	case errors.As(err, &conflict) && !conflict.Pointer.IsZero() && len(conflict.Contacts) == 1:

@@ -49,6 +49,8 @@ func TestClassify(t *testing.T) {
 		{badName, "bad_name", 2, ""},
 		{&petname.TakenError{Name: bob}, "name_taken", 8, `petname show 'bob'\''s'`},
 		{&petname.LookalikeError{}, "lookalike", 5, "choose another name, or use this one with --allow-lookalike"},
+		{&petname.DeviceNameError{}, "name_taken", 8, "choose another name:\npetname device list"},
+		{&petname.DeviceNameError{Name: "phone"}, "lookalike", 5, "choose another name:\npetname device list"},
 		{&petname.NamedError{Name: bob}, "already_named", 8, `petname rename 'bob'\''s' NEW`},
 		{&petname.ConflictError{Contacts: []petname.Contact{{Name: bob, ID: p}}, Pointer: p}, "conflict", 8, "the link may be old or altered: ask its owner for the newest one over another channel, and compare its words with those of your contact:\npetname show 'bob'\\''s'\n# only if the newest link is of another party than your contact:\npetname rm 'bob'\\''s'"},
 		{&petname.ConflictError{Name: bob}, "conflict", 8, "to keep the name for one of the contacts, one of\npetname choose NAME POINTER\n# or, to give one another name:\npetname rename POINTER NEW"},

@@ -184,7 +184,11 @@ func (a *app) askBranch(e *failure, all []branch) string {
 		return ""
 	}
 	_ = writeRows(a.stderr, cleanLines(e.Message)+"\n"+branchText(a.style(), all)+"Which is yours? Type its number, or none: ", terminalWidth(a.stderr))
-	answer := readLine(a.stdin)
+	answer := a.answered(func() string { return readLine(a.stdin) })
+	if err := a.ctx.Err(); err != nil {
+		*e = *classify(err)
+		return ""
+	}
 	if answer == "none" {
 		return answer
 	}
@@ -199,6 +203,19 @@ func (a *app) askBranch(e *failure, all []branch) string {
 // asks reports whether questions can be asked on the terminal.
 func (a *app) asks() bool {
 	return !a.json && !a.noInput && isTerminal(a.stdin) && isTerminal(a.stderr)
+}
+
+// answered returns what read returns, or an empty text when the command is interrupted before: a
+// read of a terminal goes on until the process ends.
+func (a *app) answered(read func() string) string {
+	answer := make(chan string, 1)
+	go func() { answer <- read() }()
+	select {
+	case text := <-answer:
+		return text
+	case <-a.ctx.Done():
+		return ""
+	}
 }
 
 // readLine returns the next line, without spaces around it; empty if it has no end.
@@ -305,7 +322,7 @@ func (a *app) decideReentry() func(petname.ReentryConflict) (bool, error) {
 			question += "\n  (mine removes the contact that has the name)"
 		}
 		_ = writeRows(a.stderr, question+"\nKeep which? Type theirs or mine: ", terminalWidth(a.stderr))
-		return readLine(a.stdin) == "mine", a.ctx.Err()
+		return a.answered(func() string { return readLine(a.stdin) }) == "mine", a.ctx.Err()
 	}
 }
 

@@ -122,6 +122,7 @@ type syncedWith struct {
 	Waiting  int     `json:"waiting"`          // messages that the device has not received, or entries that wait for others
 	Unsent   int     `json:"unsent,omitempty"` // changes that the device does not receive before this one syncs again
 	Problem  *string `json:"problem"`
+	SameName bool    `json:"same_name,omitempty"` // another device has the name, or one that looks alike
 
 	// After the removal of a device with the key: the device has not acknowledged what this one wrote.
 	Unacknowledged bool `json:"unacknowledged,omitempty"`
@@ -160,7 +161,7 @@ func (v *verbs) sync(ctx context.Context, a syncArgs) (*synced, error) {
 		if errors.Is(one.Problem, ledger.ErrFork) {
 			err = cmp.Or(err, one.Problem) // through a folder as in messages
 		}
-		w := syncedWith{Name: name.Clean(one.Name), By: one.By, Received: one.Received, Sent: one.Sent, Waiting: one.Waiting, Unsent: one.Unsent, Problem: problemText(one.Problem), Unacknowledged: one.Unacknowledged}
+		w := syncedWith{Name: name.Clean(one.Name), By: one.By, Received: one.Received, Sent: one.Sent, Waiting: one.Waiting, Unsent: one.Unsent, Problem: problemText(one.Problem), Unacknowledged: one.Unacknowledged, SameName: one.SameName}
 		if one.Device != (ledger.DeviceID{}) {
 			w.ID = one.Device.String()
 		}
@@ -201,7 +202,7 @@ func (a *app) printSynced(w *bufio.Writer, out synced) {
 		how := map[string]string{agent.ByStream: "directly", agent.ByDrop: "in messages that the network stores", agent.ByFolder: "through the folder"}[one.By]
 		title := "the folder"
 		if one.ID != "" {
-			title = s.Text(one.Name)
+			title = deviceTitle(s, one.Name, one.ID, one.SameName)
 		} else {
 			how = ""
 		}

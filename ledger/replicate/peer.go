@@ -104,12 +104,17 @@ func (p *Peer) UnmarshalBinary(b []byte) error {
 	return nil
 }
 
-// Assume sets what the peer has, as far as is known without its word: of a device that has just
-// handed the book over. So the first round has what this device wrote since, and asks.
+// Assume sets what the peer has, as far as is known without a message from it: what it handed over,
+// what was handed to it, or [Result].Heads of a connection. So the next round has what this device
+// wrote since.
 func (p *Peer) Assume(heads []ledger.Head) { p.s.Known = limit(heads) }
 
 // assumed reports whether what the peer has is known by Assume alone.
 func (p *Peer) assumed() bool { return !p.s.Heard && len(p.s.Stated) == 0 && len(p.s.Known) > 0 }
+
+// Unknown reports whether nothing is known of what the peer has: no message of it was received, and
+// nothing was assumed.
+func (p *Peer) Unknown() bool { return !p.known() && len(p.s.Stated) == 0 }
 
 // known reports whether anything is known of what the peer has.
 func (p *Peer) known() bool { return p.s.Heard || p.assumed() }

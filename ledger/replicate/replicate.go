@@ -72,6 +72,7 @@ type Result struct {
 	Equal    bool            // the same entries count on both, as each stated at the end
 	Side     []byte          // the peer's Offer
 	Reported error           // of [ledger.Ledger.MergePart]: the first entry that does not count, or does not verify
+	Heads    []ledger.Head   // of this device, up to which the peer has received all entries; nil: not known, as after an error
 	Bytes    struct {        // on the connection, in each direction
 		Received, Sent int64
 	}

@@ -36,8 +36,14 @@ func TestTwoDevicesExchangeEntriesOverAConnection(t *testing.T) {
 	d, a := connect(t, b[0], b[1], options("laptop"), options("phone"), nil)
 	require.NoError(t, d.err)
 	require.NoError(t, a.err)
-	require.Equal(t, Result{Peer: b[1].Device(), Received: 1, Sent: 2, Equal: true, Side: []byte("of phone"), Bytes: d.Bytes}, d.Result)
-	require.Equal(t, Result{Peer: b[0].Device(), Received: 2, Sent: 1, Equal: true, Side: []byte("of laptop"), Bytes: a.Bytes}, a.Result)
+	require.Equal(t, Result{Peer: b[1].Device(), Received: 1, Sent: 2, Equal: true, Side: []byte("of phone"), Heads: d.Heads, Bytes: d.Bytes}, d.Result)
+	require.Equal(t, Result{Peer: b[0].Device(), Received: 2, Sent: 1, Equal: true, Side: []byte("of laptop"), Heads: a.Heads, Bytes: a.Bytes}, a.Result)
+	for i, has := range [][]ledger.Head{a.Heads, d.Heads} {
+		require.NotEmpty(t, has)
+		lacks, err := b[i].Lacks(has)
+		require.NoError(t, err)
+		require.Empty(t, lacks, "the peer has all entries up to Heads")
+	}
 	require.Equal(t, d.Bytes.Received, a.Bytes.Sent)
 	require.Equal(t, d.Bytes.Sent, a.Bytes.Received)
 	require.ElementsMatch(t, []string{b[0].Device().String() + "of laptop", b[1].Device().String() + "of phone"}, []string{<-seen, <-seen})
@@ -57,6 +63,7 @@ func TestAnErrorOfReceiveEndsTheSession(t *testing.T) {
 	require.ErrorIs(t, a.err, refuse)
 	require.Error(t, d.err)
 	require.False(t, d.Equal)
+	require.Nil(t, d.Heads)
 	require.Equal(t, digest(t, b[0]), digest(t, b[1]))
 }
 

@@ -88,6 +88,7 @@ type session struct {
 
 	peer    hello
 	limited bool          // entries are left for another session
+	heads   []ledger.Head // before the entries to send were listed
 	merged  chan struct{} // closed when all entries of the peer are merged
 	ended   chan struct{} // closed when that has failed
 }
@@ -249,6 +250,9 @@ func (s *session) exchange() error {
 	if first != nil {
 		return first
 	}
+	if !s.limited {
+		s.Heads = s.heads // the done of the peer follows the merge of what was sent
+	}
 	own, err := s.store.digest()
 	s.Equal = err == nil && len(own) > 0 && bytes.Equal(own, digest)
 	return err
@@ -278,6 +282,7 @@ func (s *session) send() error {
 	}
 	next := entries{Kind: kindEntries, State: stateLast, Entries: [][]byte{}}
 	total, size := int64(0), 0
+	s.heads = s.store.heads()
 	for e, err := range s.store.missing(fromHeads(s.peer.Heads)) {
 		if err != nil {
 			return err

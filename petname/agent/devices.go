@@ -37,11 +37,18 @@ const MaxDeviceLifetime = time.Hour
 // with the book, the keys that open messages, and with WithKey the identity key, but never
 // the next one. An agent that runs answers, and so does AwaitDevice. No code is made if no
 // AwaitDevice follows and the agent does not run. It fails with [ErrNotJoined], and with the
-// errors of a locked identity.
+// errors of a locked identity, and with a [*petname.DeviceNameError] if another device has the
+// name, or one that looks alike. A device that takes the name before this one is admitted, or calls
+// itself like another one, gets a number after it.
 func (a *Agent) InviteDevice(ctx context.Context, t DeviceTerms) (Invitation, error) {
 	t.Lifetime = cmp.Or(t.Lifetime, pair.CodeLife)
 	if t.Lifetime < time.Minute || t.Lifetime > MaxDeviceLifetime {
 		return Invitation{}, &ArgumentError{"life", fmt.Sprintf("an invitation for %s: must be at least a minute and at most %s", t.Lifetime, MaxDeviceLifetime)}
+	}
+	if t.Name != "" {
+		if err := a.book.CheckDeviceName(ledger.DeviceID{}, t.Name); err != nil {
+			return Invitation{}, err
+		}
 	}
 	id, err := a.identity()
 	if err != nil {
@@ -175,7 +182,8 @@ func (a *Agent) device(id ledger.DeviceID) (Device, error) {
 	return all[i], nil
 }
 
-// RenameDevice changes the name of a device, for all devices. It needs no key.
+// RenameDevice changes the name of a device, for all devices. It needs no key. It fails with a
+// [*petname.DeviceNameError] if another device has the name, or one that looks alike.
 func (a *Agent) RenameDevice(id ledger.DeviceID, name string) (Device, error) {
 	if err := a.book.RenameDevice(id, name); err != nil {
 		return Device{}, err

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/agent"
 	"github.com/petnames-go/petnames/petname/home"
 	"github.com/petnames-go/petnames/petname/pair"
@@ -213,7 +214,7 @@ func TestTheFirstSyncOfADeviceSendsWhatItWrote(t *testing.T) {
 }
 
 // Of two devices that call themselves the same, the second one gets a number, so that a name means
-// one device; a name that the inviter chose stays, and so does that of a removed device.
+// one device; the name of a removed device is free. For a new device the owner can choose no name of another one.
 func TestASecondDeviceOfOneNameGetsANumber(t *testing.T) {
 	hub := served(t, nil)
 	a := opened(t)
@@ -232,7 +233,15 @@ func TestASecondDeviceOfOneNameGetsANumber(t *testing.T) {
 	_, third := joinedBy(t, a, false, false)
 	require.Equal(t, "phone", name(third))
 
-	invited, err := a.InviteDevice(t.Context(), agent.DeviceTerms{Name: "phone", Awaited: true})
+	for _, text := range []string{"phone", "Phone", "ph\u043ene 2"} {
+		_, err = a.InviteDevice(t.Context(), agent.DeviceTerms{Name: text, Awaited: true})
+		require.ErrorAs(t, err, new(*petname.DeviceNameError), "%q", text)
+	}
+	_, err = a.InviteDevice(t.Context(), agent.DeviceTerms{Name: "\u202e", Awaited: true})
+	require.Error(t, err, "it has nothing to show")
+	invited, err := a.InviteDevice(t.Context(), agent.DeviceTerms{Name: "handset", Awaited: true})
+	require.NoError(t, err)
+	_, err = a.RenameDevice(third.Device, "handset") // meanwhile
 	require.NoError(t, err)
 	done := make(chan error, 1)
 	go func() {
@@ -243,5 +252,5 @@ func TestASecondDeviceOfOneNameGetsANumber(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, c.Close())
 	require.NoError(t, <-done)
-	require.Equal(t, "phone", name(fourth))
+	require.Equal(t, "handset 2", name(fourth))
 }

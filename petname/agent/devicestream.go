@@ -42,6 +42,21 @@ func (a *Agent) dialDevice(ctx context.Context, id ledger.DeviceID) (replicate.R
 	return r, err
 }
 
+// exchanged records what a device has received over a stream, so that messages to it do not repeat
+// that. A failure costs only such repetitions.
+func (a *Agent) exchanged(r replicate.Result) {
+	if len(r.Heads) == 0 {
+		return
+	}
+	ex, err := a.exchange()
+	if err == nil {
+		err = ex.Exchanged(r.Peer, r.Heads)
+	}
+	if err != nil {
+		a.log.Debug("what a device has received over a stream is not recorded", "device", r.Peer, "error", err)
+	}
+}
+
 // replicateNow exchanges entries with the other devices that can be reached over a stream, within
 // replicateTime. A message that this device acknowledges afterwards does not depend on it alone.
 func (a *Agent) replicateNow(ctx context.Context) {
@@ -96,6 +111,7 @@ func (a *Agent) serveDevices(node Node) {
 		if r.Received > 0 {
 			a.merged()
 		}
+		a.exchanged(r)
 		if err != nil && running.Err() == nil {
 			a.log.Info("stream of another device", "error", err)
 		}

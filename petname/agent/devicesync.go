@@ -35,6 +35,7 @@ const (
 type DeviceSync struct {
 	Device   ledger.DeviceID // zero: through a folder
 	Name     string          // of the device; hostile text
+	SameName bool            // another device has the name, or one that looks alike
 	By       string
 	Received int   // new entries that count
 	Sent     int   // entries
@@ -201,11 +202,12 @@ func (a *Agent) syncDevices(ctx context.Context, o SyncOptions) (all []DeviceSyn
 
 // syncDevice exchanges entries with a device: over a stream, or else in messages.
 func (a *Agent) syncDevice(ctx context.Context, d Device, ask bool) DeviceSync {
-	out := DeviceSync{Device: d.ID, Name: d.Name, By: ByStream}
+	out := DeviceSync{Device: d.ID, Name: d.Name, SameName: d.SameName, By: ByStream}
 	var err error
 	for more := true; more && err == nil; {
 		var r replicate.Result
 		r, err = a.dialDevice(ctx, d.ID)
+		a.exchanged(r)
 		out.Received += r.Received
 		out.Sent += r.Sent
 		out.Waiting, out.Problem = r.Waiting, cmp.Or(out.Problem, r.Reported)

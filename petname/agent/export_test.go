@@ -258,3 +258,18 @@ func AdmitJoining(a *Agent, dir string) (id ledger.DeviceID, err error) {
 	public := device.Public().(ed25519.PublicKey)
 	return ledger.DeviceID(public), a.book.AdmitDevice(key, public, "phone", true)
 }
+
+// UncountedRows returns the number of rows about branches that do not count.
+func UncountedRows(a *Agent) (n int, err error) {
+	err = a.book.Ledger().ReadLocal(func(local *ledger.View) error {
+		n = 0
+		for _, err := range local.Scan(tableUncounted, nil) {
+			if err != nil {
+				return err
+			}
+			n++
+		}
+		return nil
+	})
+	return n, err
+}

@@ -208,6 +208,7 @@ func (s *state) isOver(h ledger.Head) (over bool, err error) {
 // uncountedNotice returns an [*UncountedError] of the branches that the owner was not notified of;
 // nil: there are none.
 func (s *state) uncountedNotice() error {
+	s.pruneUncounted()
 	all, err := s.uncounted(false)
 	if err != nil {
 		return nil // a damaged book is reported elsewhere
@@ -230,6 +231,88 @@ func (s *state) logTakenBack() {
 			s.log.Warn(b.String(), "device", b.Device.ID)
 		}
 	}
+	s.pruneUncounted()
+}
+
+// pruneUncounted deletes the rows of tableUncounted that say nothing any more: of a branch that is
+// longer now, or counts, and of one whose acts this device has entered anew; and that the owner was
+// notified, of a branch that is not named any more (isOver). A row that its acts were entered anew
+// stays, since other devices may still send the branch; so does that of the log, which ends
+// the naming.
+func (s *state) pruneUncounted() {
+	l := s.book.Ledger()
+	var stale [][]byte
+	err := l.ReadLocal(func(local *ledger.View) error {
+		stale = nil
+		for _, prefix := range [][]byte{prefixShown, prefixLogged} {
+			for row, err := range local.Scan(tableUncounted, prefix) {
+				if err != nil {
+					return err
+				}
+				stale = append(stale, bytes.Clone(row.Key))
+			}
+		}
+		return nil
+	})
+	if err != nil || len(stale) == 0 {
+		return
+	}
+	unadmitted := l.Unadmitted()
+	stale = slices.DeleteFunc(stale, func(key []byte) bool {
+		shown := bytes.HasPrefix(key, prefixShown)
+		h, ok := branchOf(key)
+		if !ok {
+			return false
+		}
+		branches, err := l.Branches(h.Device)
+		if err != nil {
+			return true // a damaged book is reported elsewhere
+		}
+		listed := h.Hash == (ledger.Hash{}) && len(branches) == 0 && slices.ContainsFunc(unadmitted, func(d ledger.Device) bool { return d.ID == h.Device })
+		for _, b := range branches {
+			listed = listed || b.Head.Hash == h.Hash && !b.Own && !b.Counts()
+		}
+		if !listed {
+			return false
+		}
+		entered, over := false, false
+		err = s.book.Ledger().ReadLocal(func(local *ledger.View) error {
+			row, err := local.Get(tableUncounted, branchKey(prefixEntered, h))
+			entered = row != nil
+			return err
+		})
+		if err == nil {
+			over, err = s.isOver(h)
+		}
+		return err != nil || !entered && (!over || !shown)
+	})
+	if len(stale) == 0 {
+		return
+	}
+	err = s.updateLocal(func(local *ledger.View) error {
+		for _, key := range stale {
+			if err := local.Delete(tableUncounted, key); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		s.log.Debug("rows about changes that do not count stay", "error", err)
+	}
+}
+
+// branchOf returns the device and the hash in the key of a row about a branch; false: it is
+// malformed.
+func branchOf(key []byte) (h ledger.Head, ok bool) {
+	for _, prefix := range [][]byte{prefixShown, prefixLogged} {
+		if rest, found := bytes.CutPrefix(key, prefix); found && len(rest) == len(h.Device)+len(h.Hash) {
+			copy(h.Device[:], rest)
+			copy(h.Hash[:], rest[len(h.Device):])
+			return h, true
+		}
+	}
+	return h, false
 }
 
 // notNoted returns the branches without a row of a prefix, and adds these rows.

@@ -198,6 +198,11 @@ func TestWhatAnOlderBackupUndoesIsNamed(t *testing.T) {
 		all, err = other.Uncounted()
 		require.NoError(t, err)
 		require.Empty(t, all, "this device has named it for 30 days")
+		require.NoError(t, other.Notice())
+		rows, err := agent.UncountedRows(other)
+		require.NoError(t, err)
+		require.Equal(t, 1, rows, "the one that ends the naming")
+		require.NoError(t, other.Notice())
 		return
 	}
 }
@@ -334,4 +339,25 @@ func TestADeviceThatABranchAdmittedHasTheKey(t *testing.T) {
 		require.True(t, d.IdentityKey)
 		return
 	}
+}
+
+// What a home noted of a branch that does not count is deleted when the branch counts. Until then it
+// is named once.
+func TestWhatWasNotedOfABranchIsDeletedWithIt(t *testing.T) {
+	hub := served(t, nil)
+	lost, _, other, _ := fork(t, hub)
+	rows := func() int {
+		n, err := agent.UncountedRows(other)
+		require.NoError(t, err)
+		return n
+	}
+	require.ErrorAs(t, other.Notice(), new(*agent.UncountedError))
+	require.Equal(t, 2, rows(), "notified, and logged")
+	require.NoError(t, other.Notice())
+	require.Equal(t, 2, rows())
+	require.NoError(t, lost.Close())
+	_, err := other.RemoveDeviceAfter(uncounted(t, other).Head)
+	require.NoError(t, err)
+	require.NoError(t, other.Notice())
+	require.Zero(t, rows())
 }

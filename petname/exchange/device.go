@@ -78,8 +78,8 @@ func (e *Exchange) InviteDevice(ctx context.Context, key crypto.Signer, t Device
 }
 
 // addNewcomer stores the device that accepted an invitation. Repeating it changes nothing.
-// taken are the names of other devices: of two machines with one name, the second device gets a
-// number.
+// taken are the names of other devices: of two machines with one name, or with names that look
+// alike, the second device gets a number.
 func (tx tx) addNewcomer(id string, m pair.Paired, now time.Time, taken []string) error {
 	device, err := deviceOf(m.Peer.Pointer)
 	if err != nil {
@@ -96,14 +96,11 @@ func (tx tx) addNewcomer(id string, m pair.Paired, now time.Time, taken []string
 	if err := canonical.Unmarshal(row, &a, canonical.Bounds{}); err != nil {
 		return fmt.Errorf("admission: %w", err)
 	}
-	text := a.Name
-	if text == "" {
-		waiting, err := newcomerNames(tx.local)
-		if err != nil {
-			return err
-		}
-		text = unusedName(cmp.Or(name.Clean(m.Peer.Nickname), "device"), append(waiting, taken...))
+	waiting, err := newcomerNames(tx.local)
+	if err != nil {
+		return err
 	}
+	text := unusedName(cmp.Or(a.Name, name.Clean(m.Peer.Nickname), "device"), append(waiting, taken...))
 	b, err := canonical.Marshal(wireNewcomer{Invitation: id, Name: text, WithKey: a.WithKey, Identity: a.Identity,
 		Sealing: m.Peer.Sealing, Addresses: m.Peer.Addresses, Since: now.UnixMilli()})
 	if err != nil {
@@ -138,14 +135,15 @@ func newcomerNames(local *ledger.View) (names []string, err error) {
 	return names, nil
 }
 
-// unusedName returns a name, with a number after it if another device has the name.
+// unusedName returns a name, with a number after it if another device has the name, or one that
+// looks alike.
 func unusedName(text string, taken []string) string {
 	base := text
 	is := func(text string) bool {
-		return slices.ContainsFunc(taken, func(t string) bool { return strings.EqualFold(name.Clean(t), text) })
+		return slices.ContainsFunc(taken, func(t string) bool { return petname.DeviceNamesAlike(t, text) })
 	}
 	out := text
-	for n := 2; is(out); n++ {
+	for n := 2; is(out) && n < 1000; n++ { // over the bound of devices: numbers that look alike are few
 		number := fmt.Sprintf(" %d", n)
 		for len(base)+len(number) > petname.MaxDeviceName {
 			_, size := utf8.DecodeLastRuneInString(base)

@@ -1,12 +1,15 @@
 package exchange
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/ed25519"
 	"crypto/hpke"
 	"errors"
 	"fmt"
+	"slices"
+	"sort"
 	"sync"
 	"time"
 
@@ -44,7 +47,9 @@ type DeviceSync struct {
 // The record holds about 9 KB. What is written while messages wait in it is put beside them, as
 // far as it fits, so that the other device receives it although this one does no further step. All
 // other changes are Unsent: those of a round that the record does not hold to its end, those for
-// which it has no room, and all of them while it is not known what the other device has.
+// which it has no room, and all of them after a message that shows that one before it is missing,
+// until the other device has stated again what it has. A device that has stated nothing yet has what
+// [Exchange.handedTo] returns.
 //
 // A copy of this device puts its records in the same place. A step with ask that finds one of the
 // copy there leaves it for the other device, every second time, and puts its own again later: so
@@ -228,13 +233,95 @@ func (e *Exchange) deviceChannel(device ledger.DeviceID, purpose string, state [
 func (e *Exchange) syncPeer(device ledger.DeviceID) (*replicate.Peer, error) {
 	peer := replicate.NewPeer(device)
 	row, err := e.getRow(tableSyncPeers, device[:])
-	if err != nil || row == nil {
-		return peer, err
+	if err != nil {
+		return nil, err
 	}
-	if err := peer.UnmarshalBinary(row); err != nil {
-		return nil, fmt.Errorf("exchange with device %s: %w", device, err)
+	if row != nil {
+		if err := peer.UnmarshalBinary(row); err != nil {
+			return nil, fmt.Errorf("exchange with device %s: %w", device, err)
+		}
+	}
+	if peer.Unknown() {
+		heads, err := e.handedTo(device)
+		if err != nil {
+			return nil, err
+		}
+		peer.Assume(heads)
 	}
 	return peer, nil
+}
+
+// handedTo returns the heads of what a device has by the entries of the book: what its admission
+// builds on, since the device that admits one hands its book over, and what the device's own last
+// entry builds on.
+func (e *Exchange) handedTo(device ledger.DeviceID) (heads []ledger.Head, err error) {
+	l := e.c.Book.Ledger()
+	statements, err := l.Statements()
+	if err != nil {
+		return nil, err
+	}
+	stored := l.Heads()
+	last := make(map[ledger.DeviceID]uint64) // number of the last entry of each device
+	var show []ledger.ID
+	for _, s := range statements {
+		if s.Kind != ledger.KindRemove && s.Device == device {
+			show = append(show, s.At)
+		}
+	}
+	for _, h := range stored {
+		last[h.Device] = max(last[h.Device], h.Number)
+	}
+	if n := last[device]; n > 0 {
+		show = append(show, ledger.ID{Device: device, Number: n})
+	}
+	has := make(map[ledger.DeviceID]uint64)
+	for _, id := range show {
+		entry, _, err := l.Entry(id)
+		if err != nil {
+			continue // of a branch that does not count: it shows nothing
+		}
+		has[id.Device] = max(has[id.Device], id.Number)
+		for d, n := range last {
+			if d != id.Device {
+				before := sort.Search(int(n), func(i int) bool { return !entry.Saw(ledger.ID{Device: d, Number: uint64(i) + 1}) })
+				has[d] = max(has[d], uint64(before))
+			}
+		}
+	}
+	for d, n := range has {
+		if entry, _, err := l.Entry(ledger.ID{Device: d, Number: n}); err == nil {
+			heads = append(heads, ledger.Head{Device: d, Number: n, Hash: entry.Hash()})
+		}
+	}
+	slices.SortFunc(heads, func(a, b ledger.Head) int { return bytes.Compare(a.Device[:], b.Device[:]) })
+	return heads, nil
+}
+
+// Exchanged records that another device has received the entries up to these heads, over a
+// connection: [replicate.Result].Heads. Without heads it does nothing.
+func (e *Exchange) Exchanged(device ledger.DeviceID, heads []ledger.Head) error {
+	if len(heads) == 0 {
+		return nil
+	}
+	unlock, err := e.lockDevice(device)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	peer, err := e.syncPeer(device)
+	if err != nil {
+		return err
+	}
+	before, err := peer.MarshalBinary()
+	if err != nil {
+		return err
+	}
+	peer.Assume(heads)
+	after, err := peer.MarshalBinary()
+	if err != nil || bytes.Equal(before, after) {
+		return err
+	}
+	return e.putRow(tableSyncPeers, device[:], after)
 }
 
 // UnknownOwn returns, by the device that stated them last, the heads of this device's log that

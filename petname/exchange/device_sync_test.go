@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"math/rand/v2"
+	"net"
 	"os"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/ledger/replicate"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/pointer"
 )
@@ -134,6 +136,64 @@ func (p *person) has(t *testing.T, heads []ledger.Head) bool {
 	lacks, err := p.book.Ledger().Lacks(heads)
 	require.NoError(t, err)
 	return len(lacks) == 0
+}
+
+// A device has what it was handed when it joined: the first sync of the device that admitted it, and
+// that of a third one, count and send only what was written since, which arrives by it.
+func TestAFirstSyncCountsNothingThatWasHandedOver(t *testing.T) {
+	c := newClock()
+	laptop := newPerson(t, c, &dht.Memory{Now: c.Now}, "alice").syncing()
+	for i := range 60 {
+		laptop.knows(t, &person{name: fmt.Sprint("contact", i)})
+	}
+	phone := laptop.addDevice(t, "phone", true).syncing()
+	tablet := laptop.addDevice(t, "tablet", true).syncing()
+	syncDevices(t, laptop, phone, tablet)
+	laptop.knows(t, &person{name: "bob"})
+	phone.knows(t, &person{name: "carol"})
+	for _, p := range []*person{laptop, phone} {
+		heads := p.book.Ledger().Heads()
+		step, err := p.SyncDevice(context.Background(), tablet.book.Ledger().Device(), true)
+		require.NoError(t, err)
+		require.Zero(t, step.Unsent)
+		require.Less(t, step.Sent, 10)
+		require.Positive(t, tablet.stepUntilIdle(t, p, false))
+		require.True(t, tablet.has(t, heads))
+	}
+}
+
+// What a device received over a connection is neither counted nor sent again in messages, also by a
+// device that has received no message of it.
+func TestASyncCountsNothingThatAConnectionBrought(t *testing.T) {
+	c := newClock()
+	laptop := newPerson(t, c, &dht.Memory{Now: c.Now}, "alice").syncing()
+	phone := laptop.addDevice(t, "phone", true).syncing()
+	for i := range 60 {
+		laptop.knows(t, &person{name: fmt.Sprint("contact", i)})
+	}
+	here, there := net.Pipe()
+	accepted := make(chan replicate.Result, 1)
+	go func() {
+		r, err := replicate.Accept(context.Background(), phone.book.Ledger(), phone.deviceKey, there, replicate.Options{})
+		if err != nil {
+			r = replicate.Result{}
+		}
+		accepted <- r
+	}()
+	dialled, err := replicate.Dial(context.Background(), laptop.book.Ledger(), laptop.deviceKey, here, phone.book.Ledger().Device(), replicate.Options{})
+	require.NoError(t, err)
+	require.Equal(t, laptop.book.Ledger().Heads(), dialled.Heads)
+	require.NoError(t, laptop.Exchanged(dialled.Peer, dialled.Heads))
+	answered := <-accepted
+	require.NotEmpty(t, answered.Heads)
+	require.NoError(t, phone.Exchanged(answered.Peer, answered.Heads))
+	laptop.knows(t, &person{name: "bob"})
+	step, err := laptop.SyncDevice(context.Background(), phone.book.Ledger().Device(), true)
+	require.NoError(t, err)
+	require.Zero(t, step.Unsent)
+	require.Equal(t, 1, step.Sent)
+	require.Equal(t, 1, phone.stepUntilIdle(t, laptop, false))
+	require.Equal(t, bookDigest(t, laptop), bookDigest(t, phone))
 }
 
 // What a device wrote before its last sync is in the network, also if the other one has received

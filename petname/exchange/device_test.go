@@ -299,6 +299,7 @@ func TestANumberedNameIsNoLongerThanAName(t *testing.T) {
 	require.Equal(t, "vm", unusedName("vm", []string{"phone"}))
 	require.Equal(t, "vm 2", unusedName("vm", []string{"VM"}))
 	require.Equal(t, "vm 3", unusedName("vm", []string{"vm", "vm 2"}))
+	require.Equal(t, "phone 2", unusedName("phone", []string{"ph\u043ene"}), "it looks alike")
 	long := strings.Repeat("ä", petname.MaxDeviceName/2)
 	out := unusedName(long, []string{long})
 	require.LessOrEqual(t, len(out), petname.MaxDeviceName)
