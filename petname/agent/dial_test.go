@@ -17,7 +17,7 @@ import (
 const echoProtocol = "example.org/echo/1"
 
 // publishAddresses publishes the addresses of an agent that runs.
-func publishAddresses(t *testing.T, a *agent.Agent) {
+func publishAddresses(t testing.TB, a *agent.Agent) {
 	t.Helper()
 	_, err := a.Publish(t.Context(), draft(agent.WaitSome, func(d *agent.Draft) { d.Addresses = true }))
 	require.NoError(t, err)
@@ -25,7 +25,7 @@ func publishAddresses(t *testing.T, a *agent.Agent) {
 
 // acquainted returns two agents that run and have each other as contacts: the first has "bob",
 // the second "alice".
-func acquainted(t *testing.T) (alice, bob *agent.Agent) {
+func acquainted(t testing.TB) (alice, bob *agent.Agent) {
 	t.Helper()
 	alice = served(t, []string{})
 	bob = served(t, addrs(t, alice))
@@ -37,7 +37,7 @@ func acquainted(t *testing.T) (alice, bob *agent.Agent) {
 }
 
 // listen returns the listener of an agent for the echo protocol.
-func listen(t *testing.T, a *agent.Agent, o ...agent.ListenOption) net.Listener {
+func listen(t testing.TB, a *agent.Agent, o ...agent.ListenOption) net.Listener {
 	t.Helper()
 	l, err := a.Listen(echoProtocol, o...)
 	require.NoError(t, err)
