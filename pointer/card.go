@@ -27,6 +27,7 @@ import (
 //	         signature by new, signature by old or null]]  succession
 //	  9: pointer                                      successor
 //	  12: [1*16 bytes .size 8]                        tags of devices, in ascending order
+//	  13: uint                                        epoch: delegations of an earlier one are revoked
 //	}
 //
 // Everything but the version is optional. An empty value is absent, so that a
@@ -43,6 +44,7 @@ type Card struct {
 	Succession []Succession
 	Successor  Pointer
 	Devices    []DeviceTag // of the owner's devices that send on channels of their own, in ascending order
+	Epoch      uint64      // of delegations to peer keys: see package delegation; at most MaxEpoch
 
 	unknown map[int64]canonical.Raw
 }
@@ -56,6 +58,9 @@ func (t DeviceTag) String() string { return hex.EncodeToString(t[:]) }
 
 // MaxDevices bounds the tags of a card.
 const MaxDevices = 16
+
+// MaxEpoch bounds the epoch of a card.
+const MaxEpoch = 1<<53 - 1
 
 // SealingKey is a public key for messages to the owner, with the id of its HPKE
 // KEM (RFC 9180, §7.1).
@@ -103,6 +108,7 @@ const (
 	_
 	_
 	keyDevices
+	keyEpoch
 )
 
 // wireEdge is the encoding of an Edge.
@@ -156,6 +162,9 @@ func (c Card) Encode() ([]byte, error) {
 	}
 	if len(c.Devices) > 0 {
 		m[keyDevices] = c.Devices
+	}
+	if c.Epoch != 0 {
+		m[keyEpoch] = c.Epoch
 	}
 	for key, raw := range c.unknown {
 		m[key] = raw
@@ -213,6 +222,9 @@ func (c Card) check() error {
 	}
 	if err := checkDevices(c.Devices); err != nil {
 		return err
+	}
+	if c.Epoch > MaxEpoch {
+		return fmt.Errorf("epoch %d, over %d", c.Epoch, uint64(MaxEpoch))
 	}
 	return checkSuccession(c.Succession, maxSuccession)
 }
@@ -285,7 +297,7 @@ func parseCard(b []byte) (Card, error) {
 	}{
 		{keyNickname, &c.Nickname}, {keyNext, &next}, {keySealing, &c.Sealing}, {keyNodes, &c.Nodes},
 		{keyEdges, &edges}, {keyLinks, &c.Links}, {keySuccession, &succession}, {keySuccessor, &successor},
-		{keyDevices, &c.Devices},
+		{keyDevices, &c.Devices}, {keyEpoch, &c.Epoch},
 	} {
 		if err := decodeField(fields, field.key, field.into); err != nil {
 			return Card{}, err

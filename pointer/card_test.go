@@ -96,6 +96,7 @@ func drawCard(t *rapid.T) Card {
 	for i := range rapid.ByteRange(0, MaxDevices).Draw(t, "devices") {
 		c.Devices = append(c.Devices, DeviceTag{i, 1})
 	}
+	c.Epoch = rapid.Uint64Range(0, MaxEpoch).Draw(t, "epoch")
 	if len(c.Nodes) == 0 {
 		c.Nodes = nil
 	}

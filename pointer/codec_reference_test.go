@@ -79,7 +79,7 @@ func referenceParseCard(b []byte) (Card, error) {
 	}{
 		{keyNickname, &c.Nickname}, {keyNext, &next}, {keySealing, &c.Sealing}, {keyNodes, &c.Nodes},
 		{keyEdges, &edges}, {keyLinks, &c.Links}, {keySuccession, &succession}, {keySuccessor, &successor},
-		{keyDevices, &c.Devices}, // a later field
+		{keyDevices, &c.Devices}, {keyEpoch, &c.Epoch}, // later fields
 	} {
 		if err := referenceTake(m, field.key, field.into); err != nil {
 			return Card{}, err
@@ -193,7 +193,7 @@ func codecSeeds(t testing.TB) [][]byte {
 	return [][]byte{
 		card, chain, {0xa1, 1, 1}, unhex(t, cardWithDevicesHex),
 		// Unknown keys, with each type that is kept.
-		unhex(t, "a8 01 01 0a 4401020304 0b f93e00 0d 83 20 f4 f6 0e a2 01 61 61 61 62 80 0f 3bffffffffffffffff 10 fb3ff199999999999a 20 f820"),
+		unhex(t, "a8 01 01 0a 4401020304 0b f93e00 0e 83 20 f4 f6 0f a2 01 61 61 61 62 80 10 3bffffffffffffffff 11 fb3ff199999999999a 20 f820"),
 	}
 }
 

@@ -44,7 +44,7 @@ var mayImport = map[string][]string{
 	"ledger/durable/durabletest": {"ledger/durable"},
 
 	"petname":              {"dht", "ledger", "pointer", "petname/introduce", "petname/mutual", "petname/name", "pointer/canonical"},
-	"petname/agent":        {"dht", "dht/delegated", "dht/republish", "ledger", "ledger/folder", "ledger/replicate", "pointer/canonical", "petname", "petname/exchange", "petname/home", "petname/introduce", "petname/mutual", "petname/name", "petname/pair", "petname/request", "pointer", "pointer/paste"},
+	"petname/agent":        {"dht", "dht/delegated", "dht/republish", "ledger", "ledger/folder", "ledger/replicate", "pointer/canonical", "petname", "petname/delegation", "petname/exchange", "petname/home", "petname/introduce", "petname/mutual", "petname/name", "petname/pair", "petname/request", "pointer", "pointer/paste"},
 	"petname/agent/libp2p": {"dht", "dht/kad", "dht/share", "petname/agent", "pointer"},
 	"petname/introduce":    {"petname/mutual", "pointer", "pointer/canonical", "pointer/paste"},
 	"petname/mutual":       {"pointer", "pointer/canonical"},
@@ -53,7 +53,8 @@ var mayImport = map[string][]string{
 	"petname/pair/qr":      {"petname/pair", "pointer"},
 	"petname/exchange":     {"dht", "dht/drop", "ledger", "ledger/replicate", "petname", "petname/name", "petname/introduce", "petname/mutual", "petname/pair", "petname/request", "pointer", "pointer/canonical"},
 
-	"petname/request": {"dht", "dht/seal", "pointer", "pointer/canonical"},
+	"petname/delegation": {"dht/seal", "pointer", "pointer/canonical"},
+	"petname/request":    {"dht", "dht/seal", "pointer", "pointer/canonical"},
 
 	"cmd/petname":        {"*"},
 	"examples/embed":     {"dht", "petname", "petname/agent", "petname/agent/libp2p", "pointer"},

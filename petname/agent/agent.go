@@ -13,6 +13,7 @@ import (
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/dht/republish"
 	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/delegation"
 	"github.com/petnames-go/petnames/petname/exchange"
 	"github.com/petnames-go/petnames/petname/home"
 	"github.com/petnames-go/petnames/petname/name"
@@ -102,6 +103,14 @@ type state struct {
 	starting   sync.Mutex     // held while the agent starts, or ends what Start began
 	loops      sync.WaitGroup // of Start
 	tasks      sync.WaitGroup // of startTask: work that continues after its method returned
+
+	delegating sync.Mutex            // guards the next
+	delegated  delegation.Delegation // the one that was used last; zero: none
+
+	conns     conns
+	listening sync.Mutex                    // guards the two below
+	listeners map[string]*listener          // by protocol
+	followed  map[pointer.Pointer]time.Time // when the record of a contact was looked for because of a hello
 
 	// From Start to the end of Run or to Close.
 	running      context.Context // of loops; under mu
@@ -206,6 +215,7 @@ func (a *Agent) Close() error {
 	a.mu.Lock()
 	a.closed = true
 	a.mu.Unlock()
+	a.closeListeners()
 	err := a.halt()
 	a.events.close()
 	a.mu.Lock()

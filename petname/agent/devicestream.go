@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"io"
 	"sync"
 	"time"
 
@@ -32,7 +31,7 @@ func (a *Agent) dialDevice(ctx context.Context, id ledger.DeviceID) (replicate.R
 	}
 	ctx, cancel := context.WithTimeout(ctx, deviceSyncTime)
 	defer cancel()
-	conn, err := node.OpenStream(ctx, addresses, syncProtocol)
+	conn, err := node.OpenStream(ctx, addresses, syncProtocol, false)
 	if err != nil {
 		return replicate.Result{}, err
 	}
@@ -102,7 +101,7 @@ func (a *Agent) serveDevices(node Node) {
 	a.mu.Lock()
 	running := a.running
 	a.mu.Unlock()
-	node.ServeStreams(syncProtocol, func(conn io.ReadWriteCloser) {
+	node.ServeStreams(syncProtocol, deviceBounds, func(conn Stream) {
 		ctx, cancel := context.WithTimeout(running, deviceSyncTime)
 		defer cancel()
 		o, refused := a.replicateOptions()
@@ -169,6 +168,9 @@ func (a *Agent) runDevices() {
 		}
 	})
 }
+
+// deviceBounds bounds the streams of devices, or of peers that claim to be some.
+var deviceBounds = StreamBounds{Streams: 32, Peer: 2, Source: 8}
 
 // deviceSyncSoon is how long after a change an agent that runs exchanges entries.
 const deviceSyncSoon = 2 * time.Second

@@ -27,5 +27,18 @@
 // fetches messages, and republishes. A short-lived program leaves it out, and uses
 // a throw-away peer key: it calls [Agent.Fetch] to receive messages.
 //
+// # Streams
+//
+// Agents that have each other as contacts open streams by petname, of a protocol that the
+// application names. Both ends have proved their pointers:
+//
+//	l, err := a.Listen("example.org/echo/1")       // Ana, who runs
+//	c, err := l.Accept()                           // c.(*agent.Conn).Contact() is ben
+//	…
+//	c, err := b.Dial(ctx, "ana", "example.org/echo/1") // Ben
+//
+// The callee has published its addresses with [Draft.Addresses], and runs. A [Conn] is a [net.Conn];
+// [Agent.DialContext] is for [http.Transport]. A stream ends when its contact is removed.
+//
 // One process at a time has a home open.
 package agent

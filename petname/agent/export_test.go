@@ -49,12 +49,13 @@ var (
 	IPNSPointer = ipnsPointer
 )
 
-func HomeOf(a *Agent) home.Home       { return a.home }
-func BookOf(a *Agent) *petname.Book   { return a.book }
-func RecordsOf(a *Agent) *dht.Dir     { return a.records }
-func CardsOf(a *Agent) *cards         { return &cards{a.state} }
-func OwnNetworkOf(a *Agent) dht.Store { return &ownNetwork{lazyNetwork{state: a.state}} }
-func IsLocked(a *Agent) bool          { return a.locked() }
+func HomeOf(a *Agent) home.Home            { return a.home }
+func BookOf(a *Agent) *petname.Book        { return a.book }
+func RecordsOf(a *Agent) *dht.Dir          { return a.records }
+func CardsOf(a *Agent) *cards              { return &cards{a.state} }
+func OwnNetworkOf(a *Agent) dht.Store      { return &ownNetwork{lazyNetwork{state: a.state}} }
+func KeyOf(a *Agent) (*pointer.Key, error) { return a.key() }
+func IsLocked(a *Agent) bool               { return a.locked() }
 
 // SignedHint returns the text of signedHint.
 func SignedHint(times []time.Time, now time.Time) string {

@@ -42,11 +42,11 @@ func loopback() agent.Transport {
 }
 
 // opened returns an agent of a new home. Its transport listens on loopback.
-func opened(t *testing.T) *agent.Agent {
+func opened(t testing.TB) *agent.Agent {
 	return openedWith(t, agent.Options{Transport: loopback(), JoinTimeout: 2 * patient})
 }
 
-func openedWith(t *testing.T, o agent.Options) *agent.Agent {
+func openedWith(t testing.TB, o agent.Options) *agent.Agent {
 	t.Helper()
 	if o.Create == nil {
 		o.Create = &agent.Profile{}
@@ -59,7 +59,7 @@ func openedWith(t *testing.T, o agent.Options) *agent.Agent {
 
 // served returns an agent that has joined the peers at some addresses, if any, and
 // runs.
-func served(t *testing.T, bootstrap []string) *agent.Agent {
+func served(t testing.TB, bootstrap []string) *agent.Agent {
 	t.Helper()
 	a := opened(t)
 	if bootstrap != nil {
@@ -69,13 +69,13 @@ func served(t *testing.T, bootstrap []string) *agent.Agent {
 	return a
 }
 
-func join(t *testing.T, a *agent.Agent, targets ...string) {
+func join(t testing.TB, a *agent.Agent, targets ...string) {
 	t.Helper()
 	err := a.Join(t.Context(), targets...)
 	require.NoError(t, err)
 }
 
-func addrs(t *testing.T, a *agent.Agent) []string {
+func addrs(t testing.TB, a *agent.Agent) []string {
 	t.Helper()
 	s, err := a.Status()
 	require.NoError(t, err)
@@ -89,7 +89,7 @@ func newKey(t testing.TB) *pointer.Key {
 	return key
 }
 
-func add(t *testing.T, a *agent.Agent, name string, p pointer.Pointer) petname.Contact {
+func add(t testing.TB, a *agent.Agent, name string, p pointer.Pointer) petname.Contact {
 	t.Helper()
 	c, err := a.Add(name, pointer.Link{Pointer: p}, petname.Source{Channel: "argument", Lookalike: true})
 	require.NoError(t, err)

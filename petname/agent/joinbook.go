@@ -238,7 +238,7 @@ func (a *Agent) fetchBook(ctx context.Context, h exchange.Handover) (iter.Seq[[]
 	}
 	defer file.Close()
 	for {
-		conn, err := node.OpenStream(ctx, h.Addresses, syncProtocol)
+		conn, err := node.OpenStream(ctx, h.Addresses, syncProtocol, false)
 		if err != nil {
 			return nil, err
 		}

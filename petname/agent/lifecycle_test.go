@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"net/netip"
 	"path/filepath"
@@ -315,8 +314,8 @@ func TestJoinSharesNoSlice(t *testing.T) {
 	require.Equal(t, []string{one, "own"}, own)
 }
 
-func (l *loneNode) ServeStreams(string, func(io.ReadWriteCloser)) {}
+func (l *loneNode) ServeStreams(string, agent.StreamBounds, func(agent.Stream)) {}
 
-func (l *loneNode) OpenStream(context.Context, [][]byte, string) (io.ReadWriteCloser, error) {
+func (l *loneNode) OpenStream(context.Context, [][]byte, string, bool) (agent.Stream, error) {
 	return nil, dht.ErrUnreachable
 }

@@ -110,6 +110,7 @@ func (a *Agent) serveMessages() {
 	}
 	node.Serve(ex.Mailbox())
 	a.serveDevices(node)
+	a.serveStreams(node)
 }
 
 // send sends a signed statement to a contact.

@@ -351,7 +351,11 @@ func (s *state) newCard(id home.Identity, addresses bool) (pointer.Card, error) 
 	if err != nil {
 		return pointer.Card{}, err
 	}
-	card := pointer.Card{Nickname: nickname, Next: id.Next, Edges: edges, Sealing: sealing.PublicKeys(), Succession: home.CardSteps(id.Succession), Devices: tags}
+	epoch, err := s.epoch()
+	if err != nil {
+		return pointer.Card{}, err
+	}
+	card := pointer.Card{Nickname: nickname, Epoch: epoch, Next: id.Next, Edges: edges, Sealing: sealing.PublicKeys(), Succession: home.CardSteps(id.Succession), Devices: tags}
 	if card.Links, err = s.requestLinks(); err != nil {
 		return pointer.Card{}, err
 	}

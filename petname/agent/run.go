@@ -63,6 +63,7 @@ func (a *Agent) halt() error {
 	stopTasks := a.stopTasks
 	a.stop() // from now on startTask starts nothing
 	a.mu.Unlock()
+	a.closeConns()
 	a.loops.Wait()
 	ctx, cancel := context.WithTimeout(context.Background(), finishTimeout)
 	defer cancel()

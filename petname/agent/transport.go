@@ -88,15 +88,37 @@ type Node interface {
 	Dial(addresses [][]byte) dht.Store
 
 	// ServeStreams calls serve for each stream of a protocol that a peer opens, until the
-	// node is closed, for a bounded number at a time. Nothing is known of the peer.
-	ServeStreams(protocol string, serve func(io.ReadWriteCloser))
+	// node is closed: for a bounded number at a time, of which each ends when serve
+	// returns. Nothing is known of the peer but its key. The caller closes the stream,
+	// which may remain open after serve has returned.
+	ServeStreams(protocol string, b StreamBounds, serve func(Stream))
 
 	// OpenStream opens a stream of a protocol to the agent at one of these addresses,
-	// under the rules of Dial. Closing it ends reads and writes that wait.
-	OpenStream(ctx context.Context, addresses [][]byte, protocol string) (io.ReadWriteCloser, error)
+	// under the rules of Dial. With again it also tries peers that could not be reached a
+	// moment ago.
+	OpenStream(ctx context.Context, addresses [][]byte, protocol string, again bool) (Stream, error)
 
 	Close() error
 }
+
+// Stream is a stream to a peer. Its Close ends reads and writes that wait. Its methods are
+// safe for concurrent use, as those of [net.Conn] are.
+type Stream interface {
+	io.ReadWriteCloser
+	CloseWrite() error
+	SetDeadline(time.Time) error
+	SetReadDeadline(time.Time) error
+	SetWriteDeadline(time.Time) error
+
+	// Peer returns the key of the peer, which the connection has authenticated, as a
+	// pointer: its multihash is the peer ID.
+	Peer() pointer.Pointer
+	Direct() bool // not through a relay
+}
+
+// StreamBounds bounds how many calls of serve there are at a time: in all, for one peer,
+// and for one group of addresses.
+type StreamBounds struct{ Streams, Peer, Source int }
 
 // Holding is what a node holds for its network, and which peers it has cut off.
 type Holding struct {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"syscall"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/host"
@@ -15,28 +17,64 @@ import (
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/dht/kad"
 	"github.com/petnames-go/petnames/dht/share"
+	"github.com/petnames-go/petnames/petname/agent"
+	"github.com/petnames-go/petnames/pointer"
 )
 
-// Bounds of the streams of one protocol that are served at a time.
-const (
-	maxConns       = 32
-	maxPeerConns   = 2
-	maxSourceConns = 8
-)
+// peerStream is a stream with a Close that ends reads and writes that wait.
+type peerStream struct {
+	network.Stream
+	peer pointer.Pointer
+}
 
-// directStream is a stream with a Close that ends reads and writes that wait.
-type directStream struct{ network.Stream }
+// newStream returns a stream whose peer is known by its key. It resets one that has a key
+// of a kind that no pointer has.
+func newStream(s network.Stream) (peerStream, error) {
+	p, err := pointer.FromBytes([]byte(s.Conn().RemotePeer()))
+	if err != nil {
+		_ = s.Reset()
+	}
+	return peerStream{s, p}, err
+}
 
-func (c directStream) Close() error {
-	err := c.Stream.Close()
-	_ = c.SetReadDeadline(time.Unix(1, 0)) // past
+func (s peerStream) Close() error {
+	err := s.Stream.Close()
+	_ = s.SetDeadline(time.Unix(1, 0)) // past
+	return err
+}
+
+func (s peerStream) Read(b []byte) (int, error) {
+	n, err := s.Stream.Read(b)
+	return n, standard(err)
+}
+
+func (s peerStream) Write(b []byte) (int, error) {
+	n, err := s.Stream.Write(b)
+	return n, standard(err)
+}
+
+func (s peerStream) Peer() pointer.Pointer { return s.peer }
+
+func (s peerStream) Direct() bool { return !s.Conn().Stat().Limited }
+
+// standard returns an error of a libp2p stream as those of package net are.
+func standard(err error) error {
+	var timeout interface{ Timeout() bool }
+	switch {
+	case err == nil, err == io.EOF:
+		return err
+	case errors.Is(err, network.ErrReset):
+		return fmt.Errorf("%w: %w", syscall.ECONNRESET, err)
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return os.ErrDeadlineExceeded
+	}
 	return err
 }
 
 // ServeStreams calls serve for each stream of a protocol that a peer opens, until the node
 // is closed. Streams over the bounds are reset at once: see package share.
-func (n *node) ServeStreams(name string, serve func(io.ReadWriteCloser)) {
-	slots := share.New(maxConns, maxPeerConns, maxSourceConns)
+func (n *node) ServeStreams(name string, b agent.StreamBounds, serve func(agent.Stream)) {
+	slots := share.New(b.Streams, b.Peer, b.Source)
 	n.Host().SetStreamHandler(protocol.ID(name), func(s network.Stream) {
 		id := s.Conn().RemotePeer()
 		slot := slots.Acquire(func() { _ = s.Reset() }, string(id), kad.SourceOf(id, s.Conn().RemoteMultiaddr()))
@@ -46,12 +84,14 @@ func (n *node) ServeStreams(name string, serve func(io.ReadWriteCloser)) {
 		}
 		defer slot.Release()
 		slot.SetServing(true)
-		serve(directStream{s})
+		if served, err := newStream(s); err == nil {
+			serve(served)
+		}
 	})
 }
 
 // OpenStream opens a stream to the first peer at these addresses that responds.
-func (n *node) OpenStream(ctx context.Context, addresses [][]byte, name string) (io.ReadWriteCloser, error) {
+func (n *node) OpenStream(ctx context.Context, addresses [][]byte, name string, again bool) (agent.Stream, error) {
 	s := dialRecords(n.Host(), addresses, n.MayDial, n.unreachable).(*store)
 	infos, err := peer.AddrInfosFromP2pAddrs(s.addresses...)
 	if err != nil {
@@ -59,16 +99,17 @@ func (n *node) OpenStream(ctx context.Context, addresses [][]byte, name string) 
 	}
 	failed := errors.New("no address that can be dialled is known")
 	for _, info := range infos {
-		if info.ID == n.Host().ID() || n.unreachable.contains(info.ID) {
+		if info.ID == n.Host().ID() || !again && n.unreachable.contains(info.ID) {
 			continue
 		}
 		opened, err := openStream(ctx, n.Host(), info, protocol.ID(name))
 		if err == nil {
-			return directStream{opened}, nil
+			return newStream(opened)
 		}
-		if ctx.Err() == nil {
-			n.unreachable.add(info.ID)
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("%w: %w", ctx.Err(), err)
 		}
+		n.unreachable.add(info.ID)
 		failed = err
 	}
 	return nil, fmt.Errorf("%w: %w", dht.ErrUnreachable, failed)
