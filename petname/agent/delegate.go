@@ -98,7 +98,10 @@ func (s *state) epoch() (uint64, error) {
 		}
 	}
 	published, err := s.epochOf(s.book.Identity())
-	return max(uint64(len(removed)), published), err
+	if err != nil {
+		s.log.Warn("the epoch in the owner's record is not known", "error", err)
+	}
+	return max(uint64(len(removed)), published), nil
 }
 
 // epochOf returns the epoch that the newest record of a pointer states which the home holds; 0:

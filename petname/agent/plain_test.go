@@ -2,6 +2,7 @@ package agent_test
 
 import (
 	"iter"
+	"net"
 	"reflect"
 	"testing"
 	"time"
@@ -36,6 +37,8 @@ var opaque = map[reflect.Type]string{
 var notSent = map[reflect.Type]string{
 	reflect.TypeFor[*agent.Agent]():      "the agent itself, of WithPassphrase",
 	reflect.TypeFor[*delegated.Server](): "a handler of HTTP requests, of Router",
+	reflect.TypeFor[*agent.Conn]():       "a stream, of Dial",
+	reflect.TypeFor[net.Listener]():      "a listener for streams, of Listen",
 	reflect.TypeFor[error]():             "an error: its message, or a typed error with exported fields",
 }
 
@@ -80,6 +83,9 @@ func results(fn reflect.Type) iter.Seq[reflect.Type] {
 				if !yield(out) {
 					return
 				}
+				continue
+			}
+			if out.In(0).Kind() != reflect.Func { // a function to call, of DialContext
 				continue
 			}
 			for j := range out.In(0).NumIn() { // func(yield func(K, V) bool)
