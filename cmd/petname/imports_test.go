@@ -44,7 +44,7 @@ var mayImport = map[string][]string{
 	"ledger/durable/durabletest": {"ledger/durable"},
 
 	"petname":              {"dht", "ledger", "pointer", "petname/introduce", "petname/mutual", "petname/name", "pointer/canonical"},
-	"petname/agent":        {"dht", "dht/delegated", "dht/republish", "ledger", "ledger/folder", "ledger/replicate", "pointer/canonical", "petname", "petname/delegation", "petname/exchange", "petname/home", "petname/introduce", "petname/mutual", "petname/name", "petname/pair", "petname/request", "pointer", "pointer/paste"},
+	"petname/agent":        {"dht", "dht/delegated", "dht/republish", "dht/seal", "ledger", "ledger/folder", "ledger/replicate", "pointer/canonical", "petname", "petname/delegation", "petname/exchange", "petname/home", "petname/introduce", "petname/mutual", "petname/name", "petname/pair", "petname/request", "pointer", "pointer/paste"},
 	"petname/agent/libp2p": {"dht", "dht/kad", "dht/share", "petname/agent", "pointer"},
 	"petname/introduce":    {"petname/mutual", "pointer", "pointer/canonical", "pointer/paste"},
 	"petname/mutual":       {"pointer", "pointer/canonical"},

@@ -1,9 +1,11 @@
 package seal_test
 
 import (
+	"bytes"
 	"crypto/ecdh"
 	"crypto/hpke"
 	"fmt"
+	"io"
 	"log"
 
 	"github.com/petnames-go/petnames/dht/seal"
@@ -29,6 +31,30 @@ func Example() {
 	// Output:
 	// 256 bytes
 	// meet Carol
+}
+
+// A file is sealed to the cards of two recipients.
+func ExampleNewWriter() {
+	ana, err := hpke.MLKEM768X25519().GenerateKey()
+	check(err)
+	ben, err := hpke.DHKEM(ecdh.X25519()).GenerateKey()
+	check(err)
+	anasCard := pointer.Card{Sealing: []pointer.SealingKey{{KEM: seal.Hybrid, Key: ana.PublicKey().Bytes()}}}
+	bensCard := pointer.Card{Sealing: []pointer.SealingKey{{KEM: seal.X25519, Key: ben.PublicKey().Bytes()}}}
+
+	var file bytes.Buffer
+	w, err := seal.NewWriter(&file, anasCard.Sealing, bensCard.Sealing)
+	check(err)
+	_, err = io.WriteString(w, "holiday.jpg")
+	check(err)
+	check(w.Close())
+
+	r, err := seal.NewReader(&file, []hpke.PrivateKey{ben})
+	check(err)
+	content, err := io.ReadAll(r)
+	check(err)
+	fmt.Printf("%s\n", content)
+	// Output: holiday.jpg
 }
 
 func check(err error) {

@@ -8,6 +8,8 @@
 //	…
 //	plain, err := seal.Open(keys, info, extra, payload)
 //
+// [NewWriter] and [NewReader] seal files of any size, to the keys of several cards.
+//
 // The format of a payload:
 //
 //	payload = 1 (1 byte) ‖ KEM id (2 bytes) ‖ encapsulated key ‖ ciphertext

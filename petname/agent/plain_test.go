@@ -1,6 +1,7 @@
 package agent_test
 
 import (
+	"io"
 	"iter"
 	"net"
 	"reflect"
@@ -39,6 +40,8 @@ var notSent = map[reflect.Type]string{
 	reflect.TypeFor[*delegated.Server](): "a handler of HTTP requests, of Router",
 	reflect.TypeFor[*agent.Conn]():       "a stream, of Dial",
 	reflect.TypeFor[net.Listener]():      "a listener for streams, of Listen",
+	reflect.TypeFor[io.WriteCloser]():    "a writer, of Seal",
+	reflect.TypeFor[io.Reader]():         "a reader, of Unseal",
 	reflect.TypeFor[error]():             "an error: its message, or a typed error with exported fields",
 }
 
