@@ -36,7 +36,8 @@ type Conn struct {
 	id       pointer.Pointer // of the contact; zero: the other end is none
 	protocol string
 	agent    *state
-	inbound  bool
+	inbound  bool // the other end has dialled
+	stranger bool // and is no contact
 	writing  sync.Mutex
 	closed   atomic.Bool
 	ended    func() // called once, when the Conn is closed
@@ -132,29 +133,23 @@ type conns struct {
 	stop func() // ends the goroutine that closes those of removed contacts; nil: there is none
 }
 
-// Bounds of the open streams that others have opened.
+// Bounds of the open streams that others have opened: of contacts, and of the others, which do not
+// use up those of contacts.
 const (
 	maxInbound        = 1024
 	maxContactInbound = 128
+
+	maxStrangers      = 256
+	maxStranger       = 16 // of one pointer
+	maxStrangerSource = 64 // of one group of addresses
 )
 
 // add registers a stream, unless there are too many that others have opened.
 func (s *state) addConn(c *Conn) bool {
 	s.conns.mu.Lock()
 	defer s.conns.mu.Unlock()
-	if c.inbound {
-		all, same := 0, 0
-		for o := range s.conns.open {
-			if o.inbound {
-				all++
-				if o.remote == c.remote {
-					same++
-				}
-			}
-		}
-		if all >= maxInbound || same >= maxContactInbound {
-			return false
-		}
+	if c.inbound && !s.conns.mayAdd(c) {
+		return false
 	}
 	if s.conns.open == nil {
 		s.conns.open = map[*Conn]struct{}{}
@@ -164,6 +159,28 @@ func (s *state) addConn(c *Conn) bool {
 		s.conns.stop = s.closeRemoved()
 	}
 	return true
+}
+
+// mayAdd reports whether a stream that another party opens is within the bounds. The caller holds
+// mu.
+func (s *conns) mayAdd(c *Conn) bool {
+	all, same, source := 0, 0, 0
+	for o := range s.open {
+		if !o.inbound || o.stranger != c.stranger {
+			continue
+		}
+		all++
+		if o.remote == c.remote {
+			same++
+		}
+		if c.stranger && o.stream.Source() == c.stream.Source() {
+			source++
+		}
+	}
+	if c.stranger {
+		return all < maxStrangers && same < maxStranger && source < maxStrangerSource
+	}
+	return all < maxInbound && same < maxContactInbound
 }
 
 func (s *state) removeConn(c *Conn) {
@@ -223,13 +240,22 @@ func (s *state) closeRemoved() (stop func()) {
 	}
 }
 
-// closeStrangers closes the streams that were opened with a contact which is none now.
+// closeStrangers closes the streams that were opened with a contact which is none now, or has
+// another pointer: its former key may be a thief's.
 func (s *state) closeStrangers() {
-	for _, c := range s.openConns(func(c *Conn) bool { return !c.id.IsZero() }) {
-		if still, err := s.book.ByID(c.id); err != nil || !isCurrent(still) {
-			_ = c.Close()
-		}
+	for _, c := range s.openConns(func(c *Conn) bool { return !s.isStillContact(c) }) {
+		_ = c.Close()
 	}
+}
+
+// isStillContact reports whether the other end of a stream is the contact that it was when the
+// stream was opened, if it was one.
+func (s *state) isStillContact(c *Conn) bool {
+	if c.id.IsZero() {
+		return true
+	}
+	still, err := s.book.ByID(c.id)
+	return err == nil && isCurrent(still) && still.Pointer == c.remote
 }
 
 // isCurrent reports whether a contact has a name, and its key is not in doubt.

@@ -101,10 +101,15 @@ func (a *Agent) serveDevices(node Node) {
 	a.mu.Lock()
 	running := a.running
 	a.mu.Unlock()
-	node.ServeStreams(syncProtocol, deviceBounds, func(conn Stream) {
+	node.ServeStreams(syncProtocol, deviceBounds, func(conn Stream, serving func()) {
 		ctx, cancel := context.WithTimeout(running, deviceSyncTime)
 		defer cancel()
 		o, refused := a.replicateOptions()
+		offer := o.OfferTo
+		o.OfferTo = func(peer ledger.DeviceID) ([]byte, error) { // its key was verified
+			serving()
+			return offer(peer)
+		}
 		r, err := replicate.Accept(ctx, a.book.Ledger(), key, conn, o)
 		err = cmp.Or(err, *refused)
 		if r.Received > 0 {

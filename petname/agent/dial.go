@@ -147,7 +147,9 @@ func (a *Agent) dialRecord(ctx context.Context, res Resolution, protocol string)
 	}
 	c.ended = func() { a.removeConn(c) }
 	a.addConn(c)
-	a.closeStrangersOf(c)
+	if !a.isStillContact(c) { // it was removed meanwhile
+		_ = c.Close()
+	}
 	return c, nil
 }
 
@@ -162,16 +164,6 @@ func (s *state) rotatedRecord() []byte {
 		return nil
 	}
 	return r.Bytes()
-}
-
-// closeStrangersOf closes a stream whose contact was removed while it was opened.
-func (s *state) closeStrangersOf(c *Conn) {
-	if c.id.IsZero() {
-		return
-	}
-	if still, err := s.book.ByID(c.id); err != nil || !isCurrent(still) {
-		_ = c.Close()
-	}
 }
 
 // call makes the handshake of the caller.

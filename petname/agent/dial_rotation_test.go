@@ -1,10 +1,13 @@
 package agent_test
 
 import (
+	"os"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/petname/agent"
 )
 
@@ -25,6 +28,24 @@ func TestStreamsFollowARotation(t *testing.T) {
 	c, err := bob.Lookup("alice")
 	require.NoError(t, err)
 	require.Equal(t, alice.Pointer(), c.Pointer)
+}
+
+// A stream that the former key of a contact has opened ends when the contact moves to another one:
+// the former key may be a thief's.
+func TestStreamsOfAFormerKeyEnd(t *testing.T) {
+	alice, bob := acquainted(t)
+	go echo(listen(t, bob))
+	open, err := alice.Dial(t.Context(), "bob", echoProtocol)
+	require.NoError(t, err)
+	_, err = alice.Rotate(t.Context(), agent.Rotation{})
+	require.NoError(t, err)
+	publishAddresses(t, alice)
+	_, err = bob.Resolve(t.Context(), "alice", dht.LevelFresh)
+	require.NoError(t, err)
+	require.NoError(t, open.SetReadDeadline(time.Now().Add(patience)))
+	_, err = open.Read(make([]byte, 1))
+	require.Error(t, err)
+	require.NotErrorIs(t, err, os.ErrDeadlineExceeded)
 }
 
 // The devices of an owner open streams to each other by the owner's pointer.

@@ -314,7 +314,7 @@ func TestJoinSharesNoSlice(t *testing.T) {
 	require.Equal(t, []string{one, "own"}, own)
 }
 
-func (l *loneNode) ServeStreams(string, agent.StreamBounds, func(agent.Stream)) {}
+func (l *loneNode) ServeStreams(string, agent.StreamBounds, func(agent.Stream, func())) {}
 
 func (l *loneNode) OpenStream(context.Context, [][]byte, string, bool) (agent.Stream, error) {
 	return nil, dht.ErrUnreachable

@@ -159,8 +159,8 @@ func (a *Agent) serveStreams(node Node) {
 		a.log.Warn("no streams are answered", "error", err)
 		return
 	}
-	node.ServeStreams(streamProtocol, streamBounds, func(s Stream) {
-		if err := a.serveStream(s, local); err != nil {
+	node.ServeStreams(streamProtocol, streamBounds, func(s Stream, serving func()) {
+		if err := a.serveStream(s, local, serving); err != nil {
 			_ = s.Close()
 			a.log.Info("stream not accepted", "error", err)
 		}
@@ -175,7 +175,7 @@ var (
 
 // serveStream makes the handshake of the callee. After an error the stream gets no answer, or
 // one that refuses it.
-func (a *Agent) serveStream(s Stream, local pointer.Pointer) error {
+func (a *Agent) serveStream(s Stream, local pointer.Pointer, serving func()) error {
 	if err := s.SetDeadline(time.Now().Add(handshakeTime)); err != nil {
 		return err
 	}
@@ -205,6 +205,9 @@ func (a *Agent) serveStream(s Stream, local pointer.Pointer) error {
 	if !known && (l == nil || !l.everybody) {
 		return errNoContact
 	}
+	if known {
+		serving()
+	}
 	own, err := a.delegationTo(local)
 	if err != nil {
 		return err
@@ -219,7 +222,7 @@ func (a *Agent) serveStream(s Stream, local pointer.Pointer) error {
 	if l == nil {
 		return errors.Join(ErrNotListening, answer(delegation.NotServed))
 	}
-	c := &Conn{stream: s, local: own.By(), remote: by, id: id, protocol: hello.Protocol, agent: a.state, inbound: true}
+	c := &Conn{stream: s, local: own.By(), remote: by, id: id, stranger: !known, protocol: hello.Protocol, agent: a.state, inbound: true}
 	c.ended = func() { a.removeConn(c) }
 	if !l.reserve() {
 		return errors.Join(ErrBusy, answer(delegation.Busy))
@@ -238,7 +241,9 @@ func (a *Agent) serveStream(s Stream, local pointer.Pointer) error {
 		return err
 	}
 	l.offer(c)
-	a.closeStrangersOf(c)
+	if !a.isStillContact(c) { // it was removed meanwhile
+		_ = c.Close()
+	}
 	return nil
 }
 
@@ -278,7 +283,13 @@ func (a *Agent) followCaller(by pointer.Pointer, record []byte) {
 		return
 	}
 	card, _ := r.Card()
-	i := slices.IndexFunc(card.Succession, func(s pointer.Succession) bool { _, known := a.knownContact(s.Old); return known })
+	i := slices.IndexFunc(card.Succession, func(s pointer.Succession) bool {
+		if s.OldSignature == nil { // anybody can name any pointer, and would learn which ones are in the book
+			return false
+		}
+		_, known := a.knownContact(s.Old)
+		return known
+	})
 	if i < 0 {
 		return
 	}

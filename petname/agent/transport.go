@@ -89,9 +89,10 @@ type Node interface {
 
 	// ServeStreams calls serve for each stream of a protocol that a peer opens, until the
 	// node is closed: for a bounded number at a time, of which each ends when serve
-	// returns. Nothing is known of the peer but its key. The caller closes the stream,
-	// which may remain open after serve has returned.
-	ServeStreams(protocol string, b StreamBounds, serve func(Stream))
+	// returns. Nothing is known of the peer but its key. serve calls serving when it knows
+	// the peer as one to serve: until then a stream of another peer may take its place, and
+	// it is reset. serve closes the stream, or leaves it open for use after its return.
+	ServeStreams(protocol string, b StreamBounds, serve func(s Stream, serving func()))
 
 	// OpenStream opens a stream of a protocol to the agent at one of these addresses,
 	// under the rules of Dial. With again it also tries peers that could not be reached a
@@ -113,7 +114,8 @@ type Stream interface {
 	// Peer returns the key of the peer, which the connection has authenticated, as a
 	// pointer: its multihash is the peer ID.
 	Peer() pointer.Pointer
-	Direct() bool // not through a relay
+	Source() string // the group of addresses that the peer's belongs to, or its ID: for bounds
+	Direct() bool   // not through a relay
 }
 
 // StreamBounds bounds how many calls of serve there are at a time: in all, for one peer,

@@ -55,6 +55,10 @@ func (s peerStream) Write(b []byte) (int, error) {
 
 func (s peerStream) Peer() pointer.Pointer { return s.peer }
 
+func (s peerStream) Source() string {
+	return kad.SourceOf(s.Conn().RemotePeer(), s.Conn().RemoteMultiaddr())
+}
+
 func (s peerStream) Direct() bool { return !s.Conn().Stat().Limited }
 
 // standard returns an error of a libp2p stream as those of package net are.
@@ -73,7 +77,7 @@ func standard(err error) error {
 
 // ServeStreams calls serve for each stream of a protocol that a peer opens, until the node
 // is closed. Streams over the bounds are reset at once: see package share.
-func (n *node) ServeStreams(name string, b agent.StreamBounds, serve func(agent.Stream)) {
+func (n *node) ServeStreams(name string, b agent.StreamBounds, serve func(s agent.Stream, serving func())) {
 	slots := share.New(b.Streams, b.Peer, b.Source)
 	n.Host().SetStreamHandler(protocol.ID(name), func(s network.Stream) {
 		id := s.Conn().RemotePeer()
@@ -83,9 +87,8 @@ func (n *node) ServeStreams(name string, b agent.StreamBounds, serve func(agent.
 			return
 		}
 		defer slot.Release()
-		slot.SetServing(true)
 		if served, err := newStream(s); err == nil {
-			serve(served)
+			serve(served, func() { slot.SetServing(true) })
 		}
 	})
 }
