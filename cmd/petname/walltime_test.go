@@ -41,6 +41,8 @@ var elapsed = map[string]struct {
 	"dht/delegated/server.go":               {2, "deadlines of a connection"},
 	"dht/delegated/serve.go":                {1, "deadlines of a connection"},
 	"petname/agent/libp2p/streams.go":       {2, "deadlines of a stream"},
+	"petname/agent/dial.go":                 {1, "the deadline of a handshake"},
+	"petname/agent/listen.go":               {1, "the deadline of a handshake"},
 	"petname/agent/publish.go":              {1, "how long a publication took"},
 	"petname/agent/clocksources.go":         {1, "the monotonic clock, beside the wall clock: how long ago a peer answered"},
 	"cmd/petname/internal/socket/socket.go": {3, "deadlines of a connection"},
