@@ -7,6 +7,7 @@ import (
 	"github.com/libp2p/go-libp2p-kad-dht/amino"
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
@@ -18,7 +19,8 @@ import (
 // newHost returns a started host with only the protocols that the node needs;
 // see setReachability.
 func (n *Node) newHost(c Config, key crypto.PrivKey) (host.Host, error) {
-	plan, err := n.planHost(c, key)
+	in := newInbound(maxInbound)
+	plan, err := n.planHost(c, key, in)
 	if err != nil {
 		return nil, err
 	}
@@ -27,13 +29,13 @@ func (n *Node) newHost(c Config, key crypto.PrivKey) (host.Host, error) {
 		return nil, fmt.Errorf("listen on %q: %w", c.Listen, err)
 	}
 	if n.server {
-		h.Network().Notify(newInbound(maxInbound).notifiee())
+		h.Network().Notify(in.notifiee())
 	}
 	return h, nil
 }
 
 // planHost returns the parts of the host for a configuration.
-func (n *Node) planHost(c Config, key crypto.PrivKey) (hostPlan, error) {
+func (n *Node) planHost(c Config, key crypto.PrivKey, in *inbound) (hostPlan, error) {
 	plan := hostPlan{PeerKey: key, DialTimeout: n.dialTimeout, Resolver: swarm.ResolverFromMaDNS{Resolver: madns.DefaultResolver}}
 	for _, listen := range c.Listen {
 		a, err := ma.NewMultiaddr(listen)
@@ -63,7 +65,10 @@ func (n *Node) planHost(c Config, key crypto.PrivKey) (hostPlan, error) {
 	var err error
 	if n.server {
 		plan.ConnectionGater = gater{n, n.limiter}
-		plan.ResourceManager, err = resources()
+		var r network.ResourceManager
+		if r, err = resources(); err == nil {
+			plan.ResourceManager = newTransients(r, in.sourceOf)
+		}
 	} else {
 		plan.ResourceManager, err = clientResources()
 	}

@@ -51,7 +51,7 @@ func TestAHostIsLikeThatOfLibp2p(t *testing.T) {
 			require.NoError(t, err)
 			key, id, err := readKey(peerKey(t))
 			require.NoError(t, err)
-			plan, err := n.planHost(c.Config, key)
+			plan, err := n.planHost(c.Config, key, newInbound(1))
 			require.NoError(t, err)
 			if c.public { // listening on loopback alone, and without a search for a router
 				plan.Private, plan.Relay, plan.EnableHolePunching = false, true, true
@@ -93,7 +93,7 @@ func TestAHostThatCannotListenIsClosed(t *testing.T) {
 		require.NoError(t, err)
 		key, _, err := readKey(peerKey(t))
 		require.NoError(t, err)
-		plan, err := n.planHost(Config{Listen: []string{addr}}, key)
+		plan, err := n.planHost(Config{Listen: []string{addr}}, key, newInbound(1))
 		require.NoError(t, err)
 		plan.EnableAutoNATv2 = network == IPFS
 		closed := false

@@ -4,6 +4,7 @@ import (
 	"sync"
 
 	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/petnames-go/petnames/dht/share"
 )
@@ -22,12 +23,13 @@ const (
 type inbound struct {
 	slots *share.Slots
 
-	mu   sync.Mutex
-	open map[network.Conn]*share.Slot
+	mu      sync.Mutex
+	open    map[network.Conn]*share.Slot
+	sources map[peer.ID]string // of the connected peers
 }
 
 func newInbound(most int) *inbound {
-	return &inbound{slots: share.New(most, maxPeerInbound, most), open: map[network.Conn]*share.Slot{}}
+	return &inbound{slots: share.New(most, maxPeerInbound, most), open: map[network.Conn]*share.Slot{}, sources: map[peer.ID]string{}}
 }
 
 // notifiee returns what a network notifies of connections.
@@ -38,7 +40,20 @@ func (b *inbound) notifiee() network.Notifiee {
 	}
 }
 
+// sourceOf returns the group of addresses of a peer that is connected, and else its ID.
+func (b *inbound) sourceOf(p peer.ID) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if source, ok := b.sources[p]; ok {
+		return source
+	}
+	return string(p)
+}
+
 func (b *inbound) connected(c network.Conn) {
+	b.mu.Lock()
+	b.sources[c.RemotePeer()] = SourceOf(c.RemotePeer(), c.RemoteMultiaddr())
+	b.mu.Unlock()
 	if c.Stat().Direction != network.DirInbound {
 		return
 	}
@@ -58,6 +73,7 @@ func (b *inbound) disconnected(c network.Conn) {
 	b.mu.Lock()
 	slot := b.open[c]
 	delete(b.open, c)
+	delete(b.sources, c.RemotePeer()) // of a further connection, the streams count as those of the peer alone
 	b.mu.Unlock()
 	if slot != nil {
 		slot.Release()

@@ -20,7 +20,7 @@ func built(t *testing.T, c Config) hostPlan {
 	require.NoError(t, err)
 	key, _, err := readKey(peerKey(t))
 	require.NoError(t, err)
-	plan, err := n.planHost(c, key)
+	plan, err := n.planHost(c, key, newInbound(1))
 	require.NoError(t, err)
 	require.NoError(t, plan.ResourceManager.Close())
 	return plan

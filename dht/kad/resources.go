@@ -28,7 +28,7 @@ func resources() (network.ResourceManager, error) {
 		// seconds that a handshake may take, would keep all others out.
 		Transient: rcmgr.ResourceLimits{
 			Conns: 320, ConnsInbound: 256, ConnsOutbound: 192, FD: 320,
-			Streams: 512, StreamsInbound: 256, StreamsOutbound: 512, Memory: 64 << 20,
+			Streams: 1536, StreamsInbound: 1024, StreamsOutbound: 512, Memory: 64 << 20, // see transients
 		},
 		PeerDefault: rcmgr.ResourceLimits{
 			Conns: 16, ConnsInbound: 8, Streams: 384, StreamsInbound: 128, StreamsOutbound: 256, Memory: 16 << 20,

@@ -107,10 +107,10 @@ type state struct {
 	delegating sync.Mutex            // guards the next
 	delegated  delegation.Delegation // the one that was used last; zero: none
 
-	conns     conns
-	listening sync.Mutex                    // guards the two below
-	listeners map[string]*listener          // by protocol
-	followed  map[pointer.Pointer]time.Time // when the record of a contact was looked for because of a hello
+	conns      conns
+	listening  sync.Mutex                    // guards the two below
+	listeners  map[string]*listener          // by protocol
+	followedAt map[pointer.Pointer]time.Time // when the record of a contact was looked for because of a hello
 
 	// From Start to the end of Run or to Close.
 	running      context.Context // of loops; under mu

@@ -29,8 +29,9 @@ var (
 	ErrNoAddress = errors.New("its record has no addresses at which it can be reached")
 
 	// ErrNotAnswered is returned by Dial when the peer ended the handshake: the other party does
-	// not have the owner as a contact, or its identity key is locked, or it is another party.
-	ErrNotAnswered = errors.New("the peer did not answer: it answers its owner's contacts only")
+	// not have the owner as a contact, its identity key is locked, it is another party, or it
+	// serves too many others.
+	ErrNotAnswered = errors.New("the peer did not answer: it answers its owner's contacts only, or too many streams are open there")
 
 	// ErrNotListening is returned by Dial when no program there serves the protocol.
 	ErrNotListening = errors.New("no program there serves the protocol")

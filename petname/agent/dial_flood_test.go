@@ -17,6 +17,7 @@ import (
 	"github.com/multiformats/go-multiaddr"
 	"github.com/stretchr/testify/require"
 
+	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/petname/agent"
 	"github.com/petnames-go/petnames/petname/delegation"
 	"github.com/petnames-go/petnames/pointer"
@@ -62,18 +63,30 @@ func TestStrangersDoNotUseUpTheStreamsOfContacts(t *testing.T) {
 	require.NoError(t, accepts(t, alice, "bob"), "of the same protocol")
 }
 
-// halfOpen opens a stream of a protocol to an agent from each of some hosts, and sends the first
-// byte of a message.
-func halfOpen(t *testing.T, to *agent.Agent, name string, hosts int) {
-	m, err := multiaddr.NewMultiaddr(addrs(t, to)[0])
+// infoOf returns a peer ID and an address of an agent that runs.
+func infoOf(t *testing.T, a *agent.Agent) peer.AddrInfo {
+	m, err := multiaddr.NewMultiaddr(addrs(t, a)[0])
 	require.NoError(t, err)
 	info, err := peer.AddrInfoFromP2pAddr(m)
 	require.NoError(t, err)
+	return *info
+}
+
+// idleHost returns a host of an attacker.
+func idleHost(t *testing.T) host.Host {
+	h, err := golibp2p.New(golibp2p.NoListenAddrs, golibp2p.ResourceManager(&network.NullResourceManager{}), golibp2p.DisableMetrics())
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = h.Close() })
+	return h
+}
+
+// halfOpen opens a stream of a protocol to an agent from each of some hosts, and sends the first
+// byte of a message.
+func halfOpen(t *testing.T, to *agent.Agent, name string, hosts int) {
+	info := infoOf(t, to)
 	for range hosts {
-		h, err := golibp2p.New(golibp2p.NoListenAddrs, golibp2p.ResourceManager(&network.NullResourceManager{}), golibp2p.DisableMetrics())
-		require.NoError(t, err)
-		t.Cleanup(func() { _ = h.Close() })
-		require.NoError(t, h.Connect(t.Context(), *info))
+		h := idleHost(t)
+		require.NoError(t, h.Connect(t.Context(), info))
 		s, err := h.NewStream(t.Context(), info.ID, protocol.ID(name))
 		require.NoError(t, err)
 		_, err = s.Write([]byte{0})
@@ -102,6 +115,27 @@ func TestHalfOpenStreamsOfManyPeersKeepNoDeviceOut(t *testing.T) {
 	require.Equal(t, agent.ByStream, r.With[0].By)
 }
 
+// Streams that name no protocol, as many as each of some peers may open, keep nobody out.
+func TestStreamsWithoutAProtocolKeepNobodyOut(t *testing.T) {
+	alice, bob := acquainted(t)
+	go echo(listen(t, bob))
+	info := infoOf(t, bob)
+	for range 8 {
+		h := idleHost(t)
+		require.NoError(t, h.Connect(t.Context(), info))
+		for range 60 {
+			s, err := h.Network().ConnsToPeer(info.ID)[0].NewStream(t.Context())
+			if err != nil {
+				break
+			}
+			_, _ = s.Write([]byte{0x13}) // the length of a name; those over the bounds are reset
+		}
+	}
+	require.NoError(t, accepts(t, alice, "bob"))
+	carol := served(t, addrs(t, bob))
+	require.NoError(t, func() error { _, err := carol.Resolve(t.Context(), bob.Pointer().String(), dht.LevelFresh); return err }())
+}
+
 // A caller that states, without the signature of the earlier key, that it succeeds a contact is
 // not looked for: else it would learn which pointers are in the book.
 func TestAStrangerLearnsNotWhichPointersAreInTheBook(t *testing.T) {
@@ -122,17 +156,22 @@ func TestAStrangerLearnsNotWhichPointersAreInTheBook(t *testing.T) {
 			})
 		}
 	}
-	key := newKey(t)
-	step, err := pointer.Succeed(alice.Pointer(), key, pointer.Commitment{}, nil)
-	require.NoError(t, err)
-	r, err := pointer.Sign(key, pointer.Fields{Value: "/ipfs/bafkqaaa", Sequence: 1, Expires: time.Now().Add(time.Hour), Card: &pointer.Card{Succession: []pointer.Succession{step}}})
-	require.NoError(t, err)
-	own, err := delegation.Sign(key, mallory.peer, 0, time.Now(), time.Now().Add(time.Hour))
-	require.NoError(t, err)
-	require.Empty(t, mallory.say(t, bob, func(peer pointer.Pointer) []byte {
-		b, _, err := delegation.Call{Own: own, To: bob.Pointer(), Sealing: card.Sealing, Peer: peer, Protocol: echoProtocol, Record: r.Bytes()}.Hello()
+	for _, forge := range []bool{false, true} {
+		key := newKey(t)
+		step, err := pointer.Succeed(alice.Pointer(), key, pointer.Commitment{}, nil)
 		require.NoError(t, err)
-		return b
-	}))
+		if forge {
+			step.OldSignature = make([]byte, 64)
+		}
+		r, err := pointer.Sign(key, pointer.Fields{Value: "/ipfs/bafkqaaa", Sequence: 1, Expires: time.Now().Add(time.Hour), Card: &pointer.Card{Succession: []pointer.Succession{step}}})
+		require.NoError(t, err)
+		own, err := delegation.Sign(key, mallory.peer, 0, time.Now(), time.Now().Add(time.Hour))
+		require.NoError(t, err)
+		require.Empty(t, mallory.say(t, bob, func(peer pointer.Pointer) []byte {
+			b, _, err := delegation.Call{Own: own, To: bob.Pointer(), Sealing: card.Sealing, Peer: peer, Protocol: echoProtocol, Record: r.Bytes()}.Hello()
+			require.NoError(t, err)
+			return b
+		}))
+	}
 	require.Zero(t, asked.Load())
 }

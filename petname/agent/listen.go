@@ -283,18 +283,8 @@ func (a *Agent) followCaller(by pointer.Pointer, record []byte) {
 		return
 	}
 	card, _ := r.Card()
-	i := slices.IndexFunc(card.Succession, func(s pointer.Succession) bool {
-		if s.OldSignature == nil { // anybody can name any pointer, and would learn which ones are in the book
-			return false
-		}
-		_, known := a.knownContact(s.Old)
-		return known
-	})
-	if i < 0 {
-		return
-	}
-	c, known := a.knownContact(card.Succession[i].Old)
-	if !known || !a.mayFollow(c) {
+	c, follows := a.followed(by, card.Succession)
+	if !follows || !a.mayFollow(c) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), handshakeTime/2)
@@ -304,17 +294,32 @@ func (a *Agent) followCaller(by pointer.Pointer, record []byte) {
 	}
 }
 
+// followed returns the contact whose next key, by the commitment on record, leads to a pointer by
+// the last steps of a chain. Nothing else is looked for: anybody can name any pointer as its
+// former one, and would learn which ones are in the book.
+func (s *state) followed(by pointer.Pointer, chain []pointer.Succession) (petname.Contact, bool) {
+	for i, step := range chain {
+		c, known := s.knownContact(step.Old)
+		if !known {
+			continue
+		}
+		to, _, err := pointer.Follow(c.Pointer, c.Next, chain[i:])
+		return c, err == nil && to == by
+	}
+	return petname.Contact{}, false
+}
+
 // mayFollow reports whether the record of a contact may be looked for now.
 func (s *state) mayFollow(c petname.Contact) bool {
 	s.listening.Lock()
 	defer s.listening.Unlock()
 	now := s.now()
-	if s.followed == nil {
-		s.followed = map[pointer.Pointer]time.Time{}
+	if s.followedAt == nil {
+		s.followedAt = map[pointer.Pointer]time.Time{}
 	}
-	if last, ok := s.followed[c.ID]; ok && now.Sub(last).Abs() < followEvery {
+	if last, ok := s.followedAt[c.ID]; ok && now.Sub(last).Abs() < followEvery {
 		return false
 	}
-	s.followed[c.ID] = now
+	s.followedAt[c.ID] = now
 	return true
 }
