@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"sync"
 
 	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/ledger/internal/bytestring"
@@ -46,8 +47,10 @@ func Fetch(ctx context.Context, book ledger.BookID, device ed25519.PrivateKey, c
 
 // fileStore is the store of a Fetch.
 type fileStore struct {
-	book   ledger.BookID
-	w      io.Writer
+	book ledger.BookID
+	w    io.Writer
+
+	mu     sync.Mutex // a session sends and receives at the same time
 	chains chains
 }
 
@@ -92,13 +95,19 @@ func (f *fileStore) add(entry []byte) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", bytestring.ErrMalformed, err)
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if f.chains.add(h, prev); len(f.chains) > maxHeads {
 		return broken("entries of over %d logs", maxHeads)
 	}
 	return nil
 }
 
-func (f *fileStore) heads() []ledger.Head { return f.chains.heads() }
+func (f *fileStore) heads() []ledger.Head {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.chains.heads()
+}
 
 func (f *fileStore) missing([]ledger.Head) iter.Seq2[[]byte, error] {
 	return func(func([]byte, error) bool) {}

@@ -8,7 +8,8 @@ import (
 	"github.com/petnames-go/petnames/ledger"
 )
 
-// store is what a session reads and writes: a ledger, or a file of a Fetch.
+// store is what a session reads and writes: a ledger, or a file of a Fetch. Its methods are
+// called by two goroutines.
 type store interface {
 	heads() []ledger.Head
 	missing(heads []ledger.Head) iter.Seq2[[]byte, error]
