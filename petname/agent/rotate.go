@@ -116,6 +116,11 @@ func (a *Agent) Rotate(ctx context.Context, o Rotation) (Rotated, error) {
 // sequence, as in a recovery file: a thief of the old key can sign none above it, and
 // needs one with a later end (see [pointer.Record.Compare]). The value is one that the
 // owner published, and not that of such a thief.
+//
+// It cannot be signed anew, and stays readable for 20 years whatever the owner changes
+// afterwards. So its card has what followers need to advance, and the epoch that ends
+// delegations, and nothing that the owner can withdraw: no edges, nickname, links, devices or
+// nodes; and no sealing keys, which a thief of the old key may have.
 func (a *Agent) lastRecord(ctx context.Context, r *home.Rotation, despiteCopy bool) (pointer.Record, error) {
 	stores, offline := a.joined(ctx)
 	if err := a.lookUpOwn(ctx, stores, offline); err != nil {
@@ -139,12 +144,11 @@ func (a *Agent) lastRecord(ctx context.Context, r *home.Rotation, despiteCopy bo
 	if err != nil {
 		return pointer.Record{}, err
 	}
-	card, err := a.newCard(home.Identity{Next: r.OldNext, Succession: r.Succession}, false)
+	epoch, err := a.epoch()
 	if err != nil {
 		return pointer.Record{}, err
 	}
-	card.Successor = r.New.Pointer()
-	card.Sealing = nil // a thief of the old key may have them: nothing is to be sealed to this card
+	card := pointer.Card{Next: r.OldNext, Epoch: epoch, Succession: home.CardSteps(r.Succession), Successor: r.New.Pointer()}
 	return pointer.Sign(r.Old, pointer.Fields{Value: published.Value, Sequence: pointer.MaxSequence, TTL: defaultTTL,
 		Expires: home.LastExpiry(a.now(), a.newestEntry()), Card: &card})
 }
