@@ -149,6 +149,7 @@ func (s *state) saveLastRecord(r pointer.Record) error {
 // A newer record of an earlier pointer in the home does not prevent it: other peers may
 // not have it, or no longer.
 func (s *state) putFormer(ctx context.Context, id home.Identity, stores []dht.Store) (stored, notStored []pointer.Pointer) {
+	s.lookAtFormer(ctx, id, stores)
 	s.lookForFormer(ctx, id, stores)
 	if err := s.saveLastRecords(ctx, id); err != nil {
 		s.log.Warn("last record of a former pointer not saved", "error", err)
