@@ -211,6 +211,13 @@ func (b *Book) FormerRemovals() (all []ledger.DeviceID, err error) {
 // identity key, without those that an earlier key removed. A device that rotates the key hands it
 // over to no device that was removed.
 func (b *Book) RemovedSigners() (all []Device, err error) {
+	return b.RemovedSignersAt(b.Identity())
+}
+
+// RemovedSignersAt is [Book.RemovedSigners] for one of the owner's pointers: the removed devices
+// that may have its key.
+func (b *Book) RemovedSignersAt(p pointer.Pointer) (all []Device, err error) {
+	steps := slices.Index(b.ownPointers(), p) // from the first pointer to p
 	devices, err := b.Devices()
 	if err != nil {
 		return nil, err
@@ -218,7 +225,7 @@ func (b *Book) RemovedSigners() (all []Device, err error) {
 	statements, err := b.ledger.Statements()
 	for _, d := range devices {
 		before := slices.ContainsFunc(statements, func(s ledger.Statement) bool {
-			return s.Kind == ledger.KindRemove && s.Device == d.ID && s.Follows && s.Steps < len(b.ownSteps())
+			return s.Kind == ledger.KindRemove && s.Device == d.ID && s.Follows && s.Steps < steps
 		})
 		if d.Removed && d.IdentityKey && !before {
 			all = append(all, d)

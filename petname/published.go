@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/pointer"
 )
 
 // What the book has recorded of publications is what devices state: a sequence that is about
@@ -91,6 +92,17 @@ func (b *Book) Published() (Published, error) {
 		return nil
 	})
 	return p, err
+}
+
+// PublishedAt returns the last publication under one of the owner's pointers that the book has
+// recorded; the zero value if there was none. Published states which devices count.
+func (b *Book) PublishedAt(p pointer.Pointer) (out Published, err error) {
+	err = b.read(func(v *ledger.View) error {
+		state, err := b.publishedAt(v, otherPointer(b.ledger.Identity(), p))
+		out = Published{state.Value, state.Sequence}
+		return err
+	})
+	return out, err
 }
 
 // ReserveSequence durably records that a sequence is about to be used for a

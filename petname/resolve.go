@@ -34,6 +34,16 @@ type Hop struct {
 	PrivateEdge bool // the next hop is by a private edge, not by one of the card
 }
 
+// edges returns the edges of the card; none if the card names a successor of its pointer: the
+// record may be the last one of its key, which cannot be signed anew, and the owner may have
+// withdrawn them since.
+func (h Hop) edges() map[string]pointer.Edge {
+	if !NamedSuccessor(h.Pointer, h.Card).IsZero() {
+		return nil
+	}
+	return h.Card.Edges
+}
+
 // Resolution is the result of [Book.Resolve]: every step of the path.
 type Resolution struct {
 	Path string // the input
@@ -63,7 +73,8 @@ func (e *PathError) Unwrap() error { return e.Err }
 // labels; or a link. The path may also be as it is shown: see [name.SplitPath]. A
 // label is that of a private edge that the contact before it shares with the
 // owner, or else that of an edge in the contact's card: `alice/bob` is the
-// contact that alice shares as bob. Every record is verified, and its
+// contact that alice shares as bob. A card that names a successor of its pointer
+// has no edges. Every record is verified, and its
 // commitment is compared with the one pinned by the book or the edge. The first
 // card of a contact pins its commitment. If a card names a successor that opens
 // the pinned commitment, Resolve continues there, and the contact advances in
@@ -114,7 +125,7 @@ func (b *Book) Resolve(ctx context.Context, records Records, path string, level 
 		if private {
 			res.Hops[len(res.Hops)-1].PrivateEdge = true
 		} else {
-			edge, err = findEdge(hop.Card.Edges, parts[i+1])
+			edge, err = findEdge(hop.edges(), parts[i+1])
 		}
 		if err != nil && hop.Result.Source == dht.SourceCache && level == dht.LevelAny {
 			// The label may be newer than the cached card.
@@ -122,7 +133,7 @@ func (b *Book) Resolve(ctx context.Context, records Records, path string, level 
 			switch {
 			case ferr == nil:
 				res.Hops[len(res.Hops)-1] = refreshed
-				edge, err = findEdge(refreshed.Card.Edges, parts[i+1])
+				edge, err = findEdge(refreshed.edges(), parts[i+1])
 			case errors.As(ferr, new(*DuplicityError)), errors.As(ferr, new(*ContradictionError)), errors.As(ferr, new(*SuccessionError)):
 				return res, &PathError{path, part, ferr} // more severe than a missing label
 			}

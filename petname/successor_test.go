@@ -178,3 +178,27 @@ func TestAnEdgeToAnOldKeyLeadsToTheNewOne(t *testing.T) {
 		}
 	}
 }
+
+// A label in a card that names a successor is not resolved, proven or not: the record may be the
+// last one of its key, and its owner may have withdrawn the label since. The labels of the
+// successor's card are.
+func TestACardThatNamesASuccessorHasNoLabels(t *testing.T) {
+	w := newWorld(t)
+	w.add("zoe", "z")
+	last := pointer.Card{Next: commitment("a"), Successor: pointerOf("next a"), Succession: chain(step(t, "a"))}
+	last.Edges = map[string]pointer.Edge{"doc": edge("z")}
+	w.put("a", &last)
+	w.put("next a", &pointer.Card{Next: commitment("next a"), Succession: chain(step(t, "a")), Edges: edges("new", "z")})
+	w.publish("z", pointer.Commitment{}, nil)
+	_, err := w.resolve(pointerOf("a").String() + "/doc")
+	require.ErrorIs(t, err, ErrNotFound, "not proven")
+	_, err = w.resolve(pointerOf("a").String() + "/new")
+	require.ErrorIs(t, err, ErrNotFound, "not proven")
+
+	pinnedAlice(t, w.book)
+	_, err = w.resolve("alice/doc")
+	require.ErrorIs(t, err, ErrNotFound)
+	res, err := w.resolve("alice/new")
+	require.NoError(t, err)
+	require.Equal(t, pointerOf("z"), res.Last().Pointer)
+}

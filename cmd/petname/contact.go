@@ -234,6 +234,9 @@ func asCard(r pointer.Record, expired bool) *contactCard {
 		return out
 	}
 	out.Nickname, out.Next = name.Clean(c.Nickname), c.Next.String()
+	if !petname.NamedSuccessor(r.Pointer(), c).IsZero() {
+		c.Edges = nil // as in package petname: they may have been withdrawn since
+	}
 	for _, label := range slices.Sorted(maps.Keys(c.Edges)) {
 		shown := name.Clean(label)
 		// If the cleaned forms of two labels are equal, the label that equals its cleaned

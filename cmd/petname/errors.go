@@ -122,15 +122,17 @@ func classify(err error) *failure {
 		}
 		return set("unfinished", exitFailure, next)
 	case errors.As(err, &copied) && copied.Successor.IsZero():
-		return set("copied", exitConflict, "to rotate to a key that the other does not have:\n"+despiteCopy(copied)+"\npetname publish --despite-copy")
+		return set("copied", exitConflict, "to rotate to a key that the other does not have:\n"+despiteCopy(copied.NextElsewhere)+"\npetname publish --despite-copy")
 	case errors.As(err, &copied) && copied.Devices && copied.NextElsewhere:
-		return set("copied", exitConflict, "to receive the key from the other device:\npetname sync\n# if no device has it any more, or it is the key of petname recover:\n"+despiteCopy(copied))
+		return set("copied", exitConflict, "to receive the key from the other device:\npetname sync\n# if no device has it any more, or it is the key of petname recover:\n"+despiteCopy(copied.NextElsewhere))
 	case errors.As(err, &copied) && copied.Devices:
 		return set("copied", exitConflict, "to receive the key from the other device:\npetname sync\n# if no device has it any more:\npetname key rotate --despite-copy")
 	case errors.As(err, &copied):
-		return set("copied", exitConflict, "use the home of "+copied.Successor.String()+"; if no copy has that key any more:\n"+despiteCopy(copied))
+		return set("copied", exitConflict, "use the home of "+copied.Successor.String()+"; if no copy has that key any more:\n"+despiteCopy(copied.NextElsewhere))
+	case errors.As(err, &unmerged) && unmerged.Rotating:
+		return set("unmerged", exitConflict, "to receive its changes, while it runs or after petname sync there:\npetname sync\n# if that device is lost, or a thief may have signed it:\n"+despiteCopy(unmerged.NextElsewhere)+"\npetname publish --despite-copy")
 	case errors.As(err, &unmerged) && unmerged.RemovedHolder:
-		return set("unmerged", exitConflict, "to receive its changes, while it runs or after petname sync there:\npetname sync\n# if that device is lost:\npetname publish --despite-copy\n# if a device that you removed may have the key, as another one handed it over:\npetname key rotate\npetname publish")
+		return set("unmerged", exitConflict, "to receive its changes, while it runs or after petname sync there:\npetname sync\n# if that device is lost:\npetname publish --despite-copy\n# if a device that you removed may have the key, as another one handed it over:\n"+despiteCopy(unmerged.NextElsewhere)+"\npetname publish --despite-copy")
 	case errors.As(err, &unmerged):
 		return set("unmerged", exitConflict, "to receive its changes, while it runs or after petname sync there:\npetname sync\n# if that device is lost:\npetname publish --despite-copy")
 	case errors.As(err, &forked):
@@ -471,9 +473,10 @@ func dollarWord(path string) string {
 	return b.String() + "'"
 }
 
-// despiteCopy returns the command that rotates although another copy has rotated the key.
-func despiteCopy(e *agent.CopiedError) string {
-	if e.NextElsewhere {
+// despiteCopy returns the command that rotates although another copy has rotated the key, or
+// another device has published what this one lacks.
+func despiteCopy(nextElsewhere bool) string {
+	if nextElsewhere {
 		return "petname key rotate --despite-copy --next FILE --recovery NEWFILE --passphrase-file FILE"
 	}
 	return "petname key rotate --despite-copy"

@@ -105,7 +105,7 @@ reverted if the key had not changed. Rotating again finishes it, once.`,
 	}
 	cmd.Flags().StringVar(&request.Next, "next", "", "the recovery `file` with the next key")
 	cmd.Flags().StringVar(&request.Recovery, "recovery", "", "new recovery `file` for the key after it, instead of this home")
-	cmd.Flags().BoolVar(&request.DespiteCopy, "despite-copy", false, "rotate although another copy of this home did: only if that copy is gone")
+	cmd.Flags().BoolVar(&request.DespiteCopy, "despite-copy", false, "rotate although another copy of this home did, or another device published what this one lacks: only if that one is gone")
 	return cmd
 }
 

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -68,6 +70,8 @@ func printEdges(w *bufio.Writer, s name.Style, out edgeList) {
 	switch {
 	case len(out.Edges) == 0 && out.To != "":
 		fmt.Fprintln(w, "nothing is shared with this contact any more")
+	case len(out.Edges) == 0 && len(out.Retired) > 0:
+		fmt.Fprintln(w, "nothing is public at your pointer")
 	case len(out.Edges) == 0:
 		fmt.Fprintln(w, "nothing is public")
 	}
@@ -77,6 +81,10 @@ func printEdges(w *bufio.Writer, s name.Style, out edgeList) {
 			fmt.Fprint(w, "  IN CONFLICT: not published")
 		}
 		fmt.Fprintf(w, "\n    %s\n", e.Pointer)
+	}
+	for _, r := range out.Retired {
+		fmt.Fprintf(w, "%s  STAYS READABLE until %s at your previous pointer\n    %s\n    its last record has the label, and the key that could sign another is erased\n",
+			ownEdge(s, r.Label), r.Until.Local().Format(time.DateTime), r.Pointer)
 	}
 }
 
@@ -100,6 +108,17 @@ type edgeList struct {
 
 	// Visible is shareVisible with the command that reverts it, when the first edges become public.
 	Visible string `json:"visible,omitempty"`
+
+	// Retired are the labels, of those that are not public, that last records of previous pointers
+	// show: they cannot be withdrawn there.
+	Retired []retiredLabel `json:"retired,omitempty"`
+}
+
+// retiredLabel is a label in the last record of a previous pointer.
+type retiredLabel struct {
+	Label   string    `json:"label"`
+	Pointer string    `json:"pointer"` // the previous pointer
+	Until   time.Time `json:"until"`   // the end of the record
 }
 
 // shareVisible describes what a public edge reveals.
@@ -118,7 +137,27 @@ func asEdges(edges iter.Seq2[petname.Edge, error]) (*edgeList, error) {
 }
 
 // public returns the public edges.
-func (v *verbs) public(context.Context, noArgs) (*edgeList, error) { return asEdges(v.agent.Edges()) }
+func (v *verbs) public(context.Context, noArgs) (*edgeList, error) { return v.publicEdges() }
+
+// publicEdges returns the public edges, and the labels that last records show.
+func (v *verbs) publicEdges() (*edgeList, error) {
+	out, err := asEdges(v.agent.Edges())
+	if err != nil {
+		return nil, err
+	}
+	id, err := v.agent.Identity()
+	if err != nil {
+		return out, nil // the edges are as they are; a damaged key is reported elsewhere
+	}
+	for _, last := range id.LastRecords {
+		for _, label := range last.Labels {
+			if !slices.ContainsFunc(out.Edges, func(e edge) bool { return e.Label == label && !e.Conflict }) {
+				out.Retired = append(out.Retired, retiredLabel{label, last.Pointer.String(), last.Until})
+			}
+		}
+	}
+	return out, nil
+}
 
 // shareArgs are the arguments of share.
 type shareArgs struct {

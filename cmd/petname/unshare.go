@@ -65,7 +65,7 @@ func (v *verbs) unshare(ctx context.Context, a unshareArgs) (*edgeList, error) {
 	if err := v.agent.Unshare(a.Label); err != nil {
 		return nil, v.notPublic(a.Label, err)
 	}
-	return asEdges(v.agent.Edges())
+	return v.publicEdges()
 }
 
 // maxSteps is the maximum number of commands in a next step.

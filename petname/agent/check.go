@@ -286,7 +286,15 @@ func (s *state) checkRecords(out *checks) {
 			problems = append(problems, err)
 		}
 	}
-	out.add("records", fmt.Sprintf("%d verified, %d of them expired", len(pointers), expired), problems...)
+	good := fmt.Sprintf("%d verified, %d of them expired", len(pointers), expired)
+	if id, err := s.identity(); err == nil { // else it is reported elsewhere
+		text, err := s.retiredLabels(id)
+		if err != nil {
+			problems = append(problems, err)
+		}
+		good += text
+	}
+	out.add("records", good, problems...)
 }
 
 func (s *state) checkNetwork(ctx context.Context, out *checks) {

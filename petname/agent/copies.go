@@ -264,11 +264,22 @@ func (s *state) isForeign(record pointer.Record) bool {
 	return err == nil && signed.Sequence == record.Sequence() && signed.Value != record.Value()
 }
 
-// watchedStore is a Store whose answers about the owner's pointer are compared with the
-// record that this device signed last: see [state.isForeign].
+// watchedStore is a Store that passes each answer about one pointer to see, beside its caller.
+// With compareOwn, those about the owner's pointer are compared with the record that this
+// device signed last: see [state.isForeign].
 type watchedStore struct {
 	dht.Store
-	state *state
+	of  pointer.Pointer
+	see func(p pointer.Pointer, record []byte)
+}
+
+// watch returns stores whose answers about p are passed to see.
+func watch(stores []dht.Store, p pointer.Pointer, see func(pointer.Pointer, []byte)) []dht.Store {
+	watched := make([]dht.Store, len(stores))
+	for i, store := range stores {
+		watched[i] = &watchedStore{store, p, see}
+	}
+	return watched
 }
 
 func (w *watchedStore) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[dht.Answer, error] {
@@ -284,14 +295,14 @@ func (w *watchedStore) GetAt(ctx context.Context, p pointer.Pointer, level dht.L
 }
 
 func (w *watchedStore) watch(p pointer.Pointer, answers iter.Seq2[dht.Answer, error]) iter.Seq2[dht.Answer, error] {
-	if p != w.state.book.Identity() {
+	if p != w.of {
 		return answers
 	}
 	return func(yield func(dht.Answer, error) bool) {
 		var last []byte
 		for answer, err := range answers {
 			if answer.Record != nil && !bytes.Equal(answer.Record, last) { // most peers return the same one
-				w.state.compareOwn(p, answer.Record)
+				w.see(p, answer.Record)
 				last = answer.Record
 			}
 			if !yield(answer, err) {

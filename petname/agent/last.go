@@ -3,6 +3,9 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/petnames-go/petnames/dht"
@@ -22,6 +25,11 @@ type LastRecord struct {
 	// did not end yet, and that followers prefer: another holder of the former key signed
 	// it. 0: none.
 	Above uint64
+
+	// Labels are the labels of public edges in the last record, in ascending order, while it is
+	// valid. Older versions signed such records. Nobody can sign another one: what the owner
+	// withdraws stays readable there. Hostile text, if the record was found in the network.
+	Labels []string
 }
 
 // lastRecords returns the last records of the earlier pointers.
@@ -29,9 +37,12 @@ func (s *state) lastRecords(id home.Identity) []LastRecord {
 	var all []LastRecord
 	for _, step := range id.Succession {
 		last := LastRecord{Pointer: step.Old}
-		r, _, found := s.lastRecordOf(id, step.Old)
+		r, expired, found := s.lastRecordOf(id, step.Old)
 		if found {
 			last.Until = r.Expires()
+			if card, ok := r.Card(); ok && !expired {
+				last.Labels = slices.Sorted(maps.Keys(card.Edges))
+			}
 		}
 		if other, expired, err := s.held(step.Old); err == nil && !expired && !id.IsLast(other) && (!found || other.Compare(r) > 0) {
 			last.Above = other.Sequence()
@@ -39,6 +50,23 @@ func (s *state) lastRecords(id home.Identity) []LastRecord {
 		all = append(all, last)
 	}
 	return all
+}
+
+// retiredLabels returns the labels that a last record shows, and that are public no more, as text
+// for people; "": none.
+func (s *state) retiredLabels(id home.Identity) (text string, err error) {
+	public, err := petname.PublishableEdges(s.book.Edges())
+	if err != nil {
+		return "", err
+	}
+	for _, last := range s.lastRecords(id) {
+		for _, label := range last.Labels {
+			if _, ok := public[label]; !ok {
+				text += fmt.Sprintf("; the last record of %s shows the label %.200q, which you have withdrawn, until %s: its key is erased, so no other can be signed", last.Pointer, label, last.Until.UTC().Format(time.DateOnly))
+			}
+		}
+	}
+	return text, nil
 }
 
 // lastRecordOf returns the last record of an earlier pointer: of the book, or of the
@@ -121,6 +149,7 @@ func (s *state) saveLastRecord(r pointer.Record) error {
 // A newer record of an earlier pointer in the home does not prevent it: other peers may
 // not have it, or no longer.
 func (s *state) putFormer(ctx context.Context, id home.Identity, stores []dht.Store) (stored, notStored []pointer.Pointer) {
+	s.lookAtFormer(ctx, id, stores)
 	s.lookForFormer(ctx, id, stores)
 	if err := s.saveLastRecords(ctx, id); err != nil {
 		s.log.Warn("last record of a former pointer not saved", "error", err)

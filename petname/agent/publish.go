@@ -208,6 +208,12 @@ func (a *Agent) publishOnce(ctx context.Context, edit func(*Draft) error, renewi
 	if err := a.checkUnmerged(card); err != nil && !draft.DespiteCopy {
 		return Published{}, err
 	}
+	if offline == nil {
+		a.lookAtFormer(ctx, identity, stores)
+	}
+	if err := a.checkUnmergedFormer(identity, card, last.Value, edit); err != nil && !draft.DespiteCopy {
+		return Published{}, err
+	}
 	if own, err := a.book.Published(); err != nil {
 		return Published{}, err
 	} else if renewing && other != nil && a.hasValue(own) {
@@ -335,11 +341,7 @@ func (a *Agent) storeLater(record pointer.Record, id home.Identity) {
 // newCard returns the card of the owner's next record, with the node's addresses if
 // addresses is set. It replaces sealing keys that are older than sealingAge.
 func (s *state) newCard(id home.Identity, addresses bool) (pointer.Card, error) {
-	nickname, err := s.book.Nickname()
-	if err != nil {
-		return pointer.Card{}, err
-	}
-	edges, err := petname.PublishableEdges(s.book.Edges())
+	card, err := s.sharedCard()
 	if err != nil {
 		return pointer.Card{}, err
 	}
@@ -347,15 +349,10 @@ func (s *state) newCard(id home.Identity, addresses bool) (pointer.Card, error) 
 	if err != nil {
 		return pointer.Card{}, err
 	}
-	tags, err := s.book.DeviceTags()
-	if err != nil {
+	if card.Epoch, err = s.epoch(); err != nil {
 		return pointer.Card{}, err
 	}
-	epoch, err := s.epoch()
-	if err != nil {
-		return pointer.Card{}, err
-	}
-	card := pointer.Card{Nickname: nickname, Epoch: epoch, Next: id.Next, Edges: edges, Sealing: sealing.PublicKeys(), Succession: home.CardSteps(id.Succession), Devices: tags}
+	card.Next, card.Sealing, card.Succession = id.Next, sealing.PublicKeys(), home.CardSteps(id.Succession)
 	if card.Links, err = s.requestLinks(); err != nil {
 		return pointer.Card{}, err
 	}
@@ -366,6 +363,18 @@ func (s *state) newCard(id home.Identity, addresses bool) (pointer.Card, error) 
 		return pointer.Card{}, err
 	}
 	return card, nil
+}
+
+// sharedCard returns the part of the owner's card that the book has, which devices share.
+func (s *state) sharedCard() (card pointer.Card, err error) {
+	if card.Nickname, err = s.book.Nickname(); err != nil {
+		return pointer.Card{}, err
+	}
+	if card.Edges, err = petname.PublishableEdges(s.book.Edges()); err != nil {
+		return pointer.Card{}, err
+	}
+	card.Devices, err = s.book.DeviceTags()
+	return card, err
 }
 
 // newestOwn returns the owner's newest publication in the book, the home or the
@@ -400,10 +409,7 @@ func (s *state) lookUpOwn(ctx context.Context, stores []dht.Store, offline error
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookUpTimeout)
 	defer cancel()
-	watched := make([]dht.Store, len(stores))
-	for i, store := range stores {
-		watched[i] = &watchedStore{Store: store, state: s}
-	}
+	watched := watch(stores, s.book.Identity(), s.compareOwn)
 	if _, err := s.resolver(watched...).Best(ctx, s.book.Identity(), dht.LevelFresh); errors.Is(err, context.Canceled) {
 		return err
 	}

@@ -124,7 +124,7 @@ type ownNetwork struct{ lazyNetwork }
 // the home may be: the owner's is put next, and replaces those that end earlier.
 func (n *ownNetwork) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[dht.Answer, error] {
 	return func(yield func(dht.Answer, error) bool) {
-		(&watchedStore{Store: &n.lazyNetwork, state: n.state}).Get(ctx, p)(yield)
+		(&watchedStore{&n.lazyNetwork, n.state.book.Identity(), n.state.compareOwn}).Get(ctx, p)(yield)
 		if n.state.foreign.Load() != nil {
 			_, _, _ = n.state.noteCopy() // shown to the owner later
 		}

@@ -16,7 +16,9 @@ type Rotation struct {
 	WorkFactor int    // scrypt's, log2, for what is locked by a passphrase; 0: age's own
 
 	// DespiteCopy rotates although another copy of the home has rotated the key. If that
-	// copy is still in use, followers receive two successions, and no longer advance.
+	// copy is still in use, followers receive two successions, and no longer advance. It also
+	// rotates although another device, or a thief of the key, published what this device cannot
+	// explain: see [UnmergedError].
 	DespiteCopy bool
 }
 
@@ -40,11 +42,25 @@ type Rotated struct {
 // If an earlier rotation was interrupted, Rotate finishes that one, once.
 //
 // Rotate fails with [home.ErrLocked], [home.ErrNextElsewhere] when the next key is in a
-// recovery file, [home.ErrNextWrong], a [*ClockError], or a [*CopiedError], and changes
-// nothing then. Beside a [*home.UnfinishedError] the result is valid: the identity has
+// recovery file, [home.ErrNextWrong], a [*ClockError], a [*CopiedError], or an [*UnmergedError],
+// and changes nothing then. Before the last of these it exchanges entries with other devices. Beside a [*home.UnfinishedError] the result is valid: the identity has
 // changed, and the rest is done when the home is next used. A rotation that a crash
 // interrupted is finished at the next Open, or undone if the identity had not changed.
 func (a *Agent) Rotate(ctx context.Context, o Rotation) (Rotated, error) {
+	before := a.book.Identity()
+	out, err := a.rotateOnce(ctx, o, false)
+	if !errors.As(err, new(*UnmergedError)) {
+		return out, err
+	}
+	a.syncUnmerged(ctx)
+	if now := a.book.Identity(); now != before { // another device had rotated the key, and published nothing
+		return Rotated{}, &CopiedError{Successor: now, Devices: true}
+	}
+	return a.rotateOnce(ctx, o, true)
+}
+
+// rotateOnce is Rotate without the exchange; exchanged, after it.
+func (a *Agent) rotateOnce(ctx context.Context, o Rotation, exchanged bool) (Rotated, error) {
 	if err := ctx.Err(); err != nil {
 		return Rotated{}, err
 	}
@@ -87,7 +103,7 @@ func (a *Agent) Rotate(ctx context.Context, o Rotation) (Rotated, error) {
 	if err != nil {
 		return Rotated{}, err
 	}
-	last, err := a.lastRecord(ctx, r, o.DespiteCopy)
+	last, err := a.lastRecord(ctx, r, o.DespiteCopy, exchanged)
 	if err != nil {
 		return Rotated{}, err
 	}
@@ -116,7 +132,12 @@ func (a *Agent) Rotate(ctx context.Context, o Rotation) (Rotated, error) {
 // sequence, as in a recovery file: a thief of the old key can sign none above it, and
 // needs one with a later end (see [pointer.Record.Compare]). The value is one that the
 // owner published, and not that of such a thief.
-func (a *Agent) lastRecord(ctx context.Context, r *home.Rotation, despiteCopy bool) (pointer.Record, error) {
+//
+// It cannot be signed anew, and stays readable for 20 years whatever the owner changes
+// afterwards. So its card has what followers need to advance, and the epoch that ends
+// delegations, and nothing that the owner can withdraw: no edges, nickname, links, devices or
+// nodes; and no sealing keys, which a thief of the old key may have.
+func (a *Agent) lastRecord(ctx context.Context, r *home.Rotation, despiteCopy, exchanged bool) (pointer.Record, error) {
 	stores, offline := a.joined(ctx)
 	if err := a.lookUpOwn(ctx, stores, offline); err != nil {
 		return pointer.Record{}, err
@@ -135,16 +156,18 @@ func (a *Agent) lastRecord(ctx context.Context, r *home.Rotation, despiteCopy bo
 			return pointer.Record{}, err
 		}
 	}
+	if err := a.checkUnmergedRotation(exchanged); err != nil && !despiteCopy {
+		return pointer.Record{}, err
+	}
 	published, err := a.book.Published()
 	if err != nil {
 		return pointer.Record{}, err
 	}
-	card, err := a.newCard(home.Identity{Next: r.OldNext, Succession: r.Succession}, false)
+	epoch, err := a.epoch()
 	if err != nil {
 		return pointer.Record{}, err
 	}
-	card.Successor = r.New.Pointer()
-	card.Sealing = nil // a thief of the old key may have them: nothing is to be sealed to this card
+	card := pointer.Card{Next: r.OldNext, Epoch: epoch, Succession: home.CardSteps(r.Succession), Successor: r.New.Pointer()}
 	return pointer.Sign(r.Old, pointer.Fields{Value: published.Value, Sequence: pointer.MaxSequence, TTL: defaultTTL,
 		Expires: home.LastExpiry(a.now(), a.newestEntry()), Card: &card})
 }
