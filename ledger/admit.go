@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"bytes"
-	"cmp"
 	"crypto"
 	"crypto/ed25519"
 	"crypto/sha256"
@@ -59,13 +58,11 @@ func (l *Ledger) RemoveDevice(identity crypto.Signer, id DeviceID, steps ...poin
 
 // RemoveDeviceAfter is RemoveDevice with the last entry of the device that is to count, which
 // may be of any branch: if a thief has used the device's key, the last one of its owner.
-// Number 0 is none.
+// Number 0 is none. Statements of the device after it stand no more: see EffectOfRemoval and
+// RemoveDeviceKeeping.
 func (l *Ledger) RemoveDeviceAfter(identity crypto.Signer, last Head, steps ...pointer.Succession) error {
 	return l.removeDevice(identity, steps, func(w *writing) (Head, error) {
-		if _, found, err := w.log.find(last); err != nil || !found && last.Number > 0 {
-			return last, cmp.Or(err, fmt.Errorf("no entry %v with this hash in the ledger", ID{last.Device, last.Number}))
-		}
-		return last, nil
+		return last, w.checkRemoval(last)
 	})
 }
 
@@ -75,16 +72,24 @@ func (l *Ledger) removeDevice(identity crypto.Signer, steps []pointer.Succession
 		if err != nil {
 			return err
 		}
-		if w.st.first(last.Device) == nil {
-			return fmt.Errorf("no device %q in the book", last.Device)
-		}
-		if last.Device == l.self {
-			return errors.New("a device cannot remove itself; remove it from another one")
+		if err := w.checkRemoved(last.Device); err != nil {
+			return err
 		}
 		return w.appendStatement(KindRemove, func(at ID) ([]byte, error) {
 			return remove(w.st.book, identity, steps, l.rand, at, last)
 		})
 	})
+}
+
+// checkRemoved returns an error for a device that this one does not remove.
+func (w *writing) checkRemoved(id DeviceID) error {
+	switch {
+	case w.st.first(id) == nil:
+		return fmt.Errorf("no device %q in the book", id)
+	case id == w.l.self:
+		return errors.New("a device cannot remove itself; remove it from another one")
+	}
+	return nil
 }
 
 // RenewRemovals signs those removals of the devices again that stand, each with its last entry, if

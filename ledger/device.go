@@ -25,6 +25,7 @@ type Device struct {
 // Statement is an admission or a removal of a device by the identity.
 type Statement struct {
 	At     ID        // the entry
+	Hash   Hash      // of the entry
 	Time   time.Time // by the clock of the device that wrote it, which may be wrong
 	Kind   Kind      // KindGenesis, KindAdmit or KindRemove
 	Device DeviceID
@@ -54,7 +55,7 @@ func (l *Ledger) Statements() (all []Statement, err error) {
 			}
 		}
 		for _, s := range stored {
-			out := Statement{At: ID{st.branches[s.at.branch].device, s.at.number}, Time: time.UnixMilli(int64(s.clock >> logical)).UTC(), Kind: s.kind, Device: s.admitted.device, Steps: s.admitted.steps, Follows: s.follows}
+			out := Statement{At: ID{st.branches[s.at.branch].device, s.at.number}, Hash: s.hash, Time: time.UnixMilli(int64(s.clock >> logical)).UTC(), Kind: s.kind, Device: s.admitted.device, Steps: s.admitted.steps, Follows: s.follows}
 			if s.kind == KindRemove {
 				out.Device, out.Steps = s.removed.device, s.removed.steps
 			}

@@ -171,9 +171,36 @@ func (b *Book) RemoveDevice(identity crypto.Signer, id ledger.DeviceID) error {
 }
 
 // RemoveDeviceAfter is RemoveDevice with the last entry of the device that is to count: of a
-// device that has forked, the last one of the owner's branch.
-func (b *Book) RemoveDeviceAfter(identity crypto.Signer, last ledger.Head) error {
-	return b.ledger.RemoveDeviceAfter(identity, last, b.ownSteps()...)
+// device that has forked, the last one of the owner's branch. Devices that its other branches
+// removed stay removed, except those in restore: see [ledger.Ledger.RemoveDeviceKeeping].
+func (b *Book) RemoveDeviceAfter(identity crypto.Signer, last ledger.Head, restore ...ledger.DeviceID) error {
+	_, err := b.ledger.RemoveDeviceKeeping(identity, last, restore, b.ownSteps()...)
+	return err
+}
+
+// RemovalEffect is what [Book.RemoveDeviceAfter] changes for other devices.
+type RemovalEffect struct {
+	Kept       []Device // removed by a branch that counts no more: they stay removed, except those to restore
+	Unadmitted []Device // admitted by such a branch: they are devices of the book no more
+}
+
+// EffectOfRemoval returns what [Book.RemoveDeviceAfter] with the same entry changes for other
+// devices.
+func (b *Book) EffectOfRemoval(last ledger.Head) (e RemovalEffect, err error) {
+	devices, err := b.Devices()
+	if err != nil {
+		return e, err
+	}
+	found, err := b.ledger.EffectOfRemoval(last, b.ownSteps()...)
+	for _, d := range devices {
+		if d.Removed && slices.Contains(found.Restored, d.ID) && !d.This {
+			e.Kept = append(e.Kept, d)
+		}
+		if slices.Contains(found.Unadmitted, d.ID) {
+			e.Unadmitted = append(e.Unadmitted, d)
+		}
+	}
+	return e, err
 }
 
 // RenewRemovals signs removals of devices again under the owner's current key, the identity, if an

@@ -180,11 +180,12 @@ were apart, the id tells them apart.`,
 
 // deviceArgs are the arguments of the verbs about one device.
 type deviceArgs struct {
-	Device     string `json:"device"`
-	New        string `json:"new,omitempty"`
-	Keep       string `json:"keep,omitempty"` // of rm: the first digits of a hash, or "none"
-	Ask        bool   `json:"ask,omitempty"`  // of rm: describe the device, and do not remove it
-	Passphrase string `json:"passphrase,omitempty"`
+	Device     string   `json:"device"`
+	New        string   `json:"new,omitempty"`
+	Keep       string   `json:"keep,omitempty"`    // of rm: the first digits of a hash, or "none"
+	Restore    []string `json:"restore,omitempty"` // of rm: devices that another branch than Keep removed
+	Ask        bool     `json:"ask,omitempty"`     // of rm: describe the device, and do not remove it
+	Passphrase string   `json:"passphrase,omitempty"`
 }
 
 // deviceBy returns the device that a text names: by its id, or else by its name or the first

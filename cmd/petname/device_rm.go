@@ -45,7 +45,10 @@ petname doctor names it.
 If two copies have written as the device, both branches are shown, and --keep
 names the last entry that is yours: by the first digits of its hash, or "none"
 for nothing that only one of the copies has. What it does not name does not
-count any more.`,
+count any more. A device that only another copy removed stays removed: the
+removal is signed again. If a thief removed it, --restore lets it count again
+where the hash of the new removal is the smaller one; otherwise it joins again
+as a new device. The devices that this concerns are shown with the branches.`,
 		Example: `  petname device rm phone
   petname device rm laptop --keep 3f0c99a1`,
 		Args: cobra.ExactArgs(1),
@@ -63,11 +66,11 @@ count any more.`,
 				}
 			}
 			if e := (*failure)(nil); errors.As(err, &e) && e.Code == "forked" && len(out.Branches) > 0 {
-				if request.Keep = a.askBranch(e, out.Branches); request.Keep != "" {
+				if request.Keep = a.askBranch(e, out.Branches, out.None); request.Keep != "" {
 					out = removedDevice{}
 					err = a.call("device-rm", request, &out)
 				} else if !a.json && !a.asks() { // the question shows them
-					_ = writeRows(a.stderr, branchText(a.style(), out.Branches), terminalWidth(a.stderr))
+					_ = writeRows(a.stderr, branchText(a.style(), out.Branches, out.None), terminalWidth(a.stderr))
 				}
 			}
 			err = a.printResult(out, err, out.ID != "", func(w *bufio.Writer) {
@@ -93,6 +96,14 @@ count any more.`,
 				for _, d := range out.AdmittedDevices {
 					fmt.Fprintf(w, "it admitted %s, which stays; if that is not yours\n  %s\n", a.style().Text(d.Name), d.Remove)
 				}
+				for _, d := range out.KeptRemoved {
+					printField(w, "STAYS REMOVED", fmt.Sprintf("device %s, which another copy had removed: if it is yours, it joins again as a new device", a.style().Text(d.Name)))
+					printCopied(w, "id", d.ID)
+				}
+				for _, d := range out.Restored {
+					printField(w, "COUNTS AGAIN", fmt.Sprintf("device %s, which another copy had removed; if it is to go:", a.style().Text(d.Name)))
+					fmt.Fprintf(w, "  %s\n", a.withHomeFlag(d.Remove))
+				}
 				a.printUncounted(w, out.Uncounted)
 			})
 			switch {
@@ -111,14 +122,19 @@ count any more.`,
 		ValidArgsFunction: a.completeOtherDevices,
 	}
 	cmd.Flags().StringVar(&request.Keep, "keep", "", "the `hash` of the last entry that is to count, of a device with two copies; none: the last one that both have")
+	cmd.Flags().StringArrayVar(&request.Restore, "restore", nil, "with --keep: a `device` that another copy removed, and that is to count again; can be repeated")
 	return cmd
 }
 
 // removedDevice is the result of device rm.
 type removedDevice struct {
 	device
-	Holds    []string `json:"holds"`              // "book", "sealing_keys", "identity_key"
-	Branches []branch `json:"branches,omitempty"` // of a device with two copies, if it was not removed: one is to be chosen
+	Holds    []string      `json:"holds"`              // "book", "sealing_keys", "identity_key"
+	Branches []branch      `json:"branches,omitempty"` // of a device with two copies, if it was not removed: one is to be chosen
+	None     *branchEffect `json:"none,omitempty"`     // of --keep none, with Branches
+
+	KeptRemoved []admittedDevice `json:"kept_removed,omitempty"` // that another branch had removed: this device signed that again
+	Restored    []admittedDevice `json:"restored,omitempty"`     // that another branch had removed, and that count again
 
 	Problem *string `json:"problem,omitempty"` // of the exchange before the removal
 
@@ -131,11 +147,18 @@ type removedDevice struct {
 	Uncounted []uncounted `json:"uncounted,omitempty"` // branches with changes that the removal took back
 }
 
-// admittedDevice is a device that a removed one admitted.
+// admittedDevice is a device that a removed one admitted, or had removed.
 type admittedDevice struct {
 	ID     string `json:"id"`
 	Name   string `json:"name"`   // cleaned
 	Remove string `json:"remove"` // the command that removes it
+}
+
+func withRemovals(all []agent.Device) (out []admittedDevice) {
+	for _, d := range all {
+		out = append(out, admittedDevice{d.ID.String(), name.Clean(d.Name), "petname device rm " + d.ID.String()})
+	}
+	return out
 }
 
 // removalSync bounds the exchange before a removal.
@@ -189,7 +212,11 @@ func (v *verbs) rmDevice(ctx context.Context, a deviceArgs) (*removedDevice, err
 			return nil, err
 		}
 	}
+	if len(a.Restore) > 0 && !d.Forked {
+		return nil, usage("--restore %s: no two copies have written as the device", name.Quote(a.Restore[0])).With("petname device rm " + shellWord(a.Device))
+	}
 	known := v.uncounted()
+	var kept, restored []agent.Device
 	switch {
 	case finished:
 	case d.Removed:
@@ -197,23 +224,22 @@ func (v *verbs) rmDevice(ctx context.Context, a deviceArgs) (*removedDevice, err
 	case a.Keep == "":
 		d, err = v.agentWith(a.Passphrase).RemoveDevice(d.ID)
 	default:
-		d, err = v.removeAfter(d, a)
+		d, kept, restored, err = v.removeAfter(d, a)
 	}
 	if choice := (*agent.BranchError)(nil); errors.As(err, &choice) {
-		return &removedDevice{Holds: []string{}, Branches: v.asBranches(choice)}, v.branchFailure(choice, a.Device)
+		none := asBranchEffect(choice.Effect)
+		return &removedDevice{Holds: []string{}, Branches: v.asBranches(choice), None: &none}, v.branchFailure(choice, a.Device)
 	}
 	if err != nil {
 		return nil, err
 	}
-	out := &removedDevice{device: asDevice(d), Holds: []string{"book", "sealing_keys"}, Problem: problem}
+	out := &removedDevice{device: asDevice(d), Holds: []string{"book", "sealing_keys"}, Problem: problem, KeptRemoved: withRemovals(kept), Restored: withRemovals(restored)}
 	if d.IdentityKey {
 		out.Holds = append(out.Holds, "identity_key")
 	}
 	out.Uncounted, out.Recovery = v.newUncounted(known), v.nextKeyOf(d)
 	admitted, err := v.agent.AdmittedBy(d.ID)
-	for _, x := range admitted {
-		out.AdmittedDevices = append(out.AdmittedDevices, admittedDevice{x.ID.String(), name.Clean(x.Name), "petname device rm " + x.ID.String()})
-	}
+	out.AdmittedDevices = withRemovals(admitted)
 	return out, err
 }
 

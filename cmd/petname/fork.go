@@ -38,13 +38,15 @@ func (v *verbs) forked() (agent.Fork, []string) {
 // uncounted is a branch of a device as which two copies have written, with changes that do not
 // count.
 type uncounted struct {
-	Device  string   `json:"device"`  // its id
-	Name    string   `json:"name"`    // of the device, cleaned
-	Hash    string   `json:"hash"`    // of the last entry: for device rm --keep
-	Changes int      `json:"changes"` // that do not count
-	Last    entry    `json:"last"`    // of these
-	Text    string   `json:"text"`
-	Next    []string `json:"next"` // the way to make them count if the copy does not exist any more, in lines: see repairNext
+	Device   string           `json:"device"`  // its id
+	Name     string           `json:"name"`    // of the device, cleaned
+	Hash     string           `json:"hash"`    // of the last entry: for device rm --keep
+	Changes  int              `json:"changes"` // that do not count
+	Last     entry            `json:"last"`    // of these
+	Text     string           `json:"text"`
+	Restored []admittedDevice `json:"restored,omitempty"` // devices that the branch had removed, and that are in the book
+
+	Next []string `json:"next"` // the way to make them count if the copy does not exist any more, in lines: see repairNext
 }
 
 // uncounted returns the branches with changes that do not count, those of removed devices as well.
@@ -56,15 +58,25 @@ func (v *verbs) uncounted() (all []uncounted) {
 	}
 	for _, b := range slices.Concat(found, removed) {
 		all = append(all, uncounted{Device: b.Device.ID.String(), Name: name.Clean(b.Device.Name), Hash: b.Head.Hash.String(), Changes: b.Acts,
-			Last: v.asEntry(b.Last), Text: name.Clean(b.String()), Next: repairNext(b)})
+			Last: v.asEntry(b.Last), Text: name.Clean(b.String()), Restored: withRemovals(b.Restored), Next: repairNext(b)})
 	}
 	return all
 }
 
-// newUncounted returns those branches of uncounted that were not known before.
+// isNews reports whether a branch has more changes that do not count, or more devices that are back,
+// than those of known.
+func (b uncounted) isNews(known []uncounted) bool {
+	return !slices.ContainsFunc(known, func(k uncounted) bool {
+		return k.Device == b.Device && k.Hash == b.Hash && b.Changes <= k.Changes && !slices.ContainsFunc(b.Restored, func(d admittedDevice) bool {
+			return !slices.ContainsFunc(k.Restored, func(o admittedDevice) bool { return o.ID == d.ID })
+		})
+	})
+}
+
+// newUncounted returns the branches of uncounted with what was not known before.
 func (v *verbs) newUncounted(known []uncounted) (all []uncounted) {
 	for _, b := range v.uncounted() {
-		if !slices.ContainsFunc(known, func(k uncounted) bool { return k.Device == b.Device && k.Hash == b.Hash }) {
+		if b.isNews(known) {
 			all = append(all, b)
 		}
 	}
@@ -107,11 +119,34 @@ type branch struct {
 	Counts bool      `json:"counts"`
 	Acts   []entry   `json:"acts"` // its last ones that the other branch does not have
 	More   int       `json:"more"` // before these
+
+	branchEffect
+}
+
+// branchEffect is what the choice of a branch changes for devices other than the removed one.
+type branchEffect struct {
+	Kept       []admittedDevice `json:"kept_removed,omitempty"` // only another branch removed them: they stay removed, except those of --restore
+	Unadmitted []admittedDevice `json:"unadmitted,omitempty"`   // only another branch admitted them: they are in the book no more
+}
+
+func asBranchEffect(e petname.RemovalEffect) branchEffect {
+	return branchEffect{Kept: withRemovals(e.Kept), Unadmitted: withRemovals(e.Unadmitted)}
+}
+
+// lines returns the text of the effect.
+func (e branchEffect) lines(s name.Style) (all []string) {
+	for _, d := range e.Kept {
+		all = append(all, fmt.Sprintf("device %s stays removed: this device signs the removal by the other copy again; if it is to come back, as far as possible, add", s.Text(d.Name)), "  --restore "+d.ID)
+	}
+	for _, d := range e.Unadmitted {
+		all = append(all, fmt.Sprintf("device %s is in your book no more, since only the other copy admitted it, until it joins again:", s.Text(d.Name)), "  "+d.ID)
+	}
+	return all
 }
 
 func (v *verbs) asBranches(choice *agent.BranchError) (all []branch) {
 	for _, b := range choice.Branches {
-		out := branch{Hash: b.Head.Hash.String(), Last: b.At, Counts: b.Counts(), More: b.More, Acts: []entry{}}
+		out := branch{Hash: b.Head.Hash.String(), Last: b.At, Counts: b.Counts(), More: b.More, Acts: []entry{}, branchEffect: asBranchEffect(b.Effect)}
 		for _, event := range b.Acts {
 			out.Acts = append(out.Acts, v.asEntry(event))
 		}
@@ -131,33 +166,61 @@ func (v *verbs) branchFailure(choice *agent.BranchError, device string) *failure
 	return &f
 }
 
-// removeAfter removes a device after the entry that the arguments name.
-func (v *verbs) removeAfter(d agent.Device, a deviceArgs) (agent.Device, error) {
-	if !d.Forked {
-		return agent.Device{}, usage("--keep %s: no two copies have written as the device", name.Quote(a.Keep)).With("petname device rm " + shellWord(a.Device))
+// removeAfter removes a device after the entry that the arguments name, and returns the devices that
+// other branches had removed: those that stay removed, and those that count again.
+func (v *verbs) removeAfter(d agent.Device, a deviceArgs) (_ agent.Device, kept, restored []agent.Device, err error) {
+	fail := func(err error) (agent.Device, []agent.Device, []agent.Device, error) {
+		return agent.Device{}, nil, nil, err
 	}
-	_, err := v.agent.RemoveDevice(d.ID) // removes nothing of a device that has forked
+	if !d.Forked {
+		return fail(usage("--keep %s: no two copies have written as the device", name.Quote(a.Keep)).With("petname device rm " + shellWord(a.Device)))
+	}
+	_, err = v.agent.RemoveDevice(d.ID) // removes nothing of a device that has forked
 	var choice *agent.BranchError
 	if !errors.As(err, &choice) {
-		return agent.Device{}, err
+		return fail(err)
 	}
-	if a.Keep == "none" {
-		return v.agentWith(a.Passphrase).RemoveDeviceAfter(choice.Shared)
+	last, effect := choice.Shared, choice.Effect
+	if a.Keep != "none" {
+		var found []agent.Branch
+		for _, b := range choice.Branches {
+			if len(a.Keep) >= 4 && strings.HasPrefix(b.Head.Hash.String(), strings.ToLower(a.Keep)) {
+				found = append(found, b)
+			}
+		}
+		if len(found) != 1 {
+			return fail(usage("--keep %s: is not the hash of one branch", name.Quote(a.Keep)).With(v.branchFailure(choice, a.Device).Next))
+		}
+		last, effect = found[0].Head, found[0].Effect
 	}
-	var found []ledger.Head
-	for _, b := range choice.Branches {
-		if len(a.Keep) >= 4 && strings.HasPrefix(b.Head.Hash.String(), strings.ToLower(a.Keep)) {
-			found = append(found, b.Head)
+	var ids []ledger.DeviceID // to restore
+	for _, text := range a.Restore {
+		back, err := v.deviceBy(text)
+		if err != nil {
+			return fail(err)
+		}
+		if !slices.ContainsFunc(effect.Kept, func(d agent.Device) bool { return d.ID == back.ID }) {
+			return fail(usage("--restore %s: no other copy alone removed that device", name.Quote(text)).With(v.branchFailure(choice, a.Device).Next))
+		}
+		ids = append(ids, back.ID)
+	}
+	out, err := v.agentWith(a.Passphrase).RemoveDeviceAfter(last, ids...)
+	if err != nil {
+		return fail(err)
+	}
+	now, err := v.agent.Devices()
+	for _, x := range effect.Kept {
+		if slices.ContainsFunc(now, func(d agent.Device) bool { return d.ID == x.ID && !d.Removed }) {
+			restored = append(restored, x)
+		} else {
+			kept = append(kept, x)
 		}
 	}
-	if len(found) != 1 {
-		return agent.Device{}, usage("--keep %s: is not the hash of one branch", name.Quote(a.Keep)).With(v.branchFailure(choice, a.Device).Next)
-	}
-	return v.agentWith(a.Passphrase).RemoveDeviceAfter(found[0])
+	return out, kept, restored, err
 }
 
 // branchText shows the branches to choose from.
-func branchText(s name.Style, all []branch) string {
+func branchText(s name.Style, all []branch, none *branchEffect) string {
 	var out strings.Builder
 	w := bufio.NewWriter(&out)
 	for i, b := range all {
@@ -173,17 +236,26 @@ func branchText(s name.Style, all []branch) string {
 		for _, e := range b.Acts {
 			fmt.Fprintf(w, "    %s  %s\n", e.At.Local().Format(time.DateTime), entryText(s, e))
 		}
+		for _, line := range b.lines(s) {
+			fmt.Fprintf(w, "  %s\n", line)
+		}
+	}
+	if none != nil && len(none.lines(s)) > 0 {
+		fmt.Fprintln(w, "none")
+		for _, line := range none.lines(s) {
+			fmt.Fprintf(w, "  %s\n", line)
+		}
 	}
 	_ = w.Flush()
 	return out.String()
 }
 
 // askBranch asks at a terminal which branch is the owner's; empty: it was not answered.
-func (a *app) askBranch(e *failure, all []branch) string {
+func (a *app) askBranch(e *failure, all []branch, none *branchEffect) string {
 	if !a.asks() {
 		return ""
 	}
-	_ = writeRows(a.stderr, cleanLines(e.Message)+"\n"+branchText(a.style(), all)+"Which is yours? Type its number, or none: ", terminalWidth(a.stderr))
+	_ = writeRows(a.stderr, cleanLines(e.Message)+"\n"+branchText(a.style(), all, none)+"Which is yours? Type its number, or none: ", terminalWidth(a.stderr))
 	answer := a.answered(func() string { return readLine(a.stdin) })
 	if err := a.ctx.Err(); err != nil {
 		*e = *classify(err)

@@ -218,10 +218,13 @@ func (a *Agent) RemoveDevice(id ledger.DeviceID) (Device, error) {
 }
 
 // RemoveDeviceAfter is RemoveDevice with the last entry of the device that counts then: of the
-// branch of a device that is the owner's, if another one was written by a thief.
-func (a *Agent) RemoveDeviceAfter(last ledger.Head) (Device, error) {
+// branch of a device that is the owner's, if another one was written by a thief. Devices that only
+// its other branches removed stay removed, since this device signs their removals again: except
+// those in restore, which count again unless the hash of their removal is smaller than that of the
+// new one: see [ledger.Ledger.RemoveDeviceKeeping]. A [Branch] names them before.
+func (a *Agent) RemoveDeviceAfter(last ledger.Head, restore ...ledger.DeviceID) (Device, error) {
 	if _, err := a.device(last.Device); err != nil {
 		return Device{}, err
 	}
-	return a.removeDevice(last.Device, func(key crypto.Signer) error { return a.book.RemoveDeviceAfter(key, last) })
+	return a.removeDevice(last.Device, func(key crypto.Signer) error { return a.book.RemoveDeviceAfter(key, last, restore...) })
 }

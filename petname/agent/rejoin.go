@@ -274,13 +274,21 @@ func enterAnew(h home.Home, old *petname.Book, handed exchange.Handover, j Devic
 		if err != nil {
 			return err
 		}
+		devices, err := book.Devices()
+		if err != nil {
+			return err
+		}
+		entered := UncountedBranch{Head: own.Head, Counted: own.Counted}
+		if entered.Restored, err = restored(book.Ledger(), devices, own.Head.Device, own.Counted); err != nil {
+			return err // lost names them
+		}
 		out.Entered, out.Conflicts = acts.Entered, append(acts.Conflicts, lost...)
 		out.Messages, out.Unsent = carried.Messages, carried.Unsent
 		return book.Update(func(_ *petname.Book, local *ledger.View) error {
 			if err := putDeviceAddresses(local, handed.Inviter, handed.Addresses); err != nil {
 				return err
 			}
-			if err := putEntered(local, own.Head, now); err != nil {
+			if err := putEntered(local, entered, now); err != nil {
 				return err
 			}
 			return putJoined(local, j.Invitation, out)
@@ -348,6 +356,9 @@ type Branch struct {
 	ledger.Branch
 	Acts []petname.Event // its last ones that no other branch has, oldest first
 	More int             // acts before these
+
+	// What [Agent.RemoveDeviceAfter] with Head changes for other devices.
+	Effect petname.RemovalEffect
 }
 
 // BranchError is returned by [Agent.RemoveDevice] for a device that has forked: which branch is
@@ -356,6 +367,9 @@ type BranchError struct {
 	Device   Device
 	Branches []Branch
 	Shared   ledger.Head // the last entry that all branches have; number 0: none
+
+	// What [Agent.RemoveDeviceAfter] with Shared changes for other devices.
+	Effect petname.RemovalEffect
 }
 
 func (e *BranchError) Error() string {
@@ -384,6 +398,9 @@ func (a *Agent) branches(d Device) (*BranchError, error) {
 				out.Acts, out.More = out.Acts[1:], out.More+1
 			}
 		}
+		if out.Effect, err = a.book.EffectOfRemoval(b.Head); err != nil {
+			return nil, err
+		}
 		all = append(all, out)
 	}
 	slices.SortStableFunc(all, func(a, b Branch) int { return cmp.Compare(b.Counted, a.Counted) })
@@ -396,5 +413,6 @@ func (a *Agent) branches(d Device) (*BranchError, error) {
 			break
 		}
 	}
-	return &BranchError{Device: d, Branches: all, Shared: shared}, nil
+	effect, err := a.book.EffectOfRemoval(shared)
+	return &BranchError{Device: d, Branches: all, Shared: shared, Effect: effect}, err
 }

@@ -104,6 +104,10 @@ func (s *state) uncounted(takenBack bool) (all []UncountedBranch, err error) {
 	if err != nil {
 		return nil, err
 	}
+	effect, err := inEffect(l, devices)
+	if err != nil {
+		return nil, err
+	}
 	for i, d := range found {
 		device := Device{Device: d}
 		if j := slices.IndexFunc(devices, func(x Device) bool { return x.ID == d.ID }); j >= 0 {
@@ -122,45 +126,75 @@ func (s *state) uncounted(takenBack bool) (all []UncountedBranch, err error) {
 				continue
 			}
 			if d.Removed || out.Unadmitted {
-				if out.Restored, err = restored(s.book, devices, d.ID, b.Counted); err != nil {
+				if out.Restored, err = restored(s.book.Ledger(), devices, d.ID, b.Counted); err != nil {
 					return nil, err
 				}
 			}
 			if takenBack != (d.Removed && len(out.Restored) == 0) {
 				continue
 			}
-			if over, err := s.isOver(b.Head); err != nil {
+			if over, err := s.isOver(out); err != nil {
 				return nil, err
 			} else if over {
 				continue
 			}
-			if err := s.addActs(&out); err != nil {
+			if err := s.addActs(&out, effect); err != nil {
 				return nil, err
 			}
-			all = append(all, out)
+			if out.Acts > 0 || out.Unadmitted || len(out.Restored) > 0 {
+				all = append(all, out)
+			}
 		}
 	}
 	return all, nil
 }
 
-// addActs adds the acts of a branch that do not count.
-func (s *state) addActs(b *UncountedBranch) error {
+// inEffect returns the hashes of the entries with removals and admissions of devices that are in
+// effect, in whatever branch they are: a removal of a device that is removed, and an admission of
+// one that is in the book.
+func inEffect(l *ledger.Ledger, devices []Device) (map[ledger.Hash]bool, error) {
+	statements, err := l.Statements()
+	unadmitted := l.Unadmitted()
+	all := make(map[ledger.Hash]bool)
+	for _, x := range statements {
+		removed := slices.ContainsFunc(devices, func(d Device) bool { return d.ID == x.Device && d.Removed })
+		lost := slices.ContainsFunc(unadmitted, func(d ledger.Device) bool { return d.ID == x.Device })
+		if x.Follows && !lost && removed == (x.Kind == ledger.KindRemove) {
+			all[x.Hash] = true
+		}
+	}
+	return all, err
+}
+
+// addActs adds the acts of a branch that do not count, without the statements that are in effect.
+func (s *state) addActs(b *UncountedBranch, effect map[ledger.Hash]bool) error {
 	if b.Head.Number == 0 {
 		return nil
+	}
+	skip := make(map[ledger.ID]bool)
+	for e, err := range s.book.Ledger().Chain(b.Head, b.Counted) {
+		if err != nil {
+			return err
+		}
+		if effect[e.Hash()] {
+			skip[e.ID()] = true
+		}
 	}
 	for event, err := range s.book.ChainLog(b.Head, b.Counted) {
 		if err != nil {
 			return err
 		}
-		b.Acts, b.Last = b.Acts+1, event
+		if !skip[event.ID] {
+			b.Acts, b.Last = b.Acts+1, event
+		}
 	}
 	return nil
 }
 
 // restored returns those of the devices that one device removed by its entries after a number, and
 // that count all the same. Without this device, and that one.
-func restored(book *petname.Book, devices []Device, by ledger.DeviceID, after uint64) (all []Device, err error) {
-	statements, err := book.Ledger().Statements()
+func restored(l *ledger.Ledger, devices []Device, by ledger.DeviceID, after uint64) (all []Device, err error) {
+	statements, err := l.Statements()
 	for _, d := range devices {
 		if !d.Removed && d.ID != by && slices.ContainsFunc(statements, func(s ledger.Statement) bool {
 			return s.Kind == ledger.KindRemove && s.At.Device == by && s.At.Number > after && s.Device == d.ID
@@ -172,7 +206,8 @@ func restored(book *petname.Book, devices []Device, by ledger.DeviceID, after ui
 }
 
 // tableUncounted is a device-local table about branches: prefix ‖ device ‖ hash of the last
-// entry → the time, in seconds (8 bytes, big endian).
+// entry → the time, in seconds (8 bytes, big endian) ‖ number of the last entry that counted (8
+// bytes) ‖ the devices of Restored (32 bytes each). Older versions wrote the time alone.
 const tableUncounted = "uncounted"
 
 var (
@@ -185,19 +220,47 @@ func branchKey(prefix []byte, h ledger.Head) []byte {
 	return append(append(bytes.Clone(prefix), h.Device[:]...), h.Hash[:]...)
 }
 
-// putEntered records that this device has entered the acts of a branch anew.
-func putEntered(local *ledger.View, h ledger.Head, now time.Time) error {
-	return local.Put(tableUncounted, branchKey(prefixEntered, h), binary.BigEndian.AppendUint64(nil, uint64(now.Unix())))
+// notedRow returns the row of a branch.
+func notedRow(b UncountedBranch, now time.Time) []byte {
+	row := binary.BigEndian.AppendUint64(nil, uint64(now.Unix()))
+	row = binary.BigEndian.AppendUint64(row, b.Counted)
+	for _, d := range b.Restored {
+		row = append(row, d.ID[:]...)
+	}
+	return row
 }
 
-// isOver reports whether this device has entered the acts of a branch anew, or learned of the
-// branch over 30 days ago, by its own clock.
-func (s *state) isOver(h ledger.Head) (over bool, err error) {
+// isNoted reports whether a row is about all that a branch is now: neither have further entries
+// ceased to count since, nor are further devices back.
+func isNoted(row []byte, b UncountedBranch) bool {
+	switch {
+	case len(row) < 8:
+		return false
+	case len(row) < 16: // of an older version
+		return len(b.Restored) == 0
+	case binary.BigEndian.Uint64(row[8:]) > b.Counted:
+		return false
+	}
+	known := slices.Collect(slices.Chunk(row[16:], len(ledger.DeviceID{})))
+	return !slices.ContainsFunc(b.Restored, func(d Device) bool {
+		return !slices.ContainsFunc(known, func(id []byte) bool { return bytes.Equal(id, d.ID[:]) })
+	})
+}
+
+// putEntered records that this device has entered the acts of a branch anew, and has named the
+// devices of Restored.
+func putEntered(local *ledger.View, b UncountedBranch, now time.Time) error {
+	return local.Put(tableUncounted, branchKey(prefixEntered, b.Head), notedRow(b, now))
+}
+
+// isOver reports whether this device has entered the acts of a branch anew, or learned of all that
+// the branch is now over 30 days ago, by its own clock.
+func (s *state) isOver(b UncountedBranch) (over bool, err error) {
 	err = s.book.Ledger().ReadLocal(func(local *ledger.View) error {
-		entered, err := local.Get(tableUncounted, branchKey(prefixEntered, h))
-		logged, lerr := local.Get(tableUncounted, branchKey(prefixLogged, h))
-		over = entered != nil
-		if len(logged) == 8 {
+		entered, err := local.Get(tableUncounted, branchKey(prefixEntered, b.Head))
+		logged, lerr := local.Get(tableUncounted, branchKey(prefixLogged, b.Head))
+		over = isNoted(entered, b)
+		if isNoted(logged, b) {
 			over = over || s.now().Sub(time.Unix(int64(binary.BigEndian.Uint64(logged)), 0)).Abs() > copyShown
 		}
 		return errors.Join(err, lerr)
@@ -257,6 +320,10 @@ func (s *state) pruneUncounted() {
 	if err != nil || len(stale) == 0 {
 		return
 	}
+	devices, err := s.book.Devices()
+	if err != nil {
+		return // a damaged book is reported elsewhere
+	}
 	unadmitted := l.Unadmitted()
 	stale = slices.DeleteFunc(stale, func(key []byte) bool {
 		shown := bytes.HasPrefix(key, prefixShown)
@@ -269,20 +336,27 @@ func (s *state) pruneUncounted() {
 			return true // a damaged book is reported elsewhere
 		}
 		listed := h.Hash == (ledger.Hash{}) && len(branches) == 0 && slices.ContainsFunc(unadmitted, func(d ledger.Device) bool { return d.ID == h.Device })
+		now := UncountedBranch{Head: h}
 		for _, b := range branches {
-			listed = listed || b.Head.Hash == h.Hash && !b.Own && !b.Counts()
+			if b.Head.Hash == h.Hash && !b.Own && !b.Counts() {
+				listed, now.Counted = true, b.Counted
+			}
 		}
 		if !listed {
 			return false
 		}
 		entered, over := false, false
-		err = s.book.Ledger().ReadLocal(func(local *ledger.View) error {
+		now.Restored, err = restored(l, devices, h.Device, now.Counted)
+		if err != nil {
+			return true
+		}
+		err = l.ReadLocal(func(local *ledger.View) error {
 			row, err := local.Get(tableUncounted, branchKey(prefixEntered, h))
-			entered = row != nil
+			entered = isNoted(row, now)
 			return err
 		})
 		if err == nil {
-			over, err = s.isOver(h)
+			over, err = s.isOver(now)
 		}
 		return err != nil || !entered && (!over || !shown)
 	})
@@ -315,7 +389,8 @@ func branchOf(key []byte) (h ledger.Head, ok bool) {
 	return h, false
 }
 
-// notNoted returns the branches without a row of a prefix, and adds these rows.
+// notNoted returns the branches that no row of a prefix is about as they are now, and adds these
+// rows.
 func (s *state) notNoted(prefix []byte, all []UncountedBranch) (fresh []UncountedBranch) {
 	err := s.book.Ledger().ReadLocal(func(local *ledger.View) error {
 		fresh = nil
@@ -324,7 +399,7 @@ func (s *state) notNoted(prefix []byte, all []UncountedBranch) (fresh []Uncounte
 			if err != nil {
 				return err
 			}
-			if row == nil {
+			if !isNoted(row, b) {
 				fresh = append(fresh, b)
 			}
 		}
@@ -333,10 +408,10 @@ func (s *state) notNoted(prefix []byte, all []UncountedBranch) (fresh []Uncounte
 	if err != nil || len(fresh) == 0 {
 		return nil
 	}
-	row := binary.BigEndian.AppendUint64(nil, uint64(s.now().Unix()))
+	now := s.now()
 	err = s.updateLocal(func(local *ledger.View) error {
 		for _, b := range fresh {
-			if err := local.Put(tableUncounted, branchKey(prefix, b.Head), row); err != nil {
+			if err := local.Put(tableUncounted, branchKey(prefix, b.Head), notedRow(b, now)); err != nil {
 				return err
 			}
 		}

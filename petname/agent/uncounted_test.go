@@ -361,3 +361,99 @@ func TestWhatWasNotedOfABranchIsDeletedWithIt(t *testing.T) {
 	require.NoError(t, other.Notice())
 	require.Zero(t, rows())
 }
+
+// afterBackup returns two devices of the owner of a fork that both know: a lost home removed a
+// stolen device, and its restored backup, whose branch counts, wrote something else. The branches
+// are those of the device as the first of the two devices shows them.
+func afterBackup(t *testing.T) (server, other, stolen *agent.Agent, choice *agent.BranchError) {
+	for { // until the branch of the backup counts
+		hub := served(t, nil)
+		server = opened(t)
+		join(t, server, addrs(t, hub)...)
+		desk, joined := joinedBy(t, server, true, false)
+		other, _ = joinedBy(t, server, true, false)
+		thief, of := joinedBy(t, server, true, false)
+		dir := t.TempDir()
+		syncAll(t, agent.SyncOptions{Dir: dir}, server, desk, other, thief)
+		backup, err := copied(desk, filepath.Join(t.TempDir(), "copy"), agent.Options{Transport: loopback(), JoinTimeout: 2 * patient})
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, backup.Close()) })
+		_, err = desk.RemoveDevice(of.Device)
+		require.NoError(t, err)
+		add(t, desk, "of the desk", newKey(t).Pointer())
+		add(t, backup, "of the backup", newKey(t).Pointer())
+		for range 2 {
+			for _, a := range []*agent.Agent{desk, backup, server, other} {
+				_, err := a.Sync(t.Context(), agent.SyncOptions{Dir: dir})
+				require.NoError(t, err)
+			}
+		}
+		for _, a := range []*agent.Agent{server, other} {
+			require.True(t, deviceIn(t, a, of.Device).Removed, "a fork undoes no removal")
+		}
+		_, err = server.RemoveDevice(joined.Device)
+		require.ErrorAs(t, err, &choice)
+		if _, err := server.Lookup("of the backup"); err == nil {
+			return server, other, thief, choice
+		}
+	}
+}
+
+// A choice of a branch gives no device back that the other branch removed: the choice names it
+// before, and its removal is signed again. What stands is not counted as what does not.
+func TestAChoiceOfABranchKeepsRemovalsOfTheOther(t *testing.T) {
+	server, other, thief, choice := afterBackup(t)
+	stolen := agent.BookOf(thief).Ledger().Device()
+	for _, a := range []*agent.Agent{server, other} {
+		b := uncounted(t, a)
+		require.Equal(t, 1, b.Acts, "without the removal, which stands")
+		require.Equal(t, "of the desk", b.Last.Name)
+		require.ErrorAs(t, a.Notice(), new(*agent.UncountedError))
+	}
+	counts := choice.Branches[0]
+	require.True(t, counts.Counts())
+	require.Len(t, counts.Effect.Kept, 1)
+	require.Equal(t, stolen, counts.Effect.Kept[0].ID)
+	require.Empty(t, choice.Branches[1].Effect.Kept)
+	require.Len(t, choice.Effect.Kept, 1, "of the last shared entry as well")
+	_, err := server.RemoveDeviceAfter(counts.Head)
+	require.NoError(t, err)
+	syncAll(t, agent.SyncOptions{Dir: t.TempDir()}, server, other)
+	for _, a := range []*agent.Agent{server, other} {
+		require.True(t, deviceIn(t, a, stolen).Removed)
+		require.True(t, deviceIn(t, a, choice.Device.ID).Removed)
+		all, err := a.Uncounted()
+		require.NoError(t, err)
+		require.Empty(t, all)
+	}
+}
+
+// A device that comes back by a choice of a branch is named once by each device, although the
+// branch that had removed it was known before.
+func TestADeviceThatComesBackIsNamedByEachDevice(t *testing.T) {
+	for { // until the hashes of the removals are so
+		server, other, thief, choice := afterBackup(t)
+		stolen := agent.BookOf(thief).Ledger().Device()
+		for _, a := range []*agent.Agent{server, other} {
+			require.ErrorAs(t, a.Notice(), new(*agent.UncountedError))
+			require.Empty(t, uncounted(t, a).Restored)
+		}
+		_, err := server.RemoveDeviceAfter(choice.Branches[0].Head, stolen)
+		require.NoError(t, err)
+		syncAll(t, agent.SyncOptions{Dir: t.TempDir()}, server, other)
+		if deviceIn(t, server, stolen).Removed {
+			continue
+		}
+		for _, a := range []*agent.Agent{server, other} {
+			require.False(t, deviceIn(t, a, stolen).Removed)
+			b := uncounted(t, a)
+			require.Len(t, b.Restored, 1)
+			require.Equal(t, stolen, b.Restored[0].ID)
+			notice := a.Notice()
+			require.ErrorAs(t, notice, new(*agent.UncountedError))
+			require.ErrorContains(t, notice, "which is in your book")
+			require.NoError(t, a.Notice(), "once")
+		}
+		return
+	}
+}
