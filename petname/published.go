@@ -99,7 +99,7 @@ func (b *Book) Published() (Published, error) {
 func (b *Book) PublishedAt(p pointer.Pointer) (out Published, err error) {
 	err = b.read(func(v *ledger.View) error {
 		state, err := b.publishedAt(v, otherPointer(b.ledger.Identity(), p))
-		out = Published{state.Value, state.Sequence}
+		out = Published(state)
 		return err
 	})
 	return out, err

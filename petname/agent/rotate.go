@@ -43,9 +43,10 @@ type Rotated struct {
 //
 // Rotate fails with [home.ErrLocked], [home.ErrNextElsewhere] when the next key is in a
 // recovery file, [home.ErrNextWrong], a [*ClockError], a [*CopiedError], or an [*UnmergedError],
-// and changes nothing then. Before the last of these it exchanges entries with other devices. Beside a [*home.UnfinishedError] the result is valid: the identity has
-// changed, and the rest is done when the home is next used. A rotation that a crash
-// interrupted is finished at the next Open, or undone if the identity had not changed.
+// and changes nothing then. Before the last of these it exchanges entries with other devices.
+// Beside a [*home.UnfinishedError] the result is valid: the identity has changed, and the rest is
+// done when the home is next used. A rotation that a crash interrupted is finished at the next
+// Open, or undone if the identity had not changed.
 func (a *Agent) Rotate(ctx context.Context, o Rotation) (Rotated, error) {
 	before := a.book.Identity()
 	out, err := a.rotateOnce(ctx, o, false)

@@ -1,10 +1,12 @@
 package agent
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/ledger"
@@ -18,6 +20,9 @@ import (
 // record, so that its value is not lost without notice.
 //
 //	unsent: pointer → sequence (8 bytes) ‖ value
+//
+// The mark of a former pointer stays after a rotation, which another device may have made
+// without the publication, until the owner publishes.
 
 const tableUnsent = "unsent"
 
@@ -33,6 +38,10 @@ type SupersededError struct {
 }
 
 func (e *SupersededError) Error() string {
+	if !e.Foreign && e.Unsent.Sequence == 0 {
+		return fmt.Sprintf("your last publication, under a former pointer of yours, was stored nowhere, and there is a newer one of another device, with another value.\nYours:\n  %s\nThe newer one:\n  %s",
+			e.Unsent.Value, e.Newest.Value)
+	}
 	if e.Foreign {
 		return fmt.Sprintf("your key has signed a record outside of this home, sequence %d, with another value than you published last.\nYours:\n  %s\nThe other one:\n  %s",
 			e.Newest.Sequence, e.Unsent.Value, e.Newest.Value)
@@ -42,21 +51,32 @@ func (e *SupersededError) Error() string {
 }
 
 // markUnsent marks a record as unsent if it changed the value, or has that of an unsent
-// record. Otherwise the owner has decided against an unsent record, and its mark is
-// removed, unless the record is a renewal.
+// record, also of a former pointer. Otherwise the owner has decided against an unsent
+// record, and its mark is removed, unless the record is a renewal.
 func markUnsent(local *ledger.View, r pointer.Record, changed, renewing bool) error {
 	key := r.Pointer().Bytes()
-	row, err := local.Get(tableUnsent, key)
-	if err != nil {
-		return err
+	mark := changed
+	var decided [][]byte
+	for row, err := range local.Scan(tableUnsent, nil) {
+		if err != nil {
+			return err
+		}
+		before, marked := parseUnsent(row.Value)
+		same := marked && before.Value == r.Value()
+		mark = mark || same
+		if same || !renewing {
+			decided = append(decided, bytes.Clone(row.Key))
+		}
 	}
-	switch before, marked := parseUnsent(row); {
-	case changed, marked && before.Value == r.Value():
-		return local.Put(tableUnsent, key, append(binary.BigEndian.AppendUint64(nil, r.Sequence()), r.Value()...))
-	case marked && !renewing:
-		return local.Delete(tableUnsent, key)
+	for _, of := range decided {
+		if err := local.Delete(tableUnsent, of); err != nil {
+			return err
+		}
 	}
-	return nil
+	if !mark {
+		return nil
+	}
+	return local.Put(tableUnsent, key, append(binary.BigEndian.AppendUint64(nil, r.Sequence()), r.Value()...))
 }
 
 func parseUnsent(row []byte) (p petname.Published, ok bool) {
@@ -66,15 +86,29 @@ func parseUnsent(row []byte) (p petname.Published, ok bool) {
 	return petname.Published{Sequence: binary.BigEndian.Uint64(row), Value: string(row[8:])}, true
 }
 
-// unsent returns the owner's last publication if no store has accepted it, and the zero
-// value otherwise.
-func (s *state) unsent() (p petname.Published, err error) {
+// unsent returns the owner's last publication on this device, and its pointer, which may be a
+// former one, if no store has accepted it; otherwise zero values.
+func (s *state) unsent() (p petname.Published, of pointer.Pointer, err error) {
+	own := []pointer.Pointer{s.book.Identity()}
+	if id, err := s.identity(); err == nil { // a damaged key is reported elsewhere
+		for _, step := range slices.Backward(id.Succession) {
+			own = append(own, step.Old)
+		}
+	}
 	err = s.book.Ledger().ReadLocal(func(local *ledger.View) error {
-		row, err := local.Get(tableUnsent, s.book.Identity().Bytes())
-		p, _ = parseUnsent(row)
-		return err
+		for _, at := range own {
+			row, err := local.Get(tableUnsent, at.Bytes())
+			if err != nil {
+				return err
+			}
+			if found, marked := parseUnsent(row); marked {
+				p, of = found, at
+				return nil
+			}
+		}
+		return nil
 	})
-	return p, err
+	return p, of, err
 }
 
 // clearUnsentLater is clearUnsent after a put in the background, whose error no verb returns: a
@@ -93,13 +127,13 @@ func (s *state) clearUnsent(r pointer.Record, receipt dht.Receipt, failed error)
 	if receipt.Stored+receipt.Refused == 0 && (failed == nil || isNetwork(failed) || errors.Is(failed, context.Canceled)) {
 		return
 	}
-	p, err := s.unsent()
-	if err == nil && (p.Sequence == 0 || p.Sequence > r.Sequence() || p.Value != r.Value() || r.Pointer() != s.book.Identity()) {
+	p, of, err := s.unsent()
+	if err == nil && (of.IsZero() || of == r.Pointer() && p.Sequence > r.Sequence() || p.Value != r.Value() || r.Pointer() != s.book.Identity()) {
 		return
 	}
 	if err == nil {
 		err = s.book.Update(func(_ *petname.Book, local *ledger.View) error {
-			return local.Delete(tableUnsent, r.Pointer().Bytes())
+			return local.Delete(tableUnsent, of.Bytes())
 		})
 	}
 	if err != nil {
@@ -110,9 +144,13 @@ func (s *state) clearUnsent(r pointer.Record, receipt dht.Receipt, failed error)
 // superseded returns a [*SupersededError] if newest replaces an unsent publication with
 // another value.
 func (s *state) superseded(newest petname.Published) error {
-	p, err := s.unsent()
-	if err != nil || p.Sequence == 0 || newest.Sequence < p.Sequence || newest.Value == p.Value {
+	p, of, err := s.unsent()
+	former := of != s.book.Identity()
+	if err != nil || of.IsZero() || !former && newest.Sequence < p.Sequence || newest.Value == p.Value {
 		return err
+	}
+	if former {
+		p.Sequence = 0
 	}
 	return &SupersededError{Unsent: p, Newest: newest}
 }

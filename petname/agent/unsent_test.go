@@ -179,3 +179,64 @@ func TestARepublisherReportsASupersededPublication(t *testing.T) {
 	_, err = a.PublishDraft(t.Context(), nil)
 	require.ErrorAs(t, err, new(*agent.SupersededError), "the question stays")
 }
+
+// A value that a device published offline is not dropped when it adopts the rotation of another
+// device, which published without it: a publication and a check name it, a renewal keeps the
+// question open, and either value can be chosen.
+func TestAValuePublishedOfflineSurvivesTheRotationOfAnotherDevice(t *testing.T) {
+	for _, choice := range []string{mine, "/ipfs/bafkqaaa"} {
+		a, b := twoSigners(t)
+		_, err := b.PublishDraft(t.Context(), draft(agent.WaitNone, value(mine))) // stored nowhere
+		require.NoError(t, err)
+		old := a.Pointer()
+		_, err = a.Rotate(t.Context(), agent.Rotation{})
+		require.NoError(t, err)
+		_, err = a.PublishDraft(t.Context(), draft(agent.WaitAll))
+		require.NoError(t, err)
+		syncAll(t, agent.SyncOptions{}, a, b)
+		require.NotEqual(t, old, b.Pointer())
+		require.Equal(t, a.Pointer(), b.Pointer())
+
+		for range 2 {
+			_, err = b.PublishDraft(t.Context(), draft(agent.WaitAll))
+			var superseded *agent.SupersededError
+			require.ErrorAs(t, err, &superseded)
+			require.Equal(t, mine, superseded.Unsent.Value)
+			require.Zero(t, superseded.Unsent.Sequence, "of the former pointer")
+			require.Equal(t, "/ipfs/bafkqaaa", superseded.Newest.Value)
+			require.Contains(t, check(b, t, "records").Detail, mine)
+			require.NoError(t, agent.Renew(t.Context(), b, held(t, b, b.Pointer()), time.Hour))
+		}
+		out, err := b.PublishDraft(t.Context(), draft(agent.WaitAll, value(choice)))
+		require.NoError(t, err)
+		require.Equal(t, choice, out.Value)
+		out, err = b.PublishDraft(t.Context(), draft(agent.WaitAll))
+		require.NoError(t, err, "it is decided")
+		require.Equal(t, choice, out.Value)
+		require.True(t, check(b, t, "records").OK)
+	}
+}
+
+// A value that a device published offline and continues with after its own rotation is asked about
+// no more once a store has it.
+func TestAnUnsentValueThatTheNextKeySignsIsSent(t *testing.T) {
+	a := openedWith(t, agent.Options{})
+	_, err := a.PublishDraft(t.Context(), draft(agent.WaitSome, value(mine)))
+	require.ErrorIs(t, err, agent.ErrNotJoined)
+	_, err = a.Rotate(t.Context(), agent.Rotation{})
+	require.NoError(t, err)
+	_, err = a.PublishDraft(t.Context(), draft(agent.WaitNone))
+	require.NoError(t, err)
+	usesFake(t, a, newer(t, a, theirs, 7))
+	_, err = a.PublishDraft(t.Context(), nil)
+	var superseded *agent.SupersededError
+	require.ErrorAs(t, err, &superseded, "the mark is that of the current pointer")
+	require.EqualValues(t, 1, superseded.Unsent.Sequence)
+	require.False(t, superseded.Foreign)
+	for _, choice := range []string{mine, theirs} {
+		_, err = a.PublishDraft(t.Context(), draft(agent.WaitSome, value(choice)))
+		require.NoError(t, err)
+		_, err = a.PublishDraft(t.Context(), nil)
+		require.NoError(t, err)
+	}
+}
