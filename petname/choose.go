@@ -79,11 +79,7 @@ func (b *Book) Choose(n name.Name, p pointer.Pointer) (chosen Contact, others []
 		if made = book.tx.Appended() - made; made < 2 {
 			return nil
 		}
-		last, err := book.newestUndoable(book.tx.View())
-		if err != nil {
-			return err
-		}
-		return local.Put(localSteps, binary.BigEndian.AppendUint64(nil, last.Number), binary.BigEndian.AppendUint64(nil, last.Number-uint64(made)+1))
+		return book.putStep(local, made)
 	})
 	if err != nil {
 		return Contact{}, nil, err
@@ -139,6 +135,15 @@ func conflictOf(v *ledger.View, n name.Name, p pointer.Pointer) (kept pointer.Po
 		return fail(fmt.Errorf("name %q of %s: %w", n, p, ErrNoConflict))
 	}
 	return kept, rivals, nil
+}
+
+// putStep makes the last acts of this device, of a number, one step of [Book.Undo].
+func (b *Book) putStep(local *ledger.View, acts int) error {
+	last, err := b.newestUndoable(b.tx.View())
+	if err != nil {
+		return err
+	}
+	return local.Put(localSteps, binary.BigEndian.AppendUint64(nil, last.Number), binary.BigEndian.AppendUint64(nil, last.Number-uint64(acts)+1))
 }
 
 // firstOfStep returns the number of the first entry of the step of the owner that an entry is the

@@ -11,12 +11,13 @@ import (
 	"unicode/utf8"
 
 	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 )
 
 // Device is a device of the book, with what the book states about it.
 type Device struct {
-	ledger.Device        // Name is the last one that counts
+	ledger.Device        // Name is the last one that counts, with brackets in place of parentheses
 	This          bool   // it is the device of this ledger
 	IdentityKey   bool   // it holds the identity key, according to the book
 	AdmittedAs    string // the name of its admission, which the identity signed
@@ -125,7 +126,9 @@ func (b *Book) Devices() (all []Device, err error) {
 	})
 	for i := range all {
 		text, nerr := b.lastName(names[i])
-		all[i].Name = cmp.Or(text, all[i].Name)
+		// Lists add remarks in parentheses after a name, which other devices choose.
+		all[i].Name = name.Unparenthesized(cmp.Or(text, all[i].Name))
+		all[i].AdmittedAs = name.Unparenthesized(all[i].AdmittedAs)
 		if !all[i].IdentityKey && !denied[i] {
 			apart, aerr := b.heldApart(all[i].ID, statements)
 			all[i].IdentityKey, all[i].Unconfirmed = apart, apart
@@ -141,7 +144,7 @@ func (b *Book) Devices() (all []Device, err error) {
 // identity key. Repeating it changes nothing but these. The identity is the owner's current
 // key. A removed device is refused.
 func (b *Book) AdmitDevice(identity crypto.Signer, device ed25519.PublicKey, text string, holdsKey bool) error {
-	text, err := deviceName(text)
+	text, err := deviceName(name.Unparenthesized(text)) // the device chose it
 	if err != nil {
 		return err
 	}

@@ -133,23 +133,47 @@ func startsID(text string, id ledger.DeviceID) bool {
 }
 
 // DeviceNamesAlike reports whether two names of devices are the same, but for upper and lower case,
-// or could be mistaken for each other.
+// or could be mistaken for each other. One with a remark in parentheses or brackets at the end, as
+// lists add after a name, is like the name before it.
 func DeviceNamesAlike(one, other string) bool {
-	one, other = name.Clean(one), name.Clean(other)
-	return strings.EqualFold(one, other) || name.Alike(name.LooksOf(one), name.LooksOf(other))
+	return deviceLooksOf(one).alike(deviceLooksOf(other))
+}
+
+// deviceLooks is how a name of a device looks, and that before a remark.
+type deviceLooks struct {
+	text, before       string
+	looks, beforeLooks []name.Look
+}
+
+func deviceLooksOf(text string) deviceLooks {
+	d := deviceLooks{text: name.Unparenthesized(name.Clean(text))}
+	d.looks = name.LooksOf(d.text)
+	d.before, d.beforeLooks = d.text, d.looks
+	if i := strings.LastIndexByte(d.text, '['); i > 0 && strings.HasSuffix(d.text, "]") {
+		if before := strings.TrimSpace(d.text[:i]); before != "" {
+			d.before, d.beforeLooks = before, name.LooksOf(before)
+		}
+	}
+	return d
+}
+
+func (d deviceLooks) alike(o deviceLooks) bool {
+	same := func(one, other string, looks, others []name.Look) bool {
+		return strings.EqualFold(one, other) || name.Alike(looks, others)
+	}
+	return same(d.text, o.text, d.looks, o.looks) || same(d.before, o.text, d.beforeLooks, o.looks) || same(d.text, o.before, d.looks, o.beforeLooks)
 }
 
 // markSameNames sets SameName.
 func markSameNames(all []Device) {
-	looks := make([][]name.Look, len(all))
+	looks := make([]deviceLooks, len(all))
 	for i := range all {
 		if all[i].Removed {
 			continue
 		}
-		text := name.Clean(all[i].Name)
-		looks[i] = name.LooksOf(text)
+		looks[i] = deviceLooksOf(all[i].Name)
 		for j := range all[:i] {
-			if !all[j].Removed && (strings.EqualFold(name.Clean(all[j].Name), text) || name.Alike(looks[i], looks[j])) {
+			if !all[j].Removed && looks[i].alike(looks[j]) {
 				all[i].SameName, all[j].SameName = true, true
 			}
 		}
@@ -160,7 +184,7 @@ func markSameNames(all []Device) {
 // RenameDevice accepts. It fails with a [*DeviceNameError] if it does not tell the device from the
 // others.
 func (b *Book) CheckDeviceName(id ledger.DeviceID, text string) error {
-	text, err := deviceName(text)
+	text, err := newDeviceName(text)
 	if err != nil {
 		return err
 	}
@@ -185,7 +209,7 @@ func checkDeviceName(all []Device, id ledger.DeviceID, text string) error {
 // [*DeviceNameError] if the name does not tell the device from the others: after a merge two can
 // have one name nevertheless (Device.SameName).
 func (b *Book) RenameDevice(id ledger.DeviceID, text string) error {
-	text, err := deviceName(text)
+	text, err := newDeviceName(text)
 	if err != nil {
 		return err
 	}
@@ -220,4 +244,13 @@ func deviceName(text string) (string, error) {
 		return "", &name.Error{Text: text, Reason: fmt.Sprintf("is %d bytes long, over %d for a device", len(clean), MaxDeviceName)}
 	}
 	return clean, nil
+}
+
+// newDeviceName is deviceName for a name that the owner chooses: it has no parentheses.
+func newDeviceName(text string) (string, error) {
+	clean, err := deviceName(text)
+	if err == nil && name.Unparenthesized(clean) != clean {
+		return "", &name.Error{Text: text, Reason: "has a parenthesis: lists of devices add remarks in parentheses after a name"}
+	}
+	return clean, err
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/petname/name"
 )
 
 // stateName appends a statement about a device without the checks of RenameDevice, as a hostile
@@ -145,4 +146,37 @@ func TestADeviceGetsNoNameOfAnotherOne(t *testing.T) {
 	require.Equal(t, []bool{false, false, false}, same(laptop))
 	require.NoError(t, laptop.RenameDevice(id(laptop), "d\u0435sk top"))
 	require.NoError(t, laptop.CheckDeviceName(ledger.DeviceID{}, "three"))
+}
+
+// No device states a remark of the lists, such as "(this device)", in its name: the owner gets an
+// error for it, and in a name that another device states it is shown in brackets, beside the mark
+// that the name is like that of another device.
+func TestADeviceNameHasNoRemarkOfTheLists(t *testing.T) {
+	for _, text := range []string{"one (this device)", "one (REMOVED)", "one \uff08this device\uff09", "one (deadbeef)", "one \u207dthis device\u207e"} {
+		books := testDevices(t, 3)
+		laptop, phone := books[0], books[1]
+		id := phone.Ledger().Device()
+		var refused *name.Error
+		require.ErrorAs(t, phone.RenameDevice(id, text), &refused, "%q", text)
+		require.ErrorContains(t, refused, "parenthesis")
+		require.ErrorAs(t, laptop.CheckDeviceName(ledger.DeviceID{}, text), &refused)
+		stateName(t, phone, id, text)
+		tablet := testKey("tablet").Public().(ed25519.PublicKey)
+		require.NoError(t, laptop.AdmitDevice(testKey("me"), tablet, text, false), "a name that the new device chose")
+		syncBooks(t, books...)
+		for _, b := range books {
+			all, err := b.Devices()
+			require.NoError(t, err)
+			require.Len(t, all, 4)
+			for _, d := range all {
+				require.Equal(t, name.Unparenthesized(d.Name), d.Name)
+				require.Equal(t, name.Unparenthesized(d.AdmittedAs), d.AdmittedAs)
+				require.Equal(t, d.Name != "three", d.SameName, "%q", d.Name)
+			}
+			require.Equal(t, all[1].Name, all[3].Name)
+			require.Regexp(t, `^one \[.*\]$`, all[1].Name)
+		}
+	}
+	require.True(t, DeviceNamesAlike("vm", "VM [this device]"))
+	require.False(t, DeviceNamesAlike("laptop [work]", "laptop [home]"))
 }

@@ -39,7 +39,7 @@ func TestDevicesAreNamedAndKnown(t *testing.T) {
 	for _, book := range books {
 		all, err := book.Devices()
 		require.NoError(t, err)
-		require.Equal(t, []string{"laptop", "Ana's phone (old)"}, []string{all[0].Name, all[1].Name})
+		require.Equal(t, []string{"laptop", "Ana's phone [old]"}, []string{all[0].Name, all[1].Name})
 		require.True(t, all[0].IdentityKey && all[1].IdentityKey)
 	}
 

@@ -53,19 +53,26 @@ type ReentryConflict struct {
 // Of an act that conflicts with what the branch that counts or another device changed, decide
 // returns whether it is entered nevertheless; with a nil decide it is not. Conflicts that
 // are left are in the result. Each act is one transaction: after an error those before it are
-// entered. The same call on another new book leads to the same; on this one it can enter an
+// entered. Acts that are one step of [Book.Undo] in the book from, in which they were made, are one
+// here. The same call on another new book leads to the same; on this one it can enter an
 // act that was in conflict with what a later one changed.
-func (b *Book) Reenter(acts iter.Seq2[ledger.EntryBody, error], shared uint64, decide func(ReentryConflict) (mine bool, err error)) (Reentry, error) {
+func (b *Book) Reenter(from *Book, acts iter.Seq2[ledger.EntryBody, error], shared uint64, decide func(ReentryConflict) (mine bool, err error)) (Reentry, error) {
 	r := &reentry{shared: shared, device: b.ledger.Device(), decide: decide, left: make(map[string]int)}
 	all, err := r.read(acts)
 	if err != nil {
 		return Reentry{}, err
 	}
+	made := make(map[uint64]int) // the number of an old entry → of the entries that were made for it
 	for _, e := range all {
 		if e.undone {
 			continue
 		}
-		err := b.Update(func(book *Book, _ *ledger.View) error {
+		number := e.ID().Number
+		first, err := from.firstOfStep(number)
+		if err != nil {
+			return r.out, err
+		}
+		err = b.Update(func(book *Book, local *ledger.View) error {
 			r.book, r.e, r.applied = book, e.Entry, book.tx.Appended()
 			if err := r.enter(e.act, e.err); err != nil {
 				return err
@@ -73,9 +80,18 @@ func (b *Book) Reenter(acts iter.Seq2[ledger.EntryBody, error], shared uint64, d
 			if book.tx.Appended() > r.applied && e.act.Op != opPublish {
 				r.out.Entered++
 			}
-			return nil
+			made[number] = book.tx.Appended() - r.applied
+			count := 0
+			for n := first; n > 0 && n <= number; n++ {
+				count += made[n]
+			}
+			if count < 2 {
+				return nil
+			}
+			return book.putStep(local, count)
 		})
 		if refused := (*refusedAct)(nil); errors.As(err, &refused) {
+			made[number] = 0
 			_, err = r.conflict(refused.thing, refused.conflict)
 		}
 		if err != nil {

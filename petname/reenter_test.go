@@ -106,7 +106,7 @@ func (f *forkedBooks) newBook(t tb, name, file string) *Book {
 func (f *forkedBooks) reenter(t tb, b *Book, decide func(ReentryConflict) (bool, error)) Reentry {
 	own, _, err := f.lost.Ledger().Own()
 	require.NoError(t, err)
-	out, err := b.Reenter(f.lost.Ledger().Chain(own.Head, own.Counted), own.Counted, decide)
+	out, err := b.Reenter(f.lost, f.lost.Ledger().Chain(own.Head, own.Counted), own.Counted, decide)
 	require.NoError(t, err)
 	return out
 }
@@ -462,5 +462,43 @@ func TestARemovalEnteredAnewEndsNothingThatItDidNotSee(t *testing.T) {
 				require.Fail(t, "the second copy counts each time")
 			})
 		}
+	}
+}
+
+// A choice between contacts that a copy made is one step of Undo also after its home has joined
+// again, as it was there.
+func TestOneUndoRevertsAChoiceThatWasEnteredAnew(t *testing.T) {
+	for i := 0; ; i++ { // until the branch with the choice is the one that does not count
+		bob, other, third := link("bob"), link("other"), link("third")
+		f := newFork(t, t.TempDir(), func(b *Book) {
+			for _, l := range []pointer.Link{bob, other, third} {
+				require.NoError(t, b.update(func(tx *ledger.Tx) error {
+					return appendAct(tx, act{Op: opName, Contact: l.Pointer.Bytes(), Name: "bob"})
+				}))
+			}
+		})
+		before := effects(t, f.two)
+		must(f.one.Add(mustName(fmt.Sprint("carol ", i)), link(fmt.Sprint("carol ", i)), Source{}))
+		_, others, err := f.two.Choose(mustName("bob"), bob.Pointer)
+		require.NoError(t, err)
+		require.Len(t, others, 2)
+		if !f.meet(t) || f.lost != f.two {
+			f.close(t)
+			continue
+		}
+		b, out := f.repaired(t, "again", nil)
+		require.Empty(t, out.Conflicts)
+		require.NotEqual(t, before["contact "+bob.Pointer.String()], effects(t, b)["contact "+bob.Pointer.String()])
+		must(b.Undo())
+		after := effects(t, b)
+		for _, l := range []pointer.Link{bob, other, third} {
+			id := "contact " + l.Pointer.String()
+			require.Equal(t, before[id], after[id])
+		}
+		_, err = b.Undo()
+		require.ErrorIs(t, err, ErrNothingToUndo)
+		require.NoError(t, b.Close())
+		f.close(t)
+		return
 	}
 }

@@ -305,6 +305,9 @@ func classify(err error) *failure {
 		return set("invalid", exitUnverified, "")
 	case errors.As(err, &damaged):
 		return set("damaged", exitFailure, "petname doctor")
+	case errors.Is(err, dht.ErrOlder): // also of peers that refused it, of which a put then reports too few
+		e.Message = withoutTraces(e.Message)
+		return set("older", exitUnverified, "")
 	case errors.As(err, &short), errors.Is(err, dht.ErrUnreachable), errors.Is(err, context.DeadlineExceeded):
 		e.Message = withoutTraces(e.Message)
 		return set("network", exitNetwork, "check the network, and try again:\npetname doctor")
@@ -395,8 +398,6 @@ func classify(err error) *failure {
 		return set("failure", exitFailure, "correct the file, or remove it and join again:\npetname join --help")
 	case errors.Is(err, ledger.ErrInUse):
 		return set("in_use", exitNetwork, "wait until the other petname process has ended, and try again; one that waits may hold it: petname invite, pair, device add, or a node")
-	case errors.Is(err, dht.ErrOlder):
-		return set("older", exitUnverified, "")
 	case errors.Is(err, home.ErrRecoveryInHome):
 		return set("usage", exitUsage, "choose a file on another medium, outside of the home")
 	case errors.As(err, &unsaved), errors.As(err, new(*durable.KindError)):

@@ -66,6 +66,7 @@ func TestClassify(t *testing.T) {
 		{dht.ErrRejected, "invalid", 6, ""},
 		{pointer.ErrInvalid, "invalid", 6, ""},
 		{dht.ErrOlder, "older", 6, ""},
+		{fmt.Errorf("%w: %w", dht.ErrOlder, &dht.ShortError{}), "older", 6, ""},
 		{&ledger.DamagedError{}, "damaged", 1, "petname doctor"},
 		{&dht.ShortError{}, "network", 7, "check the network, and try again:\npetname doctor"},
 		{dht.ErrUnreachable, "network", 7, "check the network, and try again:\npetname doctor"},

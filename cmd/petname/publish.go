@@ -205,6 +205,7 @@ func publishError(err error, stored int) error {
 	var short *dht.ShortError
 	switch {
 	case errors.As(err, &short):
+		c = *classify(short) // also if peers have a newer one: the next publish signs one that is newer
 		c.Message = short.Error()
 	case errors.Is(err, dht.ErrUnreachable):
 		c.Message = dht.ErrUnreachable.Error()

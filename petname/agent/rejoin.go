@@ -252,7 +252,7 @@ func enterAnew(h home.Home, old *petname.Book, handed exchange.Handover, j Devic
 		if own.Head.Number == 0 { // the old device has written nothing
 			chain = func(func(ledger.EntryBody, error) bool) {}
 		}
-		acts, err := book.Reenter(chain, own.Counted, j.Decide)
+		acts, err := book.Reenter(old, chain, own.Counted, j.Decide)
 		if err != nil {
 			return err
 		}

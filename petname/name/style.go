@@ -117,6 +117,20 @@ func (n Nickname) shown(s Style) string {
 	return s.colour("33", `"~`+s.isolate(text)+`" `+n.Pointer.Short())
 }
 
+// Unparenthesized returns a text with brackets in place of parentheses, in any script's variant, for
+// a place before a remark in parentheses.
+func Unparenthesized(text string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case strings.ContainsRune(openParens, r):
+			return '['
+		case strings.ContainsRune(shutParens, r):
+			return ']'
+		}
+		return r
+	}, text)
+}
+
 // maxNickname bounds a nickname or a label for display, in graphemes.
 const maxNickname = 64
 
@@ -134,15 +148,11 @@ func foreignName(text string) string {
 			return '-'
 		case isArrow(r):
 			return '>'
-		case strings.ContainsRune(openParens, r):
-			return '['
-		case strings.ContainsRune(shutParens, r):
-			return ']'
 		case strings.ContainsRune(slashes, r):
 			return '|'
 		}
 		return r
-	}, cleanNFC(text))
+	}, Unparenthesized(cleanNFC(text)))
 	for arrow := arrowBetweenWords(text); arrow != ""; arrow = arrowBetweenWords(text) {
 		text = strings.ReplaceAll(text, arrow, ">")
 	}
