@@ -32,7 +32,7 @@
 // Agents that have each other as contacts open streams by petname, of a protocol that the
 // application names. Both ends have proved their pointers:
 //
-//	l, err := a.Listen("example.org/echo/1")       // Ana, who runs
+//	l, err := a.Listen("example.org/echo/1")       // Ana, after Start
 //	c, err := l.Accept()                           // c.(*agent.Conn).Contact() is ben
 //	…
 //	c, err := b.Dial(ctx, "ana", "example.org/echo/1") // Ben

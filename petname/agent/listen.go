@@ -31,7 +31,7 @@ const acceptBacklog = 16
 var streamBounds = StreamBounds{Streams: 128, Peer: 32, Source: 64}
 
 // Listen accepts streams of a protocol that others open with [Agent.Dial], while the agent runs: of
-// contacts whose key is not in doubt and of the owner's own devices, or of Everybody. Accept
+// contacts without contradictions and of the owner's own devices, or of Everybody. Accept
 // returns values of the type [*Conn]. A stream ends when its contact is removed.
 //
 // There is one listener for a protocol, or else the error wraps [ErrProtocolInUse]. It ends with
@@ -294,8 +294,8 @@ func (a *Agent) followCaller(by pointer.Pointer, record []byte) {
 	}
 }
 
-// followed returns the contact whose next key, by the commitment on record, leads to a pointer by
-// the last steps of a chain. Nothing else is looked for: anybody can name any pointer as its
+// followed returns the contact that the last steps of a chain lead to a pointer, by the commitment on
+// record. Nothing else is looked for: anybody can name any pointer as its
 // former one, and would learn which ones are in the book.
 func (s *state) followed(by pointer.Pointer, chain []pointer.Succession) (petname.Contact, bool) {
 	for i, step := range chain {

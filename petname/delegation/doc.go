@@ -2,8 +2,8 @@
 // pointers they speak for. It does no input or output.
 //
 // An identity signs that a peer key speaks for its pointer: a [Delegation]. It is of
-// use on a connection whose transport has authenticated the peer keys of both ends,
-// such as one of libp2p, and is shown to nobody else. The caller sends a hello, and
+// use on a connection of which the transport has authenticated the peer keys of both ends,
+// such as one of libp2p, and is shown to no other party. The caller sends a hello, and
 // the callee answers it:
 //
 //	d, err := delegation.Sign(identity, peer, epoch, now, now.Add(delegation.MaxLifetime))
@@ -46,19 +46,20 @@
 //
 // # Security properties
 //
-//   - A caller shows who it is to the holder of the callee's sealing key alone, and on
+//   - A caller shows its pointer to the holder of the callee's sealing key alone, and on
 //     the connection between these two peers alone: a hello that was passed on, or
 //     reflected, does not open. A callee that does not open it learns neither the
 //     pointer of the caller nor the protocol.
 //   - A callee answers only after it has opened a hello, and may leave it unanswered:
-//     so who does not speak for a contact learns nothing of the pointer behind a peer.
+//     so a party that does not speak for a contact learns nothing of the pointer behind a
+//     peer.
 //   - A thief of a peer key is refused when the delegation expires, and before that by
 //     each party that knows a card with a higher epoch, which the removal of a device
 //     publishes.
 //   - An answer proves two keys: that of the peer, which the identity has named, and
 //     the sealing key.
 //
-// What is said on the stream is as secret as the connection. There is no deniability
-// of a delegation: a party can show it to others, who learn from it that the pointer
+// What is sent on the stream is as secret as the connection. There is no deniability
+// of a delegation: a party can show it to others, which proves that the pointer
 // used the peer key.
 package delegation

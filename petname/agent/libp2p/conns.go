@@ -27,8 +27,8 @@ type peerStream struct {
 	peer pointer.Pointer
 }
 
-// newStream returns a stream whose peer is known by its key. It resets one that has a key
-// of a kind that no pointer has.
+// newStream returns a stream of a peer with a key of a kind that pointers have. It resets any
+// other one.
 func newStream(s network.Stream) (peerStream, error) {
 	p, err := pointer.FromBytes([]byte(s.Conn().RemotePeer()))
 	if err != nil {
