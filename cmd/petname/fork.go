@@ -100,7 +100,7 @@ func repairNext(b agent.UncountedBranch) []string {
 	if b.Device.Removed || b.Unadmitted {
 		in[0] = "if the device is yours, in its home, with a code of petname device add:"
 		for _, d := range b.Restored {
-			in = append(in, fmt.Sprintf("if device %s is to go, here:", name.Quote(d.Name)), "petname device rm "+d.ID.String())
+			in = append(in, fmt.Sprintf("if device %s is to go, here or on another device with the identity key:", name.Quote(d.Name)), "petname device rm "+d.ID.String())
 		}
 		return in
 	}

@@ -157,6 +157,7 @@ func TestALockedIdentityUsesTheDelegationThatItHas(t *testing.T) {
 	require.NoError(t, bob.Close())
 
 	bob = open(nil)
+	require.Eventually(t, func() bool { status, err := hub.Status(); return err == nil && status.Peers > 0 }, patience, time.Millisecond)
 	go echo(listen(t, bob))
 	go echo(listen(t, hub))
 	require.NoError(t, accepts(t, bob, "hub"))

@@ -196,7 +196,7 @@ func (s *state) addActs(b *UncountedBranch, effect map[ledger.Hash]bool) error {
 func restored(l *ledger.Ledger, devices []Device, by ledger.DeviceID, after uint64) (all []Device, err error) {
 	statements, err := l.Statements()
 	for _, d := range devices {
-		if !d.Removed && d.ID != by && slices.ContainsFunc(statements, func(s ledger.Statement) bool {
+		if !d.Removed && !d.This && d.ID != by && slices.ContainsFunc(statements, func(s ledger.Statement) bool {
 			return s.Kind == ledger.KindRemove && s.At.Device == by && s.At.Number > after && s.Device == d.ID
 		}) {
 			all = append(all, d)
