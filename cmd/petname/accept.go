@@ -216,12 +216,12 @@ func (v *verbs) withAcceptNext(err error, s petname.Suggestion, a acceptArgs) er
 			again += " --replace-pin"
 		}
 		confirm := "petname confirm " + word + " --successor " + s.Pointer.String()
-		moves := "if its owner says that this is the newer key of the contact, the first or else the second moves it there, before the third:\npetname resolve " +
+		moves := "if its owner says that this is the newer key of the contact, the first of these or else the second moves it there, before the third:\npetname resolve " +
 			s.Pointer.String() + "\n" + confirm
 		if c, cerr := v.agent.ByPointer(taken.Contact); cerr == nil && v.contactDetails(c).Unproven == s.Pointer.String() {
 			moves = "if its owner says that this is the newer key of the contact, one after the other:\n" + confirm
 		}
-		return classify(err).With("choose another name for another person; " + moves + "\n" + again +
+		return classify(err).With("for another person, under another name:\n" + acceptCommand(s.ID.String(), "NAME") + "\n" + moves + "\n" + again +
 			"\n# only if the key that the contact has was never this person's:\n" + again + " --instead " + word)
 	case errors.As(err, new(*petname.NamedError)):
 		return classify(err).With("to accept it under that name, or else to rename the contact first:\n" + v.acceptNext(s, a) + "\n" + classify(err).Next)

@@ -255,7 +255,7 @@ func classes(t *testing.T) (out []string) {
 // quote can't be left within one.
 func TestShellWord(t *testing.T) {
 	for word, want := range map[string]string{
-		"bob": "bob", "": "''", "a b": "'a b'", "it's": `'it'\''s'`, "$(x)": "'$(x)'", "`x`": "'`x`'", "a\nb": "'a\nb'",
+		"bob": "bob", "": "''", "a b": "'a b'", "it's": `'it'\''s'`, "$(x)": "'$(x)'", "`x`": "'`x`'", "a\nb": `$'a\012b'`,
 		"/ip4/127.0.0.1/tcp/1": "/ip4/127.0.0.1/tcp/1", "~": "'~'", "#x": "'#x'", "é": "'é'", "\\": `'\'`, "a&b": "'a&b'",
 	} {
 		require.Equal(t, want, shellWord(word))
