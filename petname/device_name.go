@@ -184,24 +184,26 @@ func markSameNames(all []Device) {
 // RenameDevice accepts. It fails with a [*DeviceNameError] if it does not tell the device from the
 // others.
 func (b *Book) CheckDeviceName(id ledger.DeviceID, text string) error {
+	_, _, err := b.checkDeviceName(id, text)
+	return err
+}
+
+// checkDeviceName is CheckDeviceName. It returns the name in its normal form, and the devices.
+func (b *Book) checkDeviceName(id ledger.DeviceID, text string) (string, []Device, error) {
 	text, err := newDeviceName(text)
 	if err != nil {
-		return err
+		return "", nil, err
 	}
 	all, err := b.Devices()
 	if err != nil {
-		return err
+		return "", nil, err
 	}
-	return checkDeviceName(all, id, text)
-}
-
-func checkDeviceName(all []Device, id ledger.DeviceID, text string) error {
 	for _, d := range all {
 		if d.ID != id && !d.Removed && (startsID(text, d.ID) || DeviceNamesAlike(d.Name, text)) {
-			return &DeviceNameError{text, d}
+			return text, all, &DeviceNameError{text, d}
 		}
 	}
-	return nil
+	return text, all, nil
 }
 
 // RenameDevice changes the name of a device. A device renames itself without the identity key;
@@ -209,13 +211,9 @@ func checkDeviceName(all []Device, id ledger.DeviceID, text string) error {
 // [*DeviceNameError] if the name does not tell the device from the others: after a merge two can
 // have one name nevertheless (Device.SameName).
 func (b *Book) RenameDevice(id ledger.DeviceID, text string) error {
-	text, err := newDeviceName(text)
-	if err != nil {
-		return err
-	}
-	all, err := b.Devices()
-	if err != nil {
-		return err
+	text, all, alike := b.checkDeviceName(id, text)
+	if all == nil {
+		return alike
 	}
 	i := slices.IndexFunc(all, func(d Device) bool { return d.ID == id })
 	switch {
@@ -225,9 +223,8 @@ func (b *Book) RenameDevice(id ledger.DeviceID, text string) error {
 		return fmt.Errorf("device %s: %w", id, ErrNotHolder)
 	case all[i].Name == text:
 		return nil
-	}
-	if err := checkDeviceName(all, id, text); err != nil {
-		return err
+	case alike != nil:
+		return alike
 	}
 	return b.update(func(tx *ledger.Tx) error {
 		return appendAct(tx, act{Op: opDevice, Device: &wireDevice{Device: id[:], Name: text}})

@@ -173,10 +173,7 @@ func (c cutOff) Read(p []byte) (int, error) {
 // or with whole entries, and the next one completes it.
 func TestASessionCutOffAnywhereLosesNothing(t *testing.T) {
 	b := book(t, "laptop", "phone")
-	step := 17
-	if lawtest.Long() {
-		step = 1
-	}
+	step := lawtest.Size(17, 1)
 	merged := false
 	for cut := 0; ; cut += step {
 		write(t, b[0], fmt.Sprint("of laptop ", cut), strings.Repeat("x", 300))

@@ -40,18 +40,8 @@ func TestAPublicationBringsNoKeysOfARemovedDeviceBack(t *testing.T) {
 // A publication of a device that lacks the end of a public edge does not make it public again; one
 // whose owner insists does.
 func TestAPublicationEndsNoChangeOfAnotherDevice(t *testing.T) {
-	hub := served(t, nil)
-	a := opened(t)
-	join(t, a, addrs(t, hub)...)
-	b, _ := joinedBy(t, a, true, false)
-	agent.SetPatience(b, 0)
-	add(t, a, "bob", newKey(t).Pointer())
-	_, err := a.Share([]string{"bob"}, "xa")
-	require.NoError(t, err)
-	_, err = a.PublishDraft(t.Context(), draft(agent.WaitAll, value("/ipfs/bafkqaaa")))
-	require.NoError(t, err)
-	syncAll(t, agent.SyncOptions{}, a, b)
-	_, err = b.PublishDraft(t.Context(), draft(agent.WaitAll))
+	a, b := twoSigners(t)
+	_, err := b.PublishDraft(t.Context(), draft(agent.WaitAll))
 	require.NoError(t, err, "it knows of the publication")
 	_, err = a.PublishDraft(t.Context(), draft(agent.WaitAll))
 	require.NoError(t, err, "the cards are equal")
