@@ -185,6 +185,7 @@ func TestWait(t *testing.T) {
 func TestWaitAllCountsThePeersThatReturnTheRecord(t *testing.T) {
 	hub := served(t, nil)
 	served(t, addrs(t, hub))
+	require.Eventually(t, func() bool { status, err := hub.Status(); return err == nil && status.Peers > 0 }, patience, time.Millisecond)
 	a := opened(t)
 	join(t, a, addrs(t, hub)...)
 	for wait, confirmed := range map[agent.Wait]int{agent.WaitSome: 0, agent.WaitAll: 2} {
