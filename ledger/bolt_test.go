@@ -205,7 +205,7 @@ func TestReadBoltFollowsNoPointerAstray(t *testing.T) {
 		}
 		for i := 0; i < int(ne.Uint16(page[10:])); i += 1 + i/4 {
 			at := id*size + pageHeader + i*elemSize + 8
-			for to := 2; to*size < len(whole); to += 3 + id%3 {
+			for to := 2; to*size < len(whole); to += lawtest.Size(11, 3) + id%3 {
 				if ne.Uint64(whole[at:]) == uint64(to) {
 					continue
 				}

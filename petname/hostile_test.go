@@ -173,10 +173,7 @@ func TestAFloodFromADeviceHoldsNobodyUp(t *testing.T) {
 		was[i].Name = fmt.Sprintf("%s%02d", strings.Repeat("n", name.MaxLen-2), i)
 	}
 	var bodies [][]byte
-	facts := 400
-	if lawtest.Long() {
-		facts = 1500
-	}
+	facts := lawtest.Size(400, 1500)
 	for i := range facts {
 		// These are facts of one contact, over 1 MiB of them at full size, and
 		// contacts that are all called alice.

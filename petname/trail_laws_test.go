@@ -18,7 +18,7 @@ import (
 func TestLawNoOtherTrailTakesAName(t *testing.T) {
 	newDir := rapidDirs(t)
 	passed, renamed := 0, 0
-	lawtest.Check(t, 60, func(rt *rapid.T) {
+	lawtest.Check(t, 20, func(rt *rapid.T) {
 		w := newPinWorld(rt, newDir(rt))
 		w.named(pointer.Link{Pointer: pointerOf("a"), Next: commitment("a")}, Source{})
 		require.NoError(rt, w.books[0].learnCard(pointerOf("a"), pointer.Card{Next: commitment("a")}))

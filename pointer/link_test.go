@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/petnames-go/petnames/pointer/lawtest"
 	"github.com/petnames-go/petnames/pointer/paste"
 )
 
@@ -85,8 +86,12 @@ func TestEverySingleChangeOfALinkIsRefused(t *testing.T) {
 			alphabet = append(alphabet, string(c))
 		}
 		alphabet = append(alphabet, "\x00", "\n", "\xff", "é", "\u212a")
+		every := lawtest.Size(8, 1)
 		for at := range len(s) + 1 {
-			for _, c := range alphabet {
+			for i, c := range alphabet {
+				if (at+i)%every > 0 {
+					continue
+				}
 				refuse(s[:at]+c+s[at:], "insertion", at)
 				if at < len(s) {
 					refuse(s[:at]+c+s[at+1:], "substitution", at)
@@ -99,12 +104,12 @@ func TestEverySingleChangeOfALinkIsRefused(t *testing.T) {
 			if at > 0 {
 				refuse(s[:at], "cut", at)
 			}
-			for other := at + 1; other < len(s); other++ {
+			for other := at + 1; other < len(s); other += 1 + at%every {
 				refuse(s[:at]+s[other:other+1]+s[at+1:other]+s[at:at+1]+s[other+1:], "transposition", at)
 			}
 		}
 	}
-	require.Greater(t, tried, 60_000)
+	require.Greater(t, tried, lawtest.Size(10_000, 60_000))
 }
 
 func TestUnknownParametersAreIgnoredUnderTheChecksum(t *testing.T) {

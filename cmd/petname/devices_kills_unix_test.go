@@ -58,10 +58,7 @@ func hashOf(t testing.TB, home string) string {
 func TestDevicesSurviveKills(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(20260102, 15))
-	rounds := 12
-	if lawtest.Long() {
-		rounds = 300
-	}
+	rounds := lawtest.Size(6, 300)
 	hub := newHome(t)
 	serving(t, hub)
 	addr := status(t, hub).Addrs[0]
@@ -140,12 +137,10 @@ func TestDevicesSurviveKills(t *testing.T) {
 // byte. They exchange what they wrote through folders, in stored messages, and, as soon as a node
 // runs on the first one, over streams.
 func TestFiveDevicesEndTheSame(t *testing.T) {
+	lawtest.NeedsLong(t)
 	t.Parallel()
 	random := rand.New(rand.NewPCG(20260102, 5))
-	rounds := 40
-	if lawtest.Long() {
-		rounds = 400
-	}
+	const rounds = 400
 	hub := newHome(t)
 	serving(t, hub)
 	first := newHome(t)
@@ -257,10 +252,7 @@ func (k *killer) untilDone(t *testing.T, whole func(), home string, args ...stri
 // device has joined once, all follow the key, and the removed ones are removed.
 func TestEveryVerbOfDevicesSurvivesKills(t *testing.T) {
 	t.Parallel()
-	devices, rotations, syncs := 2, 2, 2
-	if lawtest.Long() {
-		devices, rotations, syncs = 8, 40, 12
-	}
+	devices, rotations, syncs := lawtest.Size(1, 8), lawtest.Size(1, 40), lawtest.Size(1, 12)
 	hub := newHome(t)
 	serving(t, hub)
 	laptop := newHome(t)

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/petnames-go/petnames/pointer"
+	"github.com/petnames-go/petnames/pointer/lawtest"
 )
 
 // maxFlooded is the maximum memory of a node under attack, in bytes: stored records,
@@ -30,6 +31,7 @@ func requireNodeFile(t *testing.T, home string) {
 // its memory limit and its storage limit, and serves its own verbs. It cuts off a peer
 // that continues after being refused, and node status reports that peer.
 func TestFloodedNode(t *testing.T) {
+	lawtest.NeedsLong(t)
 	t.Parallel()
 	home := newHome(t)
 	n := serving(t, home, "--json")

@@ -64,10 +64,7 @@ func toJSON(t testing.TB, v any) string {
 // record, and the remaining ones have it and return it to a resolver.
 func TestKilledMidPublish(t *testing.T) {
 	t.Parallel()
-	size := 9
-	if lawtest.Long() {
-		size = 30
-	}
+	size := lawtest.Size(9, 30)
 	kills := size / 3
 	start := time.Now()
 	network := startNetwork(t, size)

@@ -117,10 +117,7 @@ func TestSybilsDoNotHideTheRegion(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(1, 2))
 		reached, naive := 0, 0
-		rounds := 3
-		if lawtest.Long() {
-			rounds = 10
-		}
+		rounds := lawtest.Size(3, 10)
 		for i := range rounds {
 			key := fmt.Sprint("key ", i)
 			network := newSimNetwork(r, 500, 45, key)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/pointer"
+	"github.com/petnames-go/petnames/pointer/lawtest"
 )
 
 // address returns the address of the i-th client.
@@ -45,6 +46,9 @@ func requirePuts(t testing.TB, n *Node, peers int) {
 func TestPutsOfClientsAreBelowWhatPeersAccept(t *testing.T) {
 	for name, pause := range map[string]time.Duration{"at once": 0, "32 a second": time.Second / 32} {
 		t.Run(name, func(t *testing.T) {
+			if pause > 0 {
+				lawtest.NeedsLong(t)
+			}
 			simulate(t, func(t *testing.T) {
 				const clients, each = 40, 59
 				nodes := startServers(t, 4)

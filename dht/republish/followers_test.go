@@ -13,6 +13,7 @@ import (
 
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/pointer"
+	"github.com/petnames-go/petnames/pointer/lawtest"
 )
 
 const week = 7 * 24 * time.Hour
@@ -29,8 +30,8 @@ func TestRecordsResolveAfterPublishersLeave(t *testing.T) {
 	}{{"republished by 3", followers}, {"kept by 1", 1}, {"republished by none", 0}} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				m := newModel(size(300, 1000), 21)
-				b, homes, recs := newHome(t, size(4, 12), life)
+				m := newModel(lawtest.Size(300, 1000), 21)
+				b, homes, recs := newHome(t, lawtest.Size(4, 12), life)
 				began := time.Now()
 				// Publishers republish their own records for a day.
 				var publishers []func()
@@ -120,7 +121,7 @@ func TestPutOnlyIfFewerThan10Hold(t *testing.T) {
 // new peers hold it.
 func TestFollowersPutNothingWhileThePublisherDoes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := newModel(500, 4)
+		m := newModel(lawtest.Size(150, 500), 4)
 		b, home, recs := newHome(t, 1, 2*week)
 		p := recs[0].Pointer()
 		m.storeAt(recs[0], replication)
@@ -334,7 +335,7 @@ func TestSilentPeersAreUnreachable(t *testing.T) {
 // taken for all there are.
 func TestSmallerNetworkIsExploredAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := newModel(500, 2)
+		m := newModel(lawtest.Size(150, 500), 2)
 		b, home, recs := newHome(t, 1, week)
 		k, _ := start(t, Config{Network: m, Contacts: b, Home: home})
 		advance(time.Minute)

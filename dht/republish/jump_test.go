@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/pointer/lawtest"
 )
 
 // A clock that jumps forward or back by days causes no burst: walks stay under
@@ -18,8 +20,8 @@ func TestClockJumpKeepsTheRates(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				// Each region has so many records that putting them at once would
 				// be a burst.
-				m := newModel(size(60, 1000), 8)
-				b, home, recs := newHome(t, size(100, 200), 200*365*24*time.Hour)
+				m := newModel(lawtest.Size(60, 1000), 8)
+				b, home, recs := newHome(t, lawtest.Size(100, 200), 200*365*24*time.Hour)
 				var offset atomic.Int64
 				now := func() time.Time { return time.Now().Add(time.Duration(offset.Load())) }
 				k, _ := start(t, Config{Network: m, Contacts: b, Home: home, Now: now})
@@ -73,8 +75,8 @@ func TestClockSetBackEndsAPause(t *testing.T) {
 func TestResumeKeepsTheRates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := t.TempDir() + "/keep.json"
-		m := newModel(size(60, 1000), 8)
-		b, home, recs := newHome(t, size(150, 500), 60*24*time.Hour)
+		m := newModel(lawtest.Size(60, 1000), 8)
+		b, home, recs := newHome(t, lawtest.Size(150, 500), 60*24*time.Hour)
 		c := Config{Network: m, Contacts: b, Home: home, Path: path}
 		_, stop := start(t, c)
 		advance(6 * time.Hour)

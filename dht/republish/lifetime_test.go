@@ -9,6 +9,7 @@ import (
 
 	"github.com/petnames-go/petnames/dht/dhttest"
 	"github.com/petnames-go/petnames/pointer"
+	"github.com/petnames-go/petnames/pointer/lawtest"
 )
 
 // known is the configuration of a publisher that recorded the lifetime of its record.
@@ -23,7 +24,7 @@ func (p *publisher) known(life time.Duration) Config {
 func TestALateStartRenewsForTheLifetimeAskedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const life = 48 * time.Hour
-		m := newModel(500, 1)
+		m := newModel(lawtest.Size(150, 500), 1)
 		p := newPublisher(t, m, life)
 		time.Sleep(life - 2*time.Minute)
 		start(t, p.known(life))
@@ -43,7 +44,7 @@ func TestARecordFromTheFutureIsRenewed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const life = 48 * time.Hour
 		var clock dhttest.Clock
-		m := newModel(500, 1)
+		m := newModel(lawtest.Size(150, 500), 1)
 		p := newPublisher(t, m, 10*365*24*time.Hour+life)
 		clock.Sleep(10 * 365 * 24 * time.Hour)
 		c := p.known(life)

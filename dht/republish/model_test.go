@@ -424,14 +424,6 @@ func start(t *testing.T, c Config) (k *Republisher, stop func()) {
 	return k, stop
 }
 
-// size returns the size of a test: the full one if PETNAME_TEST_LONG is 1.
-func size(usual, long int) int {
-	if lawtest.Long() {
-		return long
-	}
-	return usual
-}
-
 // requireRates advances the clock by some minutes and checks the rates of walks and of
 // records in each. Walks come at their rate, after a burst of at most the walks
 // of one minute. Records of a region, each under a different peer key, are at

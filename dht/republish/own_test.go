@@ -19,6 +19,7 @@ import (
 
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/pointer"
+	"github.com/petnames-go/petnames/pointer/lawtest"
 )
 
 // publisher is the owner of a record.
@@ -84,7 +85,7 @@ func (p *publisher) held() pointer.Record {
 // expires, with the same lifetime, so it always resolves.
 func TestOwnRecordIsPutAndRenewed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := newModel(500, 1)
+		m := newModel(lawtest.Size(150, 500), 1)
 		p := newPublisher(t, m, 48*time.Hour)
 		m.storeAt(p.held(), replication)
 		start(t, p.config())
@@ -113,7 +114,7 @@ func TestLockedIdentityIsReportedInTime(t *testing.T) {
 		{20 * time.Hour, 0},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			m := newModel(500, 1)
+			m := newModel(lawtest.Size(150, 500), 1)
 			p := newPublisher(t, m, tc.life)
 			p.locked.Store(true)
 			k, _ := start(t, p.config())
@@ -334,7 +335,7 @@ func TestStatusHasTheEarliestDueTime(t *testing.T) {
 // and not renewed.
 func TestANewerRecordOfAnotherDeviceIsPut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := newModel(500, 1)
+		m := newModel(lawtest.Size(150, 500), 1)
 		p := newPublisher(t, m, 48*time.Hour)
 		start(t, p.config())
 		advance(20 * time.Hour)
@@ -351,7 +352,7 @@ func TestANewerRecordOfAnotherDeviceIsPut(t *testing.T) {
 // record whose life is very short.
 func TestRenewalsAreRateLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := newModel(500, 1)
+		m := newModel(lawtest.Size(150, 500), 1)
 		p := newPublisher(t, m, 48*time.Hour)
 		p.fails = errors.New("disk full")
 		k, _ := start(t, p.config())
@@ -360,7 +361,7 @@ func TestRenewalsAreRateLimited(t *testing.T) {
 		require.Contains(t, k.Status().Own.Problem, "disk full")
 	})
 	synctest.Test(t, func(t *testing.T) {
-		m := newModel(500, 1)
+		m := newModel(lawtest.Size(150, 500), 1)
 		p := newPublisher(t, m, 2*time.Second)
 		start(t, p.config())
 		advance(time.Hour)
@@ -371,7 +372,7 @@ func TestRenewalsAreRateLimited(t *testing.T) {
 // Without an own record and contacts to republish, no request is sent.
 func TestNoRequestsWithoutRecords(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := newModel(500, 1)
+		m := newModel(lawtest.Size(150, 500), 1)
 		p := newPublisher(t, m, time.Hour)
 		p.home = &dht.Memory{}
 		k, _ := start(t, p.config())
@@ -388,7 +389,7 @@ func TestNoRequestsWithoutRecords(t *testing.T) {
 // put twice.
 func TestRecordNotStoredYetIsPutSoon(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := newModel(500, 1)
+		m := newModel(lawtest.Size(150, 500), 1)
 		p := newPublisher(t, m, 48*time.Hour)
 		c := p.config()
 		c.Path = filepath.Join(t.TempDir(), "keep.json")
@@ -423,7 +424,7 @@ func TestRecordNotStoredYetIsPutSoon(t *testing.T) {
 // owner's earlier pointers are put all the same.
 func TestEarlierPointersAreServedWhileTheIdentityIsLocked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := newModel(500, 1)
+		m := newModel(100, 1)
 		p := newPublisher(t, m, 20*time.Hour)
 		p.locked.Store(true)
 		c := p.config()

@@ -11,12 +11,14 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/pointer/lawtest"
 )
 
 // A book of many contacts needs far fewer walks than contacts, and each record
 // reaches the 20 peers that are closest to it.
 func TestFarFewerWalksThanRecords(t *testing.T) {
-	names, peers, goal := size(600, 10000), size(300, 2000), size(50, 300)
+	names, peers, goal := lawtest.Size(600, 10000), lawtest.Size(300, 2000), lawtest.Size(50, 300)
 	synctest.Test(t, func(t *testing.T) {
 		m := newModel(peers, 3)
 		b, home, recs := newHome(t, names, 6*24*time.Hour)
@@ -28,7 +30,7 @@ func TestFarFewerWalksThanRecords(t *testing.T) {
 		}
 		walks, took := m.walkCount(), time.Since(began)
 		stop()
-		for i := 0; i < names; i += size(1, 7) { // counting them is slow
+		for i := 0; i < names; i += lawtest.Size(1, 7) { // counting them is slow
 			require.Equal(t, replication, m.holders(recs[i]))
 		}
 		t.Logf("%d names in a network of %d peers: %d walks against %d (%.1f names a walk), in %s", names, peers, walks, names, float64(names)/float64(walks), took)
@@ -102,7 +104,7 @@ func TestClientsAreUnlinkable(t *testing.T) {
 // it endless.
 func TestDensePeersDoNotExceedTheWalkLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := newModel(500, 11)
+		m := newModel(lawtest.Size(150, 500), 11)
 		near := keyOf(testKey(0).Pointer())
 		crowded := sibling(near, 6)
 		var id [16]byte

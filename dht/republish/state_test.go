@@ -14,6 +14,7 @@ import (
 
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/pointer"
+	"github.com/petnames-go/petnames/pointer/lawtest"
 )
 
 // Due times and results survive a restart: no query is made
@@ -21,7 +22,7 @@ import (
 func TestDueTimesSurviveARestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "keep.json")
-		m := newModel(500, 1)
+		m := newModel(lawtest.Size(150, 500), 1)
 		b, home, recs := newHome(t, 20, week)
 		c := Config{Network: m, Contacts: b, Home: home, Path: path}
 		k, stop := start(t, c)
@@ -177,8 +178,8 @@ func TestHostileFileKeepsTheLimits(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				path := filepath.Join(t.TempDir(), "keep.json")
-				m := newModel(size(60, 300), 1)
-				b, home, recs := newHome(t, size(25, 60), week)
+				m := newModel(lawtest.Size(60, 300), 1)
+				b, home, recs := newHome(t, lawtest.Size(25, 60), week)
 				var pointers []string
 				for _, rec := range recs {
 					pointers = append(pointers, rec.Pointer().String())

@@ -13,6 +13,7 @@ import (
 	"github.com/petnames-go/petnames/petname/agent"
 	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
+	"github.com/petnames-go/petnames/pointer/lawtest"
 )
 
 // ownChain returns steps from a key to n others of its holder, and the last of these: no card
@@ -39,7 +40,7 @@ func ownChain(t *testing.T, from *pointer.Key, n int) (*pointer.Key, []pointer.S
 func TestAThiefOfTheFormerKeyTakesNoBookByAChainOfItsOwn(t *testing.T) {
 	for _, withKey := range []bool{false, true} {
 		for _, first := range []bool{false, true} {
-			for _, steps := range []int{1, 3, 30} {
+			for _, steps := range []int{1, 3, 30}[lawtest.Size(2, 0):] {
 				t.Run(fmt.Sprint(withKey, first, steps), func(t *testing.T) { testOwnChain(t, withKey, first, steps) })
 			}
 		}

@@ -123,11 +123,7 @@ func TestMutualIntroductionsBetweenDevices(t *testing.T) {
 // However devices are used, restarted and synchronized, over a store that loses records: an
 // introduction that both parties accept, each on one device, is complete on all devices, once.
 func TestLawMutualIntroductionsReachEveryDevice(t *testing.T) {
-	seeds := uint64(6)
-	if lawtest.Long() {
-		seeds = 60
-	}
-	for seed := range seeds {
+	for seed := range uint64(lawtest.Size(2, 60)) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, 16))
 			c := newClock()

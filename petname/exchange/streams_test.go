@@ -103,10 +103,7 @@ func TestARemovedDeviceDoesNothing(t *testing.T) {
 // recipient, none is there twice, and all are acknowledged. A device that is removed in the
 // middle takes only what it alone had.
 func TestLawMessagesReachEveryDeviceOnce(t *testing.T) {
-	seeds := uint64(16)
-	if lawtest.Long() {
-		seeds = 200
-	}
+	seeds := uint64(lawtest.Size(16, 200))
 	for seed := range seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, 15))

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/pointer/lawtest"
 )
 
 func mustSealing(t *testing.T, h Home) Sealing {
@@ -127,7 +129,7 @@ func TestNoOtherDeviceEvictsTheKeysOfThePublishedCard(t *testing.T) {
 // Devices that replace and exchange their keys in any order have the same current keys in the
 // end, and none that one of them replaced.
 func TestLawSealingKeysOfDevicesConverge(t *testing.T) {
-	for seed := range uint64(10) {
+	for seed := range uint64(lawtest.Size(3, 10)) {
 		r := rand.New(rand.NewPCG(seed, 3))
 		all := []Home{create(t, CreateOptions{}), create(t, CreateOptions{}), create(t, CreateOptions{})}
 		now := time.Now()

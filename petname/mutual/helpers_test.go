@@ -33,10 +33,7 @@ func testKey(name string) *pointer.Key {
 // bytes.
 func flips(b []byte) iter.Seq[int] {
 	return func(yield func(int) bool) {
-		every := 4
-		if lawtest.Long() {
-			every = 1
-		}
+		every := lawtest.Size(4, 1)
 		for at := 0; at < len(b); at += every {
 			if !yield(at) {
 				return

@@ -7,6 +7,8 @@ import (
 	"unicode"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/pointer/lawtest"
 	"pgregory.net/rapid"
 )
 
@@ -28,8 +30,11 @@ var selectors = strings.NewReplacer("\ufe0f", "", "\ufe0e", "")
 // later Unicode tables than those of this program is a name in a ledger.
 func TestEveryEmojiIsAName(t *testing.T) {
 	names, later := 0, 0
-	for _, e := range publishedEmoji(t) {
-		for _, text := range []string{e, "Bob " + e, e + "Bob" + e} {
+	for i, e := range publishedEmoji(t) {
+		for j, text := range []string{e, "Bob " + e, e + "Bob" + e} {
+			if i%3 != j && !lawtest.Long() {
+				continue
+			}
 			if strings.ContainsFunc(e, func(r rune) bool { return unicode.Is(unicode.Cn, r) }) {
 				require.True(t, IsName(text), "%+q", text)
 				require.Contains(t, Recorded(text).String(), "\\u{")
@@ -55,7 +60,7 @@ func TestEveryEmojiIsAName(t *testing.T) {
 		}
 	}
 	t.Logf("%d names, %d of later tables", names, later)
-	require.Greater(t, names, 15000)
+	require.Greater(t, names, lawtest.Size(5000, 15000))
 }
 
 // Phones add a selector also to an emoji that Unicode lists without one: the name is the

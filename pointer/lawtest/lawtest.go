@@ -33,6 +33,22 @@ func init() {
 // Long reports whether tests run at full size: PETNAME_TEST_LONG is 1.
 func Long() bool { return os.Getenv("PETNAME_TEST_LONG") == "1" }
 
+// Size returns the size of a test: long if Long, else short.
+func Size(short, long int) int {
+	if Long() {
+		return long
+	}
+	return short
+}
+
+// NeedsLong skips a test that takes long, unless Long.
+func NeedsLong(t *testing.T) {
+	t.Helper()
+	if !Long() {
+		t.Skip("takes long: set PETNAME_TEST_LONG=1")
+	}
+}
+
 // FastDir returns a folder in memory, where there is one, which is removed at the end of the test:
 // for tests that open hundreds of files and sync each.
 func FastDir(t testing.TB) string {
