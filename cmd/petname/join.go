@@ -46,11 +46,10 @@ that of another web server (exit status 7, too).`,
 				if err != nil {
 					return err
 				}
-				targets := strings.Fields(text)
-				if len(targets) == 0 {
+				if strings.TrimSpace(text) == "" {
 					return usage("standard input has no network")
 				}
-				args = slices.Replace(slices.Clone(args), at, at+1, targets...)
+				args = slices.Replace(slices.Clone(args), at, at+1, text)
 			}
 			var out joined
 			err := a.call("join", joinArgs{Targets: args}, &out)

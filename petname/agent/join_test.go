@@ -62,13 +62,15 @@ func TestParseJoinOfPastedText(t *testing.T) {
 		{"serving as " + id + " on " + peer + " " + url}, {"serving", "as", id, "on", peer, url}, {"serving as " + id + "\n  " + peer + "\n  " + url + "\n"},
 		{peer + "," + url}, {url + ", " + peer + ","}, {url + ";" + peer},
 		{"my router is " + url + ", and my node", peer}, {"[it](" + url + ")", peer}, {"\u200b" + peer + "\u00ad", url}, {"petname join " + peer + " '" + url + "'"},
+		{"Hi, my node is\n" + peer + "\n-- \nmy page: http://a.example", url}, {"> " + peer, "1. " + url}, {"first " + peer + ", also " + peer, url},
 	} {
 		c, err := agent.ParseJoin(a, args...)
 		require.NoError(t, err, args)
 		require.Equal(t, []string{peer}, c.Bootstrap, args)
 		require.Equal(t, []string{url}, c.Routers, args)
 	}
-	for _, text := range []string{"my lan", "it is off", peer + " " + peer[:len(peer)-1], "see " + url + " and http://", "serving as " + id} {
+	for _, text := range []string{"my lan", "it is off", peer + " " + peer[:len(peer)-1], "see " + url + " and http://", "serving as " + id,
+		"my node " + peer + "\nmy page " + url, "not " + peer + " but " + strings.Replace(peer, "HaSd", "HaSe", 1), "was http://a.example, is " + url} {
 		_, err := agent.ParseJoin(a, text)
 		require.ErrorAs(t, err, new(*agent.AddressError), text)
 	}

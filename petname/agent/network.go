@@ -162,7 +162,11 @@ func noPeers(c home.Config, node Node) error {
 // or a private set of them, and any number of routers.
 func (s *state) parseJoin(targets []string) (home.Config, error) {
 	c := home.Config{Network: "off", Bootstrap: []string{}, Routers: []string{}}
-	for _, t := range pastedTargets(targets) {
+	targets, err := pastedTargets(targets)
+	if err != nil {
+		return home.Config{}, err
+	}
+	for _, t := range targets {
 		switch {
 		case t == "off":
 			if len(targets) > 1 {
@@ -185,7 +189,9 @@ func (s *state) parseJoin(targets []string) (home.Config, error) {
 			if err := checkPeer(t); err != nil {
 				return home.Config{}, err
 			}
-			c.Bootstrap = append(c.Bootstrap, t)
+			if !slices.Contains(c.Bootstrap, t) {
+				c.Bootstrap = append(c.Bootstrap, t)
+			}
 		}
 	}
 	if c.Network == "off" && len(c.Bootstrap) > 0 {
@@ -216,27 +222,75 @@ func hasPrefixFold(s, prefix string) bool {
 
 // pastedTargets returns what to join in texts that were copied: each as it is, or without
 // what other programs add to it, or the addresses in it, such as those in the line that a
-// node prints. A text with none of them stays.
-func pastedTargets(texts []string) (targets []string) {
-	if len(texts) > 4 && texts[0] == "serving" && texts[1] == "as" && texts[3] == "on" { // the line of a node, in words
-		texts = texts[4:]
+// node prints. A text with none of them stays. A text with other words, such as a mail, must
+// have the addresses of one node or one router alone: others in it may be of anything.
+func pastedTargets(texts []string) (targets []string, err error) {
+	if rest := withoutLead(texts); len(rest) < len(texts) {
+		texts = rest
 	}
 	lists := strings.NewReplacer(",/", " /", ",http", " http", ";/", " /", ";http", " http")
 	for _, text := range texts {
-		fields := strings.FieldsFunc(lists.Replace(text), func(r rune) bool { return unicode.IsSpace(r) || strings.ContainsRune("<>()\"'`\u201c\u201d", r) })
-		within := len(targets)
+		isBeside := func(r rune) bool { return unicode.IsSpace(r) || strings.ContainsRune("<>()\"'`\u201c\u201d", r) }
+		fields := withoutLead(strings.FieldsFunc(lists.Replace(paste.Unsigned(text)), isBeside))
+		var all, addresses []string
 		for _, field := range fields {
-			if target, ok := pastedTarget(field); ok && (len(fields) == 1 || isAddress(field)) {
-				targets = append(targets, target)
-			} else if isAddress(field) {
-				targets = append(targets, field) // which is reported
+			target, ok := pastedTarget(field)
+			if !ok {
+				target = field
+			}
+			if ok {
+				all = append(all, target)
+			}
+			if isAddress(target) || isAddress(field) {
+				addresses = append(addresses, target) // one that is wrong is reported
 			}
 		}
-		if len(targets) == within {
+		switch {
+		case len(all) == len(fields) && len(all) > 0:
+			targets = append(targets, all...)
+		case len(addresses) == 0:
 			targets = append(targets, text)
+		default:
+			if one, other, found := twoNetworks(addresses); found {
+				return nil, &AddressError{"network", text, fmt.Sprintf("the text has %q and %q: give the one that is meant", one, other)}
+			}
+			targets = append(targets, addresses...)
 		}
 	}
-	return targets
+	return targets, nil
+}
+
+// withoutLead returns words without those that a command line, or the line that a node prints,
+// has before addresses.
+func withoutLead(words []string) []string {
+	if len(words) > 4 && words[0] == "serving" && words[1] == "as" {
+		if words[3] == "on" {
+			return words[4:]
+		}
+		return words[3:]
+	}
+	if len(words) > 2 && words[0] == "petname" && words[1] == "join" {
+		return words[2:]
+	}
+	return words
+}
+
+// twoNetworks returns two addresses that are neither of one peer nor one router's.
+func twoNetworks(addresses []string) (one, other string, found bool) {
+	of := func(address string) string {
+		if m, err := multiaddr.NewMultiaddr(address); err == nil {
+			if id, err := m.ValueForProtocol(multiaddr.P_P2P); err == nil {
+				return id
+			}
+		}
+		return address
+	}
+	for _, address := range addresses[1:] {
+		if of(address) != of(addresses[0]) {
+			return addresses[0], address, true
+		}
+	}
+	return "", "", false
 }
 
 // isAddress reports whether a text is meant as a multiaddr or a URL.

@@ -97,15 +97,15 @@ func onlyDigits(s string) string {
 // Words returns words, separated by single spaces, without what other programs
 // add to them, such as the signature of a mail.
 func Words(s string) string {
-	fields := strings.Fields(unsigned(clean(s)))
+	fields := strings.Fields(Unsigned(clean(s)))
 	for i, word := range fields {
 		fields[i] = trim(word)
 	}
 	return strings.Join(strings.Fields(strings.Join(fields, " ")), " ")
 }
 
-// unsigned returns a mail without its signature (RFC 3676 §4.3).
-func unsigned(s string) string {
+// Unsigned returns a mail without its signature (RFC 3676 §4.3).
+func Unsigned(s string) string {
 	for at := 0; at >= 0 && at < len(s); {
 		line, _, _ := strings.Cut(s[at:], "\n")
 		if at > 0 && strings.TrimSpace(line) == "--" {
@@ -174,6 +174,9 @@ func clean(s string) string {
 		}
 	}
 	s = strings.Join(lines, "\n")
+	if isDeclared(s) {
+		s = quotedPrintable.Replace(s)
+	}
 	for range maxNesting {
 		if !isQuotedPrintable(s) {
 			break
@@ -181,7 +184,7 @@ func clean(s string) string {
 		s = quotedPrintable.Replace(s)
 	}
 	for range maxNesting {
-		if !strings.ContainsAny(s, `&\`) {
+		if !strings.ContainsAny(s, `&\<`) {
 			break
 		}
 		again := entities.Replace(s)
@@ -236,13 +239,27 @@ const maxNesting = 3
 
 var entities = strings.NewReplacer(
 	"&amp;", "&", "&#38;", "&", "&#x26;", "&", "&lt;", "<", "&gt;", ">", "&#62;", ">", "&quot;", `"`, "&#34;", `"`, "&apos;", "'", "&#39;", "'", "&#x27;", "'",
-	"&nbsp;", " ", "&#160;", " ", "&shy;", "", "&#61;", "=", "&#x3D;", "=", "&#x3d;", "=", "&equals;", "=", "&quest;", "?", "&#63;", "?", "&colon;", ":", "&#58;", ":",
+	"&nbsp;", " ", "&#160;", " ", "&#xA0;", " ", "&#xa0;", " ",
+	"&shy;", "", "&#173;", "", "&#xAD;", "", "&#xad;", "", "&zwnj;", "", "&#8203;", "", "&#x200B;", "", "&#x200b;", "", "&ZeroWidthSpace;", "", "<wbr>", "", "<wbr/>", "",
+	"&#61;", "=", "&#x3D;", "=", "&#x3d;", "=", "&equals;", "=", "&quest;", "?", "&#63;", "?", "&colon;", ":", "&#58;", ":",
 	`\u0026`, "&", `\u003d`, "=", `\/`, "/", `\&`, "&", `\?`, "?", `\=`, "=", // of JSON, and of shells
 	"&#x2F;", "/", "&#x2f;", "/", "&#47;", "/", "&sol;", "/")
 
 // quotedPrintable decodes the characters that links, statements and words consist of,
 // and the marks in them (RFC 2045 §6.7).
 var quotedPrintable = strings.NewReplacer("=\n", "", "=3D", "=", "=3F", "?", "=26", "&", "=3A", ":", "=2E", ".", "=2D", "-", "=5F", "_", "=20", " ", "=3E", ">", "=3C", "<", "=22", `"`, "=27", "'")
+
+// isDeclared reports whether a text has the header of a mail that is quoted-printable
+// (RFC 2045 §6): its other headers are not.
+func isDeclared(s string) bool {
+	for line := range strings.Lines(s) {
+		name, value, _ := strings.Cut(line, ":")
+		if strings.EqualFold(name, "Content-Transfer-Encoding") && strings.EqualFold(strings.TrimSpace(value), "quoted-printable") {
+			return true
+		}
+	}
+	return false
+}
 
 // isQuotedPrintable reports whether a text is quoted-printable: an equals sign is
 // either encoded or ends a line in it.

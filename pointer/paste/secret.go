@@ -12,7 +12,7 @@ import (
 // Petnames; the file of PuTTY; the private members of a JSON Web Key (RFC 7518 §6); and
 // the start of the content of OpenSSH, PKCS #8 (Ed25519) and libp2p in base64.
 var secrets = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`(?i:-(?:BEGIN|END)[A-Z0-9]*PRIVATEKEY|PRIVATEKEY(?:BLOCK)?----|[A-Z0-9]+-SECRET-KEY-|PuTTY-User-Key-File-)` +
+	return regexp.MustCompile(`(?i:-(?:BEGIN|END)[A-Z0-9]*PRIVATEKEY|PRIVATEKEY(?:BLOCK)?----|[A-Z0-9]+-(?:SECRET|SEALING)-KEY-|PuTTY-User-Key-File-)` +
 		`|["'](?:d|p|q|dp|dq|qi|k)["']:["'][A-Za-z0-9_-]{16}` +
 		`|b3BlbnNzaC1rZXktdjE|MC4CAQAwBQYDK2VwBCIEI|CAESQ[A-Za-z0-9+/]{80}`)
 })
@@ -22,7 +22,7 @@ var secrets = sync.OnceValue(func() *regexp.Regexp {
 func HasSecret(s string) bool {
 	compact := func(r rune) rune {
 		switch {
-		case unicode.IsSpace(r), r == '\\':
+		case unicode.IsSpace(r), r == '\\', r == 0: // of UTF-16
 			return -1
 		case unicode.Is(unicode.Pd, r):
 			return '-'
