@@ -13,6 +13,7 @@ import (
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/exchange"
 	"github.com/petnames-go/petnames/petname/home"
+	"github.com/petnames-go/petnames/pointer"
 )
 
 // Check is one thing that was checked.
@@ -158,18 +159,36 @@ func (s *state) checkRecordsFolder() []error {
 	return []error{errors.New("the folder records was missing, and is created anew: until newer records of your contacts are seen, older ones are accepted")}
 }
 
+// ownCard returns the card of the owner's record in the home; empty: there is none.
+func (s *state) ownCard() pointer.Card {
+	r, _, err := s.held(s.book.Identity())
+	if err != nil {
+		return pointer.Card{}
+	}
+	card, _ := r.Card()
+	return card
+}
+
+// sealingHome returns the home with what the owner's card states of sealing keys: lost ones that
+// were published are not made anew, as what waits would be lost with them.
+func (s *state) sealingHome() home.Home {
+	h := s.home
+	h.SealingPublished = len(s.ownCard().Sealing) > 0
+	return h
+}
+
 // checkSealing reports a card with sealing keys that this home does not have: others
 // seal messages with them.
 func (a *Agent) checkSealing() []error {
-	r, _, err := a.held(a.book.Identity())
-	if err != nil {
-		return nil
-	}
-	card, _ := r.Card()
+	card := a.ownCard()
 	if id, err := a.identity(); len(card.Sealing) == 0 || err == nil && !card.Next.IsZero() && card.Next != id.Next {
 		return nil // or the card is one of another holder of the key, which checkCopies reports
 	}
-	keys, err := a.home.Sealing()
+	keys, err := a.sealingHome().Sealing()
+	var lost *home.IncompleteError
+	if errors.As(err, &lost) {
+		return []error{fmt.Errorf("%w; %s, or make it anew, by doctor --new-key %s: what was sealed to you before cannot be read then", err, lost.Next(), lost.Missing[0])}
+	}
 	if err != nil {
 		return nil // CheckFiles reports it
 	}

@@ -128,7 +128,7 @@ func (a *Agent) handover(exchange.NewDevice) (exchange.Handover, error) {
 	if _, err := a.ownSealing(); err != nil {
 		return exchange.Handover{}, err
 	}
-	sealing, err := a.home.SealingFile()
+	sealing, err := a.sealingHome().SealingFile()
 	if err != nil {
 		return exchange.Handover{}, err
 	}

@@ -166,6 +166,11 @@ func TestLostFilesAreReported(t *testing.T) {
 	require.False(t, c.OK)
 	require.Contains(t, c.Detail, "sealing.key")
 	_, err = a.PublishDraft(t.Context(), draft(agent.WaitNone))
+	require.Equal(t, "sealing.key", home.LostKey(err), "%v", err)
+	require.NoFileExists(t, filepath.Join(a.Dir(), "sealing.key"))
+	_, err = a.NewKey("sealing.key")
+	require.NoError(t, err)
+	_, err = a.PublishDraft(t.Context(), draft(agent.WaitNone))
 	require.NoError(t, err)
 	require.True(t, check(a, t, "files").OK, "the new card has the new keys")
 

@@ -77,7 +77,7 @@ func (s *state) sealing() ([]hpke.PrivateKey, error) {
 	read := s.home.Sealing
 	if s.publishing.TryLock() { // or else a publication is about to replace them
 		defer s.publishing.Unlock()
-		read = func() (home.Sealing, error) { return s.home.EraseSealing(s.now(), s.ownEntry()) }
+		read = func() (home.Sealing, error) { return s.sealingHome().EraseSealing(s.now(), s.ownEntry()) }
 	}
 	keys, err := read()
 	return keys.PrivateKeys(), err

@@ -84,7 +84,7 @@ func (s *state) replaceAfterRemovals() error {
 	if err != nil || len(r.pending) == 0 {
 		return err
 	}
-	if _, err := s.home.RenewSealing(s.now(), s.ownEntry(), 0); err != nil {
+	if _, err := s.sealingHome().RenewSealing(s.now(), s.ownEntry(), 0); err != nil {
 		return fmt.Errorf("the keys for messages are not replaced: %w", err)
 	}
 	return s.setReplaced(r)
@@ -114,7 +114,7 @@ func (s *state) ownSealing() (home.Sealing, error) {
 	if err != nil {
 		return home.Sealing{}, err
 	}
-	return s.home.Sealing()
+	return s.sealingHome().Sealing()
 }
 
 // offerSealing returns the file of the keys for messages for another device, and the hash of the
@@ -124,7 +124,7 @@ func (s *state) offerSealing() (file, hash []byte, err error) {
 	if err != nil || len(r.pending) > 0 {
 		return nil, nil, err
 	}
-	file, err = s.home.SealingFile() // if it is newer, the hash is still true
+	file, err = s.sealingHome().SealingFile() // if it is newer, the hash is still true
 	return file, r.hash(), err
 }
 
@@ -146,7 +146,7 @@ func (s *state) mergeSealing(from ledger.DeviceID, file, hash []byte) error {
 	after := home.SealingAfter{Removals: len(r.all), Other: !bytes.Equal(hash, r.hash())}
 	if len(r.pending) > 0 {
 		if after.Own = !after.Other; after.Own {
-			_, err = s.home.MergeSealingAfter(file, now, after)
+			_, err = s.sealingHome().MergeSealingAfter(file, now, after)
 			if err == nil {
 				return s.setReplaced(r)
 			}
@@ -157,7 +157,7 @@ func (s *state) mergeSealing(from ledger.DeviceID, file, hash []byte) error {
 			return err
 		}
 	}
-	_, err = s.home.MergeSealingAfter(file, now, after)
+	_, err = s.sealingHome().MergeSealingAfter(file, now, after)
 	if errors.Is(err, home.ErrSealingAhead) { // by a wrong clock: what else is exchanged does not wait for it
 		s.log.Warn("keys for messages of another device are not used yet", "device", from, "error", err)
 		err = nil

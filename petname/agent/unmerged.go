@@ -117,7 +117,7 @@ func (s *state) checkUnmergedRotation(exchanged bool) error {
 	if err != nil {
 		return err
 	}
-	sealing, err := s.home.Sealing()
+	sealing, err := s.sealingHome().Sealing()
 	if err != nil {
 		return err
 	}

@@ -11,16 +11,21 @@ import (
 // does not match the keys. What such a line states must not be published or passed on.
 type HeaderError struct {
 	File   string // path; empty: the identity was not read from a file
-	Line   int    // from 1
+	Line   int    // from 1; 0: it is locked
 	Reason string // for people
 	Mend   string // the line as it should be; empty: unknown
 	Spare  bool   // the home works without the line
+
+	withoutNext string // the line, for a home that goes on without the next key; empty: none
 }
 
 func (e *HeaderError) Error() string {
 	file := "identity key"
 	if e.File != "" {
 		file = fmt.Sprintf("%s %q", file, e.File)
+	}
+	if e.Line == 0 {
+		return fmt.Sprintf("%s: %s: damaged", file, e.Reason)
 	}
 	return fmt.Sprintf("%s: line %d: %s: damaged", file, e.Line, e.Reason)
 }
@@ -30,6 +35,8 @@ func (e *HeaderError) Next() string {
 	switch {
 	case e.Spare:
 		return fmt.Sprintf("put back a copy of %s, or remove its line %d", e.File, e.Line)
+	case e.withoutNext != "":
+		return fmt.Sprintf("put back a copy of %s, or, to go on without the next key, which is lost then, replace its lines 4 and %d by\n# recovery: elsewhere\n%s", e.File, e.Line, e.withoutNext)
 	case e.Mend == "":
 		return "put back a copy of " + e.File
 	}
@@ -44,24 +51,31 @@ const bodyNext = "# next: "
 type secretLines struct {
 	current   *pointer.Key
 	next      *pointer.Key       // nil: elsewhere, or damaged
-	damaged   bool               // the line of the next key is
 	committed pointer.Commitment // of bodyNext; zero: there is no such line
+	damaged   int                // the number of a line after the first that is damaged; 0: none
+	reason    string             // of damaged, for people
 }
 
 func parseSecrets(body string) (secretLines, error) {
-	first, rest, _ := strings.Cut(strings.TrimSpace(body), "\n")
-	current, err := pointer.ParseKey(first)
+	lines := strings.Split(strings.TrimSpace(body), "\n")
+	current, err := pointer.ParseKey(lines[0])
 	if err != nil {
 		return secretLines{}, err
 	}
 	s := secretLines{current: current}
-	if text, ok := strings.CutPrefix(rest, bodyNext); ok {
-		s.committed, err = pointer.ParseCommitment(strings.TrimSpace(text))
-	} else if rest != "" {
-		s.next, err = pointer.ParseKey(rest)
-	}
-	if err != nil {
-		s.next, s.damaged = nil, true
+	if len(lines) > 1 {
+		reason := "it is no private key"
+		if text, ok := strings.CutPrefix(lines[1], bodyNext); ok {
+			reason = "it is no commitment to the next key"
+			s.committed, err = pointer.ParseCommitment(strings.TrimSpace(text))
+		} else {
+			s.next, err = pointer.ParseKey(lines[1])
+		}
+		if err != nil {
+			s.next, s.damaged, s.reason = nil, 2, reason
+		} else if len(lines) > 2 {
+			s.damaged, s.reason = 3, "it is a line after the keys"
+		}
 	}
 	return s, nil
 }
@@ -87,7 +101,7 @@ func (id Identity) checkHeader(s secretLines) error {
 	if err != nil {
 		return err
 	}
-	inFile := s.next != nil || s.damaged && s.committed.IsZero()
+	inFile := s.next != nil
 	e := &HeaderError{File: id.file}
 	switch {
 	case id.badHeader != nil:
@@ -97,6 +111,11 @@ func (id Identity) checkHeader(s secretLines) error {
 		e.Line, e.Reason = 2, fmt.Sprintf("it states the pointer %s, and the key is that of %s", id.Pointer, s.current.Pointer())
 	case !next.IsZero() && next != id.Next:
 		e.Line, e.Reason = 3, "it states another commitment than that to the next key"
+	case s.damaged > 0:
+		e.Line, e.Reason = id.bodyLine+s.damaged-1, s.reason
+		if id.Locked {
+			e.Line, e.Reason = 0, "a line of its locked keys: "+s.reason
+		}
 	case id.NextElsewhere && inFile:
 		e.Line, e.Reason = 4, "it states that the next key is elsewhere, and the key is in this file"
 	case !id.NextElsewhere && !inFile:
@@ -113,6 +132,10 @@ func (id Identity) checkHeader(s secretLines) error {
 		e.Mend = "# recovery: home"
 	case e.Line == 4 && !s.committed.IsZero():
 		e.Mend = "# recovery: elsewhere"
+	case s.damaged == 2 && e.Line > 4 && id.NextElsewhere:
+		e.Mend = bodyNext + id.Next.String()
+	case s.damaged == 2 && e.Line > 4:
+		e.withoutNext = bodyNext + id.Next.String()
 	}
 	return e
 }

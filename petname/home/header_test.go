@@ -112,6 +112,57 @@ func TestEveryLineOfTheHeaderIsCheckedAgainstTheKeys(t *testing.T) {
 	}
 }
 
+// A damaged next key is found at each unlock, not when a rotation needs it; what the error advises
+// leads to a home that publishes. A line after the keys is an error, too.
+func TestADamagedNextKeyIsFoundAtEachUnlock(t *testing.T) {
+	h := create(t, CreateOptions{})
+	want, err := h.Identity()
+	require.NoError(t, err)
+	whole := string(read(t, h.path(identityFile)))
+	lines := strings.Split(strings.TrimSpace(whole), "\n")
+	start := strings.LastIndex(whole[:len(whole)-1], "\n") + 1
+	for i := start; i < len(whole)-1; i++ {
+		changed := whole[:i] + string(whole[i]^1) + whole[i+1:]
+		require.NoError(t, os.WriteFile(h.path(identityFile), []byte(changed), 0o600))
+		_, err := h.Identity()
+		var header *HeaderError
+		require.ErrorAs(t, err, &header, "%q", changed[i:])
+		require.Equal(t, len(lines), header.Line)
+		require.NotContains(t, err.Error()+header.Next(), lines[len(lines)-1][20:])
+		require.Contains(t, header.Next(), "# recovery: elsewhere\n")
+		require.Contains(t, header.Next(), "\n# next: "+want.Next.String())
+	}
+	require.NoError(t, os.WriteFile(h.path(identityFile), []byte(whole+"more\n"), 0o600))
+	_, err = h.Identity()
+	require.ErrorContains(t, err, "a line after the keys")
+
+	lines[3], lines[len(lines)-1] = "# recovery: elsewhere", "# next: "+want.Next.String()
+	require.NoError(t, os.WriteFile(h.path(identityFile), []byte(strings.Join(lines, "\n")+"\n"), 0o600))
+	id, err := h.Identity()
+	require.NoError(t, err)
+	_, err = id.Key("")
+	require.NoError(t, err)
+	_, err = h.Rotate(RotateOptions{})
+	require.ErrorIs(t, err, ErrNextElsewhere)
+
+	// The keys of a locked file.
+	locked := create(t, CreateOptions{Passphrase: "horse"})
+	id, err = locked.Identity()
+	require.NoError(t, err)
+	body, err := decryptUpTo(id.body, "horse", maxKeyFile)
+	require.NoError(t, err)
+	body[len(body)-3] ^= 1
+	again, err := encrypt(body, "horse", fast)
+	require.NoError(t, err)
+	file := strings.Replace(string(read(t, locked.path(identityFile))), string(id.body), string(again), 1)
+	require.NoError(t, os.WriteFile(locked.path(identityFile), []byte(file), 0o600))
+	id, err = locked.Identity()
+	require.NoError(t, err)
+	_, err = id.Key("horse")
+	require.ErrorContains(t, err, "a line of its locked keys")
+	require.Equal(t, "put back a copy of "+locked.path(identityFile), err.(*HeaderError).Next())
+}
+
 func requireAs(err error, target **HeaderError) bool {
 	e, ok := err.(*HeaderError)
 	*target = e

@@ -53,6 +53,10 @@ import (
 type Home struct {
 	Dir string
 
+	// SealingPublished states that the owner has published a card with sealing keys: a
+	// missing sealing.key was lost then, and is not one that an older version never made.
+	SealingPublished bool
+
 	files durable.FS // nil: the file system of the operating system
 }
 

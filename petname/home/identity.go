@@ -50,6 +50,7 @@ type Identity struct {
 	body      []byte       // what follows the header: the secret keys, encrypted if Locked
 	badHeader *HeaderError // the first malformed line; nil: none
 	lastLine  int          // number of the line of Last
+	bodyLine  int          // number of the first line of body
 	file      string       // path, for errors; empty: none
 }
 
@@ -148,7 +149,9 @@ func parseIdentity(b []byte) (Identity, error) {
 		}
 		body = rest
 		id.lastLine = line
+		line++
 	}
+	id.bodyLine = line
 	if lines[0] == keylessMagic {
 		return id, id.parseKeyless(string(b), body)
 	}
@@ -245,11 +248,10 @@ func (id Identity) Unlock(passphrase string) (current *pointer.Key, proven bool,
 	return s.current, err == nil && !next.IsZero(), nil
 }
 
-// keys returns the current key and the next key; next is nil if it is not in the
-// file, or damaged.
+// keys returns the current key and the next key; next is nil if it is not in the file.
 func (id Identity) keys(passphrase string) (current, next *pointer.Key, err error) {
 	s, err := id.secretLines(passphrase)
-	return s.current, s.next, err // Rotate reports a damaged next key
+	return s.current, s.next, err
 }
 
 // secretLines decrypts the lines below the header, and checks the header by them.

@@ -94,8 +94,6 @@ func (h Home) Rotate(o RotateOptions) (*Rotation, error) {
 		next = file.next
 	case id.NextElsewhere:
 		return nil, ErrNextElsewhere
-	case next == nil:
-		return nil, id.damaged(errors.New("the next key in it is damaged"))
 	}
 	if !id.Next.Opens(next.Public()) {
 		return nil, ErrNextWrong

@@ -86,12 +86,20 @@ func (s Sealing) PrivateKeys() []hpke.PrivateKey {
 }
 
 // Sealing returns the sealing keys. If a home of an older version has none, Sealing
-// creates them. The caller has the book open, so that no other process creates
+// creates them. It fails with an [*IncompleteError] if the file was lost: messages that wait
+// could not be read with other keys. The caller has the book open, so that no other process creates
 // keys at the same time.
 func (h Home) Sealing() (Sealing, error) {
 	s, err := h.readSealing()
 	if !errors.Is(err, fs.ErrNotExist) {
 		return s, err
+	}
+	if h.SealingPublished {
+		lost := &IncompleteError{Dir: h.Dir, Missing: []string{sealingFile}}
+		if e := h.incomplete(optional); e != nil {
+			lost.Present = e.Present
+		}
+		return Sealing{}, lost
 	}
 	b, err := newSealing(time.Now())
 	if err == nil {
