@@ -39,6 +39,7 @@ type Ledger struct {
 	writer  sync.Mutex     // one writer at a time; taken before the gate
 	broken  error          // damage, because of which writing has stopped; under writer
 	unsure  error          // of the last commit, if it failed: see resume.go; under writer
+	failed  atomic.Bool    // unsure is set
 	free    []uint64       // defaced pages, nil if not looked up yet; under writer
 	list    uint32         // checksum of their list; under writer
 	clean   bool           // the file has its clean mark; under writer

@@ -55,6 +55,7 @@ func (l *Ledger) resume() error {
 		return err
 	}
 	l.unsure = nil
+	l.failed.Store(false)
 	return nil
 }
 

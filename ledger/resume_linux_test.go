@@ -50,6 +50,30 @@ func TestWritingContinuesAfterAFailedCommit(t *testing.T) {
 	require.Equal(t, want, bodies(t, l))
 }
 
+// A commit can fail when the file has its state already, at the last sync: readers open the file
+// again, too, and do not wait for a writer.
+func TestReadersContinueAfterACommitThatFailedAtItsEnd(t *testing.T) {
+	l, _ := newBook(t)
+	_, err := l.Append([]byte("a=1"))
+	require.NoError(t, err)
+	tx, err := l.db.Begin(true)
+	require.NoError(t, err)
+	require.NoError(t, tx.Commit()) // as far as the file shows
+	l.unsure = &writeError{l.path, syscall.ENOSPC}
+	l.failed.Store(true)
+	require.NoError(t, os.Rename(l.path, l.path+".away"))
+	_, _, err = l.Own()
+	require.ErrorIs(t, err, os.ErrNotExist, "it cannot be opened again")
+	require.NoError(t, os.Rename(l.path+".away", l.path))
+	b, counts, err := l.Own()
+	require.NoError(t, err)
+	require.True(t, counts)
+	require.EqualValues(t, 1, b.Head.Number-1, "after the admission")
+	_, err = l.Append([]byte("b=2"))
+	require.NoError(t, err)
+	verified(t, l)
+}
+
 // When the file was replaced meanwhile by one without an acknowledged entry, or by
 // another book, the ledger does not continue.
 func TestWritingDoesNotContinueWithoutAnAcknowledgedEntry(t *testing.T) {

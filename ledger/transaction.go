@@ -104,7 +104,7 @@ func (l *Ledger) read(fn func(tx *bbolt.Tx) error) error {
 	return fn(tx)
 }
 
-// readLog is read with the log and the state of the transaction.
+// readLog is read with the log and the state of the transaction. It is not called in a write.
 func (l *Ledger) readLog(fn func(log *logBucket, st *state) error) error {
 	for {
 		again := false
@@ -125,6 +125,14 @@ func (l *Ledger) readLog(fn func(log *logBucket, st *state) error) error {
 		})
 		if !again {
 			return err
+		}
+		if l.failed.Load() { // or its commit failed after the file had its state
+			l.writer.Lock()
+			err := l.resume()
+			l.writer.Unlock()
+			if err != nil {
+				return &writeError{l.path, err}
+			}
 		}
 		runtime.Gosched()
 	}
@@ -220,6 +228,7 @@ func (l *Ledger) write(fn func(w *writing) error) (err error) {
 	if err := l.commit(tx); err != nil {
 		l.end(tx)
 		l.unsure = &writeError{l.path, err}
+		l.failed.Store(true)
 		return l.unsure
 	}
 	l.st.Store(w.st)

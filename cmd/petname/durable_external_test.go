@@ -4,6 +4,8 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -13,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -107,6 +110,49 @@ func TestAVerbReportsASyncThatFails(t *testing.T) {
 		cmd.Stdout, cmd.Stderr = &stdout, &stderr
 		require.Error(t, cmd.Run(), "%s: %s", name, &stdout)
 		require.Contains(t, stderr.String(), "input/output error", name)
+	}
+}
+
+// Whichever sync of the book's database fails, at the beginning of a commit or at its end, the verb
+// ends, and the home is whole: the verbs after it work.
+func TestAVerbEndsWhicheverSyncFails(t *testing.T) {
+	strace, err := exec.LookPath("strace")
+	require.NoError(t, err, "strace is needed")
+	for name, args := range map[string][]string{
+		"add": {"add", "carol", newPointer(t)}, "rename": {"rename", "bob", "ben"}, "rm": {"rm", "bob"}, "undo": {"undo"},
+		"share": {"share", "bob", "--as", "b"}, "publish": {"publish", secondPath, "--wait", "none"}, "rotate": {"key", "rotate"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			failures := 0
+			for at := range 8 { // of each thread
+				home := newHome(t)
+				require.Zero(t, verb(home, "add", "bob", newPointer(t)).exit)
+				require.Zero(t, verb(home, "publish", firstPath, "--wait", "none").exit)
+				ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+				defer cancel()
+				log := filepath.Join(t.TempDir(), "strace")
+				cmd := exec.CommandContext(ctx, strace, "-f", "-qq", "-o", log, "-e", "signal=none", "-e", "trace=fdatasync",
+					"-e", fmt.Sprint("inject=fdatasync:error=ENOSPC:when=", at+1))
+				own := process(t, append([]string{"--home", home}, args...)...)
+				cmd.Args, cmd.Env = append(cmd.Args, own.Args...), own.Env
+				var stderr bytes.Buffer
+				cmd.Stderr = &stderr
+				err := cmd.Run()
+				require.NoError(t, ctx.Err(), "sync %d: the verb does not end", at)
+				calls, rerr := os.ReadFile(log)
+				require.NoError(t, rerr)
+				for _, after := range [][]string{{"list"}, {"log", "--verify"}, {"add", "dave", newPointer(t)}, {"id"}} {
+					r := verb(home, after...)
+					require.Zero(t, r.exit, "sync %d, then %v: %s", at, after, r.stderr)
+				}
+				if err != nil && strings.Contains(stderr.String(), "no space left") {
+					require.Contains(t, string(calls), "(INJECTED)")
+					failures++
+				}
+			}
+			require.Positive(t, failures, "a sync that failed was reported")
+		})
 	}
 }
 
