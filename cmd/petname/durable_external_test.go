@@ -120,7 +120,7 @@ func TestAVerbEndsWhicheverSyncFails(t *testing.T) {
 	require.NoError(t, err, "strace is needed")
 	for name, args := range map[string][]string{
 		"add": {"add", "carol", newPointer(t)}, "rename": {"rename", "bob", "ben"}, "rm": {"rm", "bob"}, "undo": {"undo"},
-		"share": {"share", "bob", "--as", "b"}, "publish": {"publish", secondPath, "--wait", "none"}, "rotate": {"key", "rotate"},
+		"publish": {"publish", secondPath, "--wait", "none"}, "rotate": {"key", "rotate"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
