@@ -79,6 +79,7 @@ type state struct {
 	messages        *exchange.Exchange             // nil until it is needed
 	missing         error                          // files that were missing when the home was opened; nil: none
 	warned          atomic.Uint64                  // sequence of the record that warnSuperseded logged last
+	received        atomic.Pointer[pointer.Record] // the newest of the owner's pointer that a store returned; nil: none
 	foreign         atomic.Pointer[pointer.Record] // of the owner's pointer, seen last: see isForeign; nil: none
 	bundlesAt       time.Time                      // when bundles were exchanged; syncing guards it
 	mergedEntries   atomic.Bool                    // entries of other devices that may change the card were merged

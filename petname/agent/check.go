@@ -169,14 +169,6 @@ func (s *state) ownCard() pointer.Card {
 	return card
 }
 
-// sealingHome returns the home with what the owner's card states of sealing keys: lost ones that
-// were published are not made anew, as what waits would be lost with them.
-func (s *state) sealingHome() home.Home {
-	h := s.home
-	h.SealingPublished = len(s.ownCard().Sealing) > 0
-	return h
-}
-
 // checkSealing reports a card with sealing keys that this home does not have: others
 // seal messages with them.
 func (a *Agent) checkSealing() []error {

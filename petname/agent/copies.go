@@ -193,6 +193,9 @@ func (s *state) noteCopy() (row *copyRow, newest bool, err error) {
 		return nil, false, err
 	}
 	record, _, err := s.held(own)
+	if newest := s.received.Load(); newest != nil && newest.Pointer() == own && (err != nil || newest.Compare(record) > 0) {
+		record, err = *newest, nil
+	}
 	if seen := s.foreign.Load(); seen != nil && seen.Pointer() == own && (err != nil || seen.Sequence() == record.Sequence() && record.Compare(*seen) > 0 && !s.isForeign(record)) {
 		record, err = *seen, nil
 	}
@@ -313,11 +316,17 @@ func (w *watchedStore) watch(p pointer.Pointer, answers iter.Seq2[dht.Answer, er
 }
 
 // compareOwn remembers a record of the owner's pointer, which a store returned, if it
-// is foreign.
+// is foreign or the newest: a home that cannot be written does not keep it.
 func (s *state) compareOwn(p pointer.Pointer, b []byte) {
-	r, _, err := pointer.OpenExpired(p, b, s.now())
+	r, expired, err := pointer.OpenExpired(p, b, s.now())
 	if err == nil && s.isForeign(r) {
 		s.foreign.Store(&r)
+	}
+	for err == nil && !expired {
+		newest := s.received.Load()
+		if newest != nil && newest.Pointer() == p && newest.Compare(r) >= 0 || s.received.CompareAndSwap(newest, &r) {
+			return
+		}
 	}
 }
 

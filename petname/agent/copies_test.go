@@ -117,6 +117,27 @@ func TestACopyOfTheHomeThatPublishesIsFound(t *testing.T) {
 	require.Contains(t, text, "restored from an older copy each time")
 }
 
+// A home that cannot be written keeps no record that it looks up: what the other copy signed is
+// found nevertheless, also by a check.
+func TestACopyIsFoundByAHomeThatCannotBeWritten(t *testing.T) {
+	for _, rotates := range []bool{false, true} {
+		a, b, _ := twoCopies(t)
+		require.Nil(t, publishes(t, a)) // sequence 2
+		if rotates {
+			_, err := a.Rotate(t.Context(), agent.Rotation{})
+			require.NoError(t, err)
+			publishes(t, a)
+		}
+		file := filepath.Join(b.Dir(), "records")
+		held, err := filepath.Glob(filepath.Join(file, "*.record"))
+		require.NoError(t, err)
+		require.NotEmpty(t, held)
+		require.NoError(t, os.Rename(file, file+".away"))
+		require.NoError(t, os.WriteFile(file, nil, 0o600)) // nothing can be kept in it
+		require.Contains(t, badCopies(t, b), "another copy of this home is in use")
+	}
+}
+
 // Evidence that was seen twice, under a clock that was 20 years ahead, is not shown until that
 // time.
 func TestACopySeenUnderAFastClockIsNotReportedForYears(t *testing.T) {

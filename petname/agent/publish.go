@@ -345,7 +345,7 @@ func (s *state) newCard(id home.Identity, addresses bool) (pointer.Card, error) 
 	if err != nil {
 		return pointer.Card{}, err
 	}
-	sealing, err := s.sealingHome().RenewSealing(s.now(), s.ownEntry(), sealingAge)
+	sealing, err := s.renewSealing(sealingAge)
 	if err != nil {
 		return pointer.Card{}, err
 	}

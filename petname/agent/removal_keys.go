@@ -84,7 +84,7 @@ func (s *state) replaceAfterRemovals() error {
 	if err != nil || len(r.pending) == 0 {
 		return err
 	}
-	if _, err := s.sealingHome().RenewSealing(s.now(), s.ownEntry(), 0); err != nil {
+	if _, err := s.renewSealing(0); err != nil {
 		return fmt.Errorf("the keys for messages are not replaced: %w", err)
 	}
 	return s.setReplaced(r)
@@ -105,16 +105,12 @@ func (s *state) setReplaced(r removals) error {
 // ownSealing returns the keys for messages for another party, after removals with new keys. The
 // caller does not hold the lock publishing.
 func (s *state) ownSealing() (home.Sealing, error) {
-	r, err := s.removals()
-	if err == nil && len(r.pending) > 0 {
-		s.publishing.Lock()
-		defer s.publishing.Unlock()
-		err = s.replaceAfterRemovals()
-	}
-	if err != nil {
+	s.publishing.Lock()
+	defer s.publishing.Unlock()
+	if err := s.replaceAfterRemovals(); err != nil {
 		return home.Sealing{}, err
 	}
-	return s.sealingHome().Sealing()
+	return s.renewSealing(sealingAge)
 }
 
 // offerSealing returns the file of the keys for messages for another device, and the hash of the

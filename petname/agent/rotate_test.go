@@ -173,3 +173,38 @@ func TestAHomeWithoutAPassphraseWritesARecoveryFile(t *testing.T) {
 	require.NotEqual(t, before, out.Pointer)
 	require.NoError(t, a.Unlock())
 }
+
+// The attack: after a rotation the file of the keys for messages is put back from a copy of before,
+// as for a file that was lost. A thief of the former home has its keys: the next card has new ones,
+// and what was sealed to those of the file can still be read.
+func TestKeysForMessagesOfBeforeARotationAreNotPublishedAgain(t *testing.T) {
+	for _, published := range []bool{false, true} {
+		a := opened(t)
+		_, err := a.PublishDraft(t.Context(), draft(agent.WaitNone))
+		require.NoError(t, err)
+		file := filepath.Join(a.Dir(), "sealing.key")
+		stolen, err := os.ReadFile(file)
+		require.NoError(t, err)
+		keys := card(t, a).Sealing
+		_, err = a.Rotate(t.Context(), agent.Rotation{})
+		require.NoError(t, err)
+		if published {
+			_, err = a.PublishDraft(t.Context(), draft(agent.WaitNone))
+			require.NoError(t, err)
+		}
+		require.NoError(t, os.WriteFile(file, stolen, 0o600))
+		for range 2 {
+			_, err = a.PublishDraft(t.Context(), draft(agent.WaitNone))
+			require.NoError(t, err)
+			for _, key := range card(t, a).Sealing {
+				for _, old := range keys {
+					require.NotEqual(t, old.Key, key.Key)
+				}
+			}
+		}
+		s, err := agent.HomeOf(a).Sealing()
+		require.NoError(t, err)
+		require.Len(t, s.PrivateKeys(), 4, "two generations: they are replaced once")
+		require.Equal(t, keys[0].Key, s.PrivateKeys()[2].PublicKey().Bytes())
+	}
+}
