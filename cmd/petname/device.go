@@ -30,7 +30,7 @@ copy was stolen, petname device rm names the last change that was yours.`,
   petname device join device-742-tunnel-orbit-candy --join ipfs
   petname device list`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		RunE: a.helpOnly,
 	}
 	cmd.AddCommand(a.deviceAddVerb(), a.deviceJoinVerb(), a.deviceListVerb(), a.deviceRenameVerb(), a.deviceRmVerb())
 	return cmd
