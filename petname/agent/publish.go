@@ -256,6 +256,7 @@ func (a *Agent) publishOnce(ctx context.Context, edit func(*Draft) error, renewi
 	if _, err := a.records.Put(ctx, record.Pointer(), record.Bytes()); err != nil {
 		return Published{}, &UnsavedError{record.Sequence(), err}
 	}
+	a.noteSealing()
 	if !renewing {
 		a.takeFinished(record.Pointer()) // the owner continues with the new pointer
 	}

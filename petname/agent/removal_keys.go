@@ -110,7 +110,14 @@ func (s *state) ownSealing() (home.Sealing, error) {
 	if err := s.replaceAfterRemovals(); err != nil {
 		return home.Sealing{}, err
 	}
-	return s.renewSealing(sealingAge)
+	keys, err := s.sealingHome().Sealing()
+	if err != nil {
+		return home.Sealing{}, err
+	}
+	if last, err := s.sealingMade(); err != nil || !keys.Made.Before(last) {
+		return keys, err
+	}
+	return s.renewSealing(0)
 }
 
 // offerSealing returns the file of the keys for messages for another device, and the hash of the

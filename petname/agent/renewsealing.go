@@ -41,20 +41,24 @@ func (s *state) renewSealing(maxAge time.Duration) (home.Sealing, error) {
 		s.log.Warn("the keys for messages were replaced before, and are replaced again: sealing.key was put back from a copy", "made", keys.Made, "replaced", last)
 		maxAge = 0
 	}
-	if keys, err = h.RenewSealing(s.now(), s.ownEntry(), maxAge); err != nil {
-		return home.Sealing{}, err
-	}
-	return keys, s.noteSealing(keys)
+	return h.RenewSealing(s.now(), s.ownEntry(), maxAge)
 }
 
-// noteSealing puts on record when the current keys for messages were made.
-func (s *state) noteSealing(keys home.Sealing) error {
-	if last, err := s.sealingMade(); err != nil || last.Equal(keys.Made) {
-		return err
+// noteSealing puts on record when the current keys for messages were made, after a publication or
+// a rotation. That it fails costs no more than the record.
+func (s *state) noteSealing() {
+	keys, err := s.home.Sealing()
+	if err == nil {
+		var last time.Time
+		if last, err = s.sealingMade(); err == nil && !last.Equal(keys.Made) {
+			err = s.updateLocal(func(local *ledger.View) error {
+				return local.Put(tableSealing, rowMade, []byte(keys.Made.UTC().Format(time.RFC3339)))
+			})
+		}
 	}
-	return s.updateLocal(func(local *ledger.View) error {
-		return local.Put(tableSealing, rowMade, []byte(keys.Made.UTC().Format(time.RFC3339)))
-	})
+	if err != nil {
+		s.log.Warn("the date of the keys for messages is not on record", "error", err)
+	}
 }
 
 // sealingMade returns when the keys that this device used last were made; zero: not known.

@@ -117,11 +117,7 @@ func (a *Agent) rotateOnce(ctx context.Context, o Rotation, exchanged bool) (Rot
 	if serr := a.book.SetOwnSuccession(r.Succession, r.Next); serr != nil {
 		return Rotated{}, &home.UnfinishedError{Old: r.Old.Pointer(), New: r.New.Pointer(), Err: serr}
 	}
-	if keys, kerr := a.home.Sealing(); kerr == nil {
-		if kerr = a.noteSealing(keys); kerr != nil {
-			a.log.Warn("the date of the new keys for messages is not on record", "error", kerr)
-		}
-	}
+	a.noteSealing()
 	a.renewRemovals(r.New)
 	if id, ierr := a.identity(); ierr == nil {
 		a.unlocked(id, passphrase)

@@ -184,7 +184,7 @@ func clean(s string) string {
 		s = quotedPrintable.Replace(s)
 	}
 	for range maxNesting {
-		if !strings.ContainsAny(s, `&\<`) {
+		if !strings.ContainsAny(s, `&\`) {
 			break
 		}
 		again := entities.Replace(s)
@@ -240,7 +240,7 @@ const maxNesting = 3
 var entities = strings.NewReplacer(
 	"&amp;", "&", "&#38;", "&", "&#x26;", "&", "&lt;", "<", "&gt;", ">", "&#62;", ">", "&quot;", `"`, "&#34;", `"`, "&apos;", "'", "&#39;", "'", "&#x27;", "'",
 	"&nbsp;", " ", "&#160;", " ", "&#xA0;", " ", "&#xa0;", " ",
-	"&shy;", "", "&#173;", "", "&#xAD;", "", "&#xad;", "", "&zwnj;", "", "&#8203;", "", "&#x200B;", "", "&#x200b;", "", "&ZeroWidthSpace;", "", "<wbr>", "", "<wbr/>", "",
+	"&shy;", "", "&#173;", "", "&#xAD;", "", "&#xad;", "", "&zwnj;", "", "&#8203;", "", "&#x200B;", "", "&#x200b;", "", "&ZeroWidthSpace;", "",
 	"&#61;", "=", "&#x3D;", "=", "&#x3d;", "=", "&equals;", "=", "&quest;", "?", "&#63;", "?", "&colon;", ":", "&#58;", ":",
 	`\u0026`, "&", `\u003d`, "=", `\/`, "/", `\&`, "&", `\?`, "?", `\=`, "=", // of JSON, and of shells
 	"&#x2F;", "/", "&#x2f;", "/", "&#47;", "/", "&sol;", "/")

@@ -29,6 +29,5 @@ func FuzzToken(f *testing.F) {
 func TestAMailWithHeadersIsDecoded(t *testing.T) {
 	const mail = "From: ana\r\nContent-Type: text/plain; charset=utf-8\r\ncontent-transfer-encoding: Quoted-Printable\r\n\r\npetname:k51q?c=3Dkm=\r\nuf&n=3Dx\r\n"
 	require.Contains(t, string(Lines([]byte(mail))), "\npetname:k51q?c=kmuf&n=x\n")
-	require.Equal(t, "petname:k51q?a=b", Token("petname:k51q?a<wbr>=&#8203;b"))
-	require.Equal(t, "a<w", Token("a<w"))
+	require.Equal(t, "petname:k51q?a=b", Token("petname:k51q?a=&#8203;b"))
 }
