@@ -22,6 +22,8 @@ import (
 	"github.com/petnames-go/petnames/pointer/lawtest"
 )
 
+func TestMain(m *testing.M) { os.Exit(lawtest.Main(m)) }
+
 // tb is what testing.TB and rapid.T have in common.
 type tb interface {
 	require.TestingT

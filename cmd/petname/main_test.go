@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/petnames-go/petnames/pointer/lawtest"
 )
 
 // cheap is scrypt's work factor in scripts: no secret is at stake, and age's
@@ -31,6 +33,7 @@ func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", strconv.Itoa(4*runtime.GOMAXPROCS(0))); err != nil {
 		panic(err)
 	}
+	lawtest.CollectRarely()
 	testscript.Main(m, map[string]func(){"petname": func() { runProcess(cheap, patient, testClock()) }})
 }
 

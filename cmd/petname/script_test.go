@@ -59,6 +59,7 @@ func scripts(t *testing.T) testscript.Params {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("KUBO", kubo)
 			e.Setenv("TZ", "UTC")
+			e.Setenv("GOGC", "400") // see lawtest.CollectRarely
 			e.Setenv("HOME", filepath.Join(e.WorkDir, "nobody"))
 			e.Setenv("PETNAME_HOME", filepath.Join(e.WorkDir, "home"))
 			e.Setenv("XDG_RUNTIME_DIR", filepath.Join(e.WorkDir, "run"))
