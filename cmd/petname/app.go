@@ -35,6 +35,7 @@ type app struct {
 	now     func() time.Time // nil: the system's clock
 	work    int              // work factor of scrypt for new keys, log2; 0: the default of age
 
+	args           []string // of the command line
 	home           string
 	json           bool
 	quiet          bool
@@ -58,6 +59,7 @@ func (a *app) clock() time.Time {
 const bookTimeout = 5 * time.Second
 
 func (a *app) run(args []string) int {
+	a.args = args
 	root := a.root()
 	root.SetArgs(markPasted(args))
 	root.SetIn(a.stdin)

@@ -155,16 +155,30 @@ func (a *app) drawQR(text string) error {
 		return nil // the link is printed
 	}
 	if wide := terminalWidth(a.stdout); wide > 0 && wide < qrColumns(drawn) {
-		a.warn("too narrow for the QR code; a picture can be written instead:\n  petname invite -o qr.png")
+		a.warn("too narrow for the QR code; a picture can be written instead:\n  %s", a.asPicture())
 		return nil
 	}
 	if isTerminal(a.stdout) && a.style() != name.Colour {
-		a.hint("without colours, the QR code is inverted on a light ground; a picture is not:\n  petname invite -o qr.png")
+		a.hint("without colours, the QR code is inverted on a light ground; a picture is not:\n  %s", a.asPicture())
 	}
 	if _, err := fmt.Fprintf(a.stdout, "\n%s", drawn); err != nil {
 		return classify(err)
 	}
 	return nil
+}
+
+// asPicture returns the command line of this invocation, with the QR code as a picture.
+func (a *app) asPicture() string {
+	line := "petname"
+	for i := 0; i < len(a.args); i++ {
+		switch arg := a.args[i]; {
+		case arg == "--home":
+			i++ // it is added to each command line that is printed
+		case arg != "--qr" && !strings.HasPrefix(arg, "--home="):
+			line += " " + shellWord(arg)
+		}
+	}
+	return line + " -o qr.png"
 }
 
 // qrColumns returns the width of a QR code: each block takes one column.
