@@ -46,7 +46,7 @@ records.
 
 Rotate when another party may have the old key. If a device of yours was lost or
 stolen, remove it first, with petname device rm: your other devices receive the
-new key. The next key should then be in
+new key by petname sync, not through a folder. The next key should then be in
 no place that this party could read: --next reads it from the recovery file that
 was written last, and --recovery writes the key after it to a new file. Destroy
 the old recovery file then.

@@ -38,7 +38,8 @@ others. An interrupted exchange is continued by the next one.
 
 With --dir, the exchange goes through a folder that something else carries: a
 memory stick, a network disk, Syncthing, or the folder of a cloud service. Its
-files are sealed for your devices.
+files are sealed for your devices. They carry the book, and no keys: after
+petname key rotate, the other devices receive the key by a sync without --dir.
 
 Two copies of one home exchange nothing directly: they need another device, or a
 folder. See petname device --help.
