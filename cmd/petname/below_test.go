@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 
@@ -96,4 +97,12 @@ func TestPointersOfLabelsAndConflictsStandAlone(t *testing.T) {
 		}
 		require.Equal(t, 3, alone, "%d columns:\n%s", wide, &b)
 	}
+}
+
+// The steps of an advice stand in their order, each sentence before its commands.
+func TestTheStepsOfAnAdviceStandInOrder(t *testing.T) {
+	var stderr bytes.Buffer
+	a := &app{stderr: &stderr}
+	a.writeNext("if it is in use, there:\n  petname device join --again CODE\nif not, here:\npetname device add\nthen there:\n  petname device join CODE", 80)
+	require.Equal(t, "try: if it is in use, there:\n  petname device join --again CODE\nif not, here:\n  petname device add\nthen there:\n  petname device join CODE\n", stderr.String())
 }

@@ -134,8 +134,10 @@ func (a *app) writeNext(next string, wide int) {
 	for line := range strings.SplitSeq(next, "\n") {
 		switch {
 		case line == "":
-		case isCommand(line), strings.HasPrefix(line, "# "): // to be copied; the latter is a line of a file
-			copied += fmt.Sprintf("  %s\n", name.Scrub(line, false)) // whole at any length
+		case isCommand(strings.TrimLeft(line, " ")), strings.HasPrefix(line, "# "): // to be copied; the latter is a line of a file
+			copied += fmt.Sprintf("  %s\n", name.Scrub(strings.TrimLeft(line, " "), false)) // whole at any length
+		case copied != "": // a further step
+			copied += name.Clean(line) + "\n"
 		default:
 			sentences += " " + name.Clean(line)
 		}
