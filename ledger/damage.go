@@ -13,9 +13,12 @@ var (
 	// ErrFork is returned if a device wrote two entries with one number. Both
 	// are stored: see Ledger.Forks.
 	ErrFork = errors.New("fork: two entries with one number")
-	// ErrNotWritten is returned if the disk did not accept a change. The next change
-	// is tried anew.
+	// ErrNotWritten is returned if the disk did not accept a change, and nothing of it is
+	// stored. The next change is tried anew.
 	ErrNotWritten = errors.New("the disk did not accept the change")
+	// ErrUnsure is returned if the disk failed at the end of a change, and it is not known
+	// whether the change is stored. A later call can show it.
+	ErrUnsure = errors.New("it is not known whether the change is stored")
 	// ErrReadOnly is returned for a change of a file that may not be written.
 	ErrReadOnly = errors.New("it can be read only")
 	// ErrRefused is returned for foreign entries that do not verify or do not
@@ -52,6 +55,19 @@ func (e *writeError) Error() string { return fmt.Sprintf("writing %q: %v", e.pat
 
 // Unwrap returns ErrNotWritten and the cause.
 func (e *writeError) Unwrap() []error { return []error{ErrNotWritten, e.err} }
+
+// unsureError is an ErrUnsure with its cause.
+type unsureError struct {
+	path string
+	err  error
+}
+
+func (e *unsureError) Error() string {
+	return fmt.Sprintf("writing %q: %v; %v", e.path, e.err, ErrUnsure)
+}
+
+// Unwrap returns ErrUnsure and the cause.
+func (e *unsureError) Unwrap() []error { return []error{ErrUnsure, e.err} }
 
 // rescue turns a panic or a fault (debug.SetPanicOnFault) of bbolt on a damaged
 // page into a *DamagedError. It is deferred around calls of bbolt only, so that

@@ -52,6 +52,8 @@ type Ledger struct {
 	st      atomic.Pointer[state]
 	file    *os.File
 	db      *bbolt.DB
+
+	failing func(*bbolt.Tx) error // in tests: instead of Commit
 }
 
 // Options are the dependencies of a ledger. The zero value is usable.

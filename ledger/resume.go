@@ -13,10 +13,39 @@ import (
 // being opened again.
 const resumeWait = 5 * time.Second
 
-// After a commit that failed, as on a full disk, it is unknown what the file holds: the
-// state before the commit or after it. The next transaction opens the file again as
-// Open does after a crash, with the checks of Open, and continues if all that was
-// acknowledged is in it. Damage is different: it stays until a person acts.
+// After a commit that failed, as on a full disk, the file holds the state before the commit
+// or after it. The ledger looks at once, so that the error states what is so. The next
+// transaction opens the file again as Open does after a crash, with the checks of Open, and
+// continues if all that was acknowledged is in it. Damage is different: it stays until a
+// person acts.
+
+// lookAfter looks whether the state of a commit that failed is in the file. It returns nil if
+// it is, and is durable: only the last sync of the commit failed, and one after it did not.
+// The error is ErrNotWritten if the file has the state before it, and ErrUnsure if that
+// cannot be found out. The writer lock must be held.
+//
+// The file is not opened again here: that waits for all readers, and the caller may be one.
+func (l *Ledger) lookAfter(st *state, cause error) error {
+	l.unsure = &writeError{l.path, cause}
+	l.failed.Store(true)
+	if errors.As(cause, new(*DamagedError)) {
+		return l.unsure
+	}
+	// The meta page is written last, after a sync of all other pages. This process has had
+	// the file locked since, so no other one can have written a transaction of that number.
+	newest, err := l.pages.newest()
+	if err == nil && newest < uint64(st.txn) {
+		return l.unsure
+	}
+	if err == nil {
+		err = l.pages.syncMeta()
+	}
+	if err != nil {
+		return &unsureError{l.path, fmt.Errorf("%w; then: %w", cause, err)}
+	}
+	l.st.Store(st)
+	return nil
+}
 
 // resume opens the file again if the last commit failed or an earlier resume did. The
 // writer lock must be held.
@@ -117,6 +146,15 @@ func (l *Ledger) enter() error {
 		return err
 	}
 	return nil
+}
+
+// newest returns the number of the transaction that the newest meta page in the file is of.
+func (p *pages) newest() (uint64, error) {
+	now, err := openPages(p.f, p.path, int(p.size))
+	if err != nil {
+		return 0, err
+	}
+	return now.meta.txn, nil
 }
 
 // syncMeta makes the newest meta page durable, whether its last write reached the disk or

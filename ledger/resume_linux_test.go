@@ -2,12 +2,15 @@ package ledger
 
 import (
 	"bytes"
+	"cmp"
+	"errors"
 	"fmt"
 	"os"
 	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"go.etcd.io/bbolt"
 )
 
 // reopenAs replaces the open file of a ledger: without os.O_RDWR every write to it
@@ -170,4 +173,96 @@ func TestAFileThatMayNotBeWrittenIsRead(t *testing.T) {
 		require.NoError(t, err)
 	}
 	require.NoError(t, l.Close())
+}
+
+// failSync is a page file whose syncs fail.
+type failSync struct{ pageFile }
+
+func (failSync) Sync() error { return syscall.EIO }
+
+// A write whose commit failed states what is so: it succeeded if its state is in the file and
+// can be made durable, it is not known if that fails, too, and else nothing of it is stored.
+func TestAWriteStatesWhatACommitThatFailedHasStored(t *testing.T) {
+	atItsEnd := func(tx *bbolt.Tx) error { return cmp.Or(tx.Commit(), error(syscall.ENOSPC)) }
+	before := func(tx *bbolt.Tx) error { return cmp.Or(tx.Rollback(), error(syscall.ENOSPC)) }
+	for name, c := range map[string]struct {
+		commit func(*bbolt.Tx) error
+		file   func(pageFile) pageFile
+		want   error
+		stored bool
+	}{
+		"stored":          {atItsEnd, nil, nil, true},
+		"not known":       {atItsEnd, func(f pageFile) pageFile { return failSync{f} }, ErrUnsure, true},
+		"not stored":      {before, nil, ErrNotWritten, false},
+		"no sync, before": {before, func(f pageFile) pageFile { return failSync{f} }, ErrNotWritten, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, local := range []bool{false, true} { // a write without an entry
+				l, path := newBook(t)
+				_, err := l.Append([]byte("a=1"))
+				require.NoError(t, err)
+				file := l.pages.f
+				if c.file != nil {
+					l.pages.f = c.file(file)
+				}
+				l.failing = c.commit
+				_, err = l.Update(func(tx *Tx) error {
+					if local {
+						return tx.Local().Put("received", []byte("b"), []byte("2"))
+					}
+					_, err := tx.Append([]byte("b=2"))
+					return err
+				})
+				l.failing = nil
+				if c.want == nil {
+					require.NoError(t, err)
+				} else {
+					require.ErrorIs(t, err, c.want)
+					require.Equal(t, c.want == ErrUnsure, !errors.Is(err, ErrNotWritten))
+					require.ErrorIs(t, err, syscall.ENOSPC)
+				}
+				look := func() {
+					t.Helper()
+					want, has := []string{"a=1"}, []byte(nil)
+					if c.stored && local {
+						has = []byte("2")
+					} else if c.stored {
+						want = append(want, "b=2")
+					}
+					require.Equal(t, want, bodies(t, l))
+					require.NoError(t, l.ReadLocal(func(v *View) error {
+						got, err := v.Get("received", []byte("b"))
+						require.Equal(t, has, got)
+						return err
+					}))
+				}
+				l.pages.f = file
+				look()
+				crashed, err := os.ReadFile(path) // as a process that ends here leaves it
+				require.NoError(t, err)
+				_, err = l.Append([]byte("c=3"))
+				require.NoError(t, err)
+				verified(t, l)
+				require.NoError(t, l.Close())
+				require.NoError(t, os.WriteFile(path, crashed, 0o600))
+				l, err = Open(path, testKey("one"), multi{}, testOptions())
+				require.NoError(t, err)
+				look()
+				verified(t, l)
+				require.NoError(t, l.Close())
+			}
+		})
+	}
+}
+
+// A caller that reads while it writes does not wait for itself when its commit fails.
+func TestAFailedCommitWaitsForNoReader(t *testing.T) {
+	l, _ := newBook(t)
+	require.NoError(t, l.Read(func(*View) error {
+		l.failing = func(tx *bbolt.Tx) error { return cmp.Or(tx.Commit(), error(syscall.ENOSPC)) }
+		_, err := l.Append([]byte("a=1"))
+		l.failing = nil
+		return err
+	}))
+	require.Equal(t, []string{"a=1"}, bodies(t, l))
 }

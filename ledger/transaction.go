@@ -58,6 +58,9 @@ func (l *Ledger) commit(tx *bbolt.Tx) (err error) {
 			err = &DamagedError{Path: l.path, At: "the pages to be replaced", Err: panicError(r)}
 		}
 	}()
+	if l.failing != nil {
+		return l.failing(tx)
+	}
 	return tx.Commit()
 }
 
@@ -164,7 +167,7 @@ type writing struct {
 }
 
 // write runs fn in a read-write transaction and makes its changes durable.
-// After an error nothing has changed, unless the commit itself failed: see resume.go.
+// After an error nothing has changed, except after ErrUnsure: see resume.go.
 func (l *Ledger) write(fn func(w *writing) error) (err error) {
 	l.writer.Lock()
 	defer l.writer.Unlock()
@@ -227,9 +230,7 @@ func (l *Ledger) write(fn func(w *writing) error) (err error) {
 	ended, l.clean = true, false
 	if err := l.commit(tx); err != nil {
 		l.end(tx)
-		l.unsure = &writeError{l.path, err}
-		l.failed.Store(true)
-		return l.unsure
+		return l.lookAfter(w.st, err)
 	}
 	l.st.Store(w.st)
 	l.sweep()

@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io/fs"
 	"os"
@@ -114,7 +115,8 @@ func TestAVerbReportsASyncThatFails(t *testing.T) {
 }
 
 // Whichever sync of the book's database fails, at the beginning of a commit or at its end, the verb
-// ends, and the home is whole: the verbs after it work.
+// ends, and the home is whole: the verbs after it work. An exit of 0 means that the change is
+// there, and the advice to try again that it is not.
 func TestAVerbEndsWhicheverSyncFails(t *testing.T) {
 	strace, err := exec.LookPath("strace")
 	require.NoError(t, err, "strace is needed")
@@ -134,6 +136,7 @@ func TestAVerbEndsWhicheverSyncFails(t *testing.T) {
 				log := filepath.Join(t.TempDir(), "strace")
 				cmd := exec.CommandContext(ctx, strace, "-f", "-qq", "-o", log, "-e", "signal=none", "-e", "trace=fdatasync",
 					"-e", fmt.Sprint("inject=fdatasync:error=ENOSPC:when=", at+1))
+				before := stateOf(t, home)
 				own := process(t, append([]string{"--home", home}, args...)...)
 				cmd.Args, cmd.Env = append(cmd.Args, own.Args...), own.Env
 				var stderr bytes.Buffer
@@ -142,6 +145,14 @@ func TestAVerbEndsWhicheverSyncFails(t *testing.T) {
 				require.NoError(t, ctx.Err(), "sync %d: the verb does not end", at)
 				calls, rerr := os.ReadFile(log)
 				require.NoError(t, rerr)
+				changed := stateOf(t, home) != before
+				switch {
+				case err == nil:
+					require.True(t, changed, "sync %d: the verb succeeded without its change", at)
+				case strings.Contains(stderr.String(), "try again\n"):
+					require.False(t, changed, "sync %d: the change is there: %s", at, &stderr)
+				}
+				require.NotContains(t, stderr.String(), "not known whether", "sync %d: the ledger can look", at)
 				for _, after := range [][]string{{"list"}, {"log", "--verify"}, {"add", "dave", newPointer(t)}, {"id"}} {
 					r := verb(home, after...)
 					require.Zero(t, r.exit, "sync %d, then %v: %s", at, after, r.stderr)
@@ -154,6 +165,19 @@ func TestAVerbEndsWhicheverSyncFails(t *testing.T) {
 			require.Positive(t, failures, "a sync that failed was reported")
 		})
 	}
+}
+
+// stateOf returns what the verbs show of a home: its names, its pointer, and the sequence that it
+// published last.
+func stateOf(t *testing.T, home string) string {
+	var id struct {
+		Pointer  string
+		Sequence uint64
+	}
+	r := verb(home, "id", "--json")
+	require.Zero(t, r.exit, r.stderr)
+	require.NoError(t, json.Unmarshal([]byte(r.stdout), &id))
+	return fmt.Sprint(id, names(t, home))
 }
 
 // syncs records which files under root the system calls made durable.

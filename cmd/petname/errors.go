@@ -158,6 +158,8 @@ func classify(err error) *failure {
 		return set("not_led_on", exitNetwork, "hand out your new link:\npetname id")
 	case errors.Is(err, home.ErrRecovery):
 		return set("invalid", exitUnverified, "take another copy of the recovery file")
+	case errors.Is(err, ledger.ErrUnsure): // before the cause: to try again could be a second change
+		return set("unsure", exitFailure, "see whether it is, before you try again:\npetname log")
 	case errors.Is(err, syscall.ENOSPC):
 		// Writes are atomic: nothing is damaged.
 		var at *fs.PathError

@@ -110,6 +110,7 @@ func TestClassify(t *testing.T) {
 		{fs.ErrExist, "exists", 8, "choose the name of another file"},
 		{home.ErrConfig, "failure", 1, "correct the file, or remove it and join again:\npetname join --help"},
 		{&fs.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}, "disk_full", 1, "make room on the disk and try again"},
+		{fmt.Errorf("%w: %w", ledger.ErrUnsure, syscall.ENOSPC), "unsure", 1, "see whether it is, before you try again:\npetname log"},
 		{&home.UnfinishedError{Old: p, New: p, Err: errors.New("x")}, "unfinished", 1, "petname key rotate"},
 		{&agent.UnfinishedRemovalError{Device: ledger.DeviceID{1}, Err: syscall.ENOSPC}, "unfinished", 1, "make room on the disk, then finish the removal:\npetname device rm " + ledger.DeviceID{1}.String()},
 		{&agent.UnfinishedRemovalError{Device: ledger.DeviceID{1}, Err: errors.New("x")}, "unfinished", 1, "petname device rm " + ledger.DeviceID{1}.String()},

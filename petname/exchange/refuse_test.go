@@ -14,7 +14,7 @@ import (
 // A message that this home could not store is an error of the home, and not one of the
 // messages that were refused.
 func TestAMessageThatIsNotStoredIsNotRefused(t *testing.T) {
-	for _, cause := range []error{ledger.ErrNotWritten, ledger.ErrReadOnly, &ledger.DamagedError{Err: fmt.Errorf("damage")}} {
+	for _, cause := range []error{ledger.ErrNotWritten, ledger.ErrUnsure, ledger.ErrReadOnly, &ledger.DamagedError{Err: fmt.Errorf("damage")}} {
 		var r Report
 		r.refuse(pointer.Pointer{}, fmt.Errorf("receiving: %w", cause))
 		require.Empty(t, r.Refused)

@@ -135,7 +135,7 @@ func (e *Exchange) Sync(ctx context.Context, key crypto.Signer) (Report, error) 
 func (r *Report) refuse(by pointer.Pointer, err error) {
 	switch {
 	case err == nil:
-	case errors.Is(err, ledger.ErrNotWritten), errors.Is(err, ledger.ErrReadOnly), errors.As(err, new(*ledger.DamagedError)), errors.Is(err, ledger.ErrFork), errors.As(err, new(*ledger.RemovedError)):
+	case errors.Is(err, ledger.ErrNotWritten), errors.Is(err, ledger.ErrUnsure), errors.Is(err, ledger.ErrReadOnly), errors.As(err, new(*ledger.DamagedError)), errors.Is(err, ledger.ErrFork), errors.As(err, new(*ledger.RemovedError)):
 		r.Errs = append(r.Errs, fmt.Errorf("a message could not be stored, and stays with its sender: %w", err))
 	default:
 		r.Refused = append(r.Refused, Refusal{by, err})
