@@ -225,9 +225,7 @@ func hasPrefixFold(s, prefix string) bool {
 // node prints. A text with none of them stays. A text with other words, such as a mail, must
 // have the addresses of one node or one router alone: others in it may be of anything.
 func pastedTargets(texts []string) (targets []string, err error) {
-	if rest := withoutLead(texts); len(rest) < len(texts) {
-		texts = rest
-	}
+	texts = withoutLead(texts)
 	lists := strings.NewReplacer(",/", " /", ",http", " http", ";/", " /", ";http", " http")
 	for _, text := range texts {
 		isBeside := func(r rune) bool { return unicode.IsSpace(r) || strings.ContainsRune("<>()\"'`\u201c\u201d", r) }

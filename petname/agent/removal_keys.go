@@ -114,20 +114,29 @@ func (s *state) ownSealing() (home.Sealing, error) {
 	if err != nil {
 		return home.Sealing{}, err
 	}
-	if last, err := s.sealingMade(); err != nil || !keys.Made.Before(last) {
+	if old, err := s.isPutBack(keys); err != nil || !old {
 		return keys, err
 	}
 	return s.renewSealing(0)
 }
 
 // offerSealing returns the file of the keys for messages for another device, and the hash of the
-// removed devices for which they were replaced; nothing while they are to be replaced.
+// removed devices for which they were replaced; nothing while they are to be replaced, also as
+// those of a copy of the file that was put back.
 func (s *state) offerSealing() (file, hash []byte, err error) {
 	r, err := s.removals()
 	if err != nil || len(r.pending) > 0 {
 		return nil, nil, err
 	}
-	file, err = s.sealingHome().SealingFile() // if it is newer, the hash is still true
+	h := s.sealingHome()
+	keys, err := h.Sealing()
+	if err != nil {
+		return nil, nil, err
+	}
+	if old, err := s.isPutBack(keys); err != nil || old {
+		return nil, nil, err
+	}
+	file, err = h.SealingFile() // if it is newer, the hash is still true
 	return file, r.hash(), err
 }
 

@@ -33,15 +33,19 @@ func (s *state) renewSealing(maxAge time.Duration) (home.Sealing, error) {
 	if err != nil {
 		return home.Sealing{}, err
 	}
-	last, err := s.sealingMade()
-	if err != nil {
+	if old, err := s.isPutBack(keys); err != nil {
 		return home.Sealing{}, err
-	}
-	if keys.Made.Before(last) {
-		s.log.Warn("the keys for messages were replaced before, and are replaced again: sealing.key was put back from a copy", "made", keys.Made, "replaced", last)
+	} else if old {
+		s.log.Warn("the keys for messages were replaced before, and are replaced again: sealing.key was put back from a copy", "made", keys.Made)
 		maxAge = 0
 	}
 	return h.RenewSealing(s.now(), s.ownEntry(), maxAge)
+}
+
+// isPutBack reports whether the keys are older than those that this device used last.
+func (s *state) isPutBack(keys home.Sealing) (bool, error) {
+	last, err := s.sealingMade()
+	return keys.Made.Before(last), err
 }
 
 // noteSealing puts on record when the current keys for messages were made, after a publication or
