@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"filippo.io/edwards25519"
+	"filippo.io/edwards25519/field"
 	"github.com/ipfs/go-cid"
 	ic "github.com/libp2p/go-libp2p/core/crypto"
 	cryptopb "github.com/libp2p/go-libp2p/core/crypto/pb"
@@ -375,7 +376,13 @@ func checkKey(key ic.PubKey) error {
 	if err != nil {
 		return errors.New("holds an Ed25519 key that is not a point on the curve")
 	}
-	if !bytes.Equal(point.Bytes(), raw) {
+	// SetBytes reduces y. Of the points with x = 0, the other non-canonical kind, both are of
+	// low order.
+	y, err := new(field.Element).SetBytes(raw)
+	if err != nil {
+		return err
+	}
+	if canonical := y.Bytes(); canonical[31] != raw[31]&0x7f || !bytes.Equal(canonical[:31], raw[:31]) {
 		return errors.New("holds an Ed25519 key in a non-canonical encoding")
 	}
 	if new(edwards25519.Point).MultByCofactor(point).Equal(edwards25519.NewIdentityPoint()) == 1 {

@@ -48,7 +48,7 @@ func TestSeedsAndNumbers(t *testing.T) {
 		return direct, through, line[strings.Index(line, "["):]
 	}
 	direct, through, usual := draws("")
-	require.Equal(t, 100, direct)
+	require.Equal(t, 40, direct)
 	require.Equal(t, 7, through)
 	direct, through, long := draws("PETNAME_TEST_LONG=1")
 	require.Equal(t, 100, direct)
