@@ -15,7 +15,7 @@ import (
 func (a *Agent) identityFor(id home.Identity, d Device) ([]byte, error) {
 	withKey := d.IdentityKey && !d.Unconfirmed
 	if !id.Locked && !id.KeyElsewhere {
-		return id.Handover("", withKey, 0)
+		return id.Handover("", withKey)
 	}
 	var row []byte
 	err := a.book.Ledger().ReadLocal(func(local *ledger.View) (err error) {
@@ -43,10 +43,6 @@ func handoverKey(id home.Identity, withKey bool) []byte {
 	return append(id.Pointer.Bytes(), 0)
 }
 
-// handoverWorkFactor is scrypt's, log2, for what is handed over of a locked identity; 0: age's
-// own. Tests lower it.
-var handoverWorkFactor int
-
 // keepHandovers stores what other devices receive after a rotation of a locked identity,
 // while the passphrase is known, unless it is stored.
 func (a *Agent) keepHandovers(id home.Identity, passphrase string) error {
@@ -69,7 +65,7 @@ func (a *Agent) keepHandovers(id home.Identity, passphrase string) error {
 	}
 	forms := map[bool][]byte{}
 	for _, withKey := range []bool{true, false} {
-		if forms[withKey], err = id.Handover(passphrase, withKey, handoverWorkFactor); err != nil {
+		if forms[withKey], err = id.Handover(passphrase, withKey); err != nil {
 			return err
 		}
 	}

@@ -62,7 +62,7 @@ func (a *Agent) InviteDevice(ctx context.Context, t DeviceTerms) (Invitation, er
 	if err != nil {
 		return Invitation{}, err
 	}
-	handed, err := id.Handover(passphrase, t.WithKey, handoverWorkFactor)
+	handed, err := id.Handover(passphrase, t.WithKey)
 	if err != nil {
 		return Invitation{}, err
 	}

@@ -176,9 +176,6 @@ func SendEdges(ctx context.Context, a *Agent, to petname.Contact, undo func() er
 // DeviceAddresses returns the addresses that a has of the node of another device.
 func DeviceAddresses(a *Agent, id ledger.DeviceID) ([][]byte, error) { return a.deviceAddresses(id) }
 
-// SetHandoverWorkFactor sets that of all agents.
-func SetHandoverWorkFactor(log2 int) { handoverWorkFactor = log2 }
-
 // SetPollInterval sets how often the waiting methods of all agents look for messages.
 func SetPollInterval(d time.Duration) { pollInterval = d }
 

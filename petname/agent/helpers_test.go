@@ -24,7 +24,6 @@ import (
 
 func TestMain(m *testing.M) {
 	agent.SetPollInterval(20 * time.Millisecond) // a network on one machine can be asked often
-	agent.SetHandoverWorkFactor(10)
 	os.Exit(lawtest.Main(m))
 }
 

@@ -13,7 +13,7 @@ import (
 
 // handedBy returns the form of the identity of a home for another device.
 func handedBy(t *testing.T, h Home, passphrase string, withKey bool) []byte {
-	b, err := mustIdentity(t, h).Handover(passphrase, withKey, 10)
+	b, err := mustIdentity(t, h).Handover(passphrase, withKey)
 	require.NoError(t, err)
 	return b
 }
@@ -154,7 +154,7 @@ func TestAFormerIdentityBesideAnotherOneDoesNotCount(t *testing.T) {
 	good := handedBy(t, h, "secret", true)
 	_, _, err := d.AdoptIdentity(good)
 	require.NoError(t, err)
-	again, err := mustIdentity(t, h).Handover("secret", true, 10)
+	again, err := mustIdentity(t, h).Handover("secret", true)
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(d.path(identityFile), again, 0o600))
 	_, changed, err := d.AdoptIdentity(lockedNothing(t, good))

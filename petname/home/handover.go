@@ -15,10 +15,10 @@ func (keyElsewhereError) Error() string { return "the identity key is on another
 func (keyElsewhereError) Unwrap() error { return ErrLocked }
 
 // Handover returns the content of identity.key for another device of the owner: with the
-// current key, locked by the passphrase if this one is, or without it. The next key is
-// never in it: the device states that it is elsewhere. workFactor is scrypt's, log2; 0: the
-// default of age. The errors are those of [Identity.Unlock].
-func (id Identity) Handover(passphrase string, withKey bool, workFactor int) ([]byte, error) {
+// current key, locked by the passphrase and with the work factor of this one if it is
+// locked, or without it. The next key is never in it: the device states that it is
+// elsewhere. The errors are those of [Identity.Unlock].
+func (id Identity) Handover(passphrase string, withKey bool) ([]byte, error) {
 	s, err := id.secretLines(passphrase)
 	if err != nil {
 		return nil, err
@@ -32,7 +32,9 @@ func (id Identity) Handover(passphrase string, withKey bool, workFactor int) ([]
 	}
 	out := secrets{current: s.current, committed: next, nextElsewhere: true, succession: id.Succession, last: id.Last, keyless: !withKey}
 	if withKey && id.Locked {
-		out.passphrase, out.workFactor = passphrase, workFactor
+		if out.passphrase, out.workFactor = passphrase, workFactor(id.body); out.workFactor == 0 {
+			return nil, id.damaged(errors.New("no recipient stanza of scrypt"))
+		}
 	}
 	return out.format()
 }

@@ -23,7 +23,7 @@ func handed(t *testing.T, h, provisional Home, passphrase string, withKey bool) 
 	device, err := provisional.deviceKey()
 	require.NoError(t, err)
 	var in Handed
-	in.Identity, err = id.Handover(passphrase, withKey, 10)
+	in.Identity, err = id.Handover(passphrase, withKey)
 	require.NoError(t, err)
 	in.Sealing, err = h.SealingFile()
 	require.NoError(t, err)

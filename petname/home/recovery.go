@@ -393,3 +393,14 @@ func decryptUpTo(locked []byte, passphrase string, most int64) ([]byte, error) {
 	}
 	return nil, ErrPassphrase
 }
+
+// workFactor returns the work factor of scrypt, log2, of what encrypt returned, or 0 if it
+// states none.
+func workFactor(armored []byte) int {
+	var version, salt string
+	var work int
+	if _, err := fmt.Fscanf(armor.NewReader(bytes.NewReader(armored)), "%s\n-> scrypt %s %d\n", &version, &salt, &work); err != nil {
+		return 0
+	}
+	return work
+}

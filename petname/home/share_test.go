@@ -79,7 +79,7 @@ func TestADeviceAdoptsTheIdentityAfterARotation(t *testing.T) {
 		return id
 	}
 	handed := func(t *testing.T, id Identity, key bool) []byte {
-		b, err := id.Handover("", key, 10)
+		b, err := id.Handover("", key)
 		require.NoError(t, err)
 		return b
 	}
