@@ -194,7 +194,7 @@ func (m *image) sample(n int) (offs []int) {
 			n *= 40
 		}
 		if lawtest.Long() {
-			n *= 50
+			n *= 20
 		}
 		n = min(n, len(all))
 		for i := range n {

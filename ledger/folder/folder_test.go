@@ -340,8 +340,8 @@ func TestASyncCostsItsDifference(t *testing.T) {
 		dir := t.TempDir()
 		b := book(t, "laptop", "phone")
 		body := strings.Repeat("b", 120)
-		for range size / 10 {
-			write(t, b[0], body, body, body, body, body, body, body, body, body, body)
+		for all := slices.Repeat([]string{body}, size); len(all) > 0; all = all[min(1000, len(all)):] {
+			write(t, b[0], all[:min(1000, len(all))]...)
 		}
 		began := time.Now()
 		sync(t, b[0], "laptop", dir)
